@@ -1,0 +1,285 @@
+//! Keys that the format has from the start and this build does not act on.
+//!
+//! Their shapes are checked all the same, so that a file that parses today parses when they are
+//! built. Those that would change a decision or its delivery are noted as unsupported, and the
+//! registry refuses to install the file: nobody may believe in a guard that isn't there. Those
+//! that only describe (`actions`, `priority`, `calendar`) are accepted.
+
+use super::findings::Findings;
+use super::names::{name, quoted};
+use super::read::{At, Fields};
+use super::states::States;
+use super::tree::Value;
+use super::{MAX_DESCRIPTION, MAX_TITLE, json};
+
+/// Longest list of these keys.
+const MAX_ITEMS: usize = 100;
+
+/// Longest duration: ten years, in seconds.
+const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
+
+/// Checks `callback_hosts`, `retention`, `migrate` and `calendar`.
+pub(super) fn of_schema(fields: &Fields<'_>, findings: &mut Findings) {
+    note(fields, &["callback_hosts", "retention", "migrate"], findings);
+    if let Some(at) = fields.get("callback_hosts") {
+        for item in at.list(findings, "a list of host names", MAX_ITEMS).iter().flatten() {
+            host(item, findings);
+        }
+    }
+    if let Some(at) = fields.get("retention") {
+        retention(&at, findings);
+    }
+    if let Some(at) = fields.get("migrate") {
+        migrate(&at, findings);
+    }
+    if let Some(at) = fields.get("calendar") {
+        calendar(&at, findings);
+    }
+}
+
+/// Checks the rest of a task type's keys.
+pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findings) {
+    note(fields, &["binds", "undo", "guard", "approvals", "roles", "timeouts", "merge_key"], findings);
+    if let Some(at) = fields.get("binds") {
+        texts(&at, "a list of JSON pointers into the task, e.g. [/meta/amount]", findings);
+    }
+    if let Some(at) = fields.get("undo") {
+        duration(&at, findings);
+    }
+    if let Some(at) = fields.get("guard") {
+        let what = "a mapping from a state to a JSON Schema of the decision";
+        for (key, value) in at.entries(findings, what).iter().flatten() {
+            let _ = states.key_or_unset(key, &value.path, findings);
+            json::validator(value, findings);
+        }
+    }
+    if let Some(at) = fields.get("approvals") {
+        approvals(&at, states, findings);
+    }
+    if let Some(at) = fields.get("roles") {
+        roles(&at, states, findings);
+    }
+    if let Some(at) = fields.get("priority") {
+        at.integer(findings, i32::MIN.into(), i32::MAX.into());
+    }
+    if let Some(at) = fields.get("timeouts") {
+        timeouts(&at, states, findings);
+    }
+    if let Some(at) = fields.get("merge_key") {
+        let what = "a JSON pointer into meta, e.g. /user_id, or a list of them";
+        if matches!(at.node.value, Value::List(_)) {
+            texts(&at, what, findings);
+        } else {
+            at.short_text(findings, what, MAX_TITLE);
+        }
+    }
+    if let Some(at) = fields.get("actions") {
+        for item in at.list(findings, "a list of actions", MAX_ITEMS).iter().flatten() {
+            action(item, states, findings);
+        }
+    }
+}
+
+fn note(fields: &Fields<'_>, keys: &[&str], findings: &mut Findings) {
+    for key in keys {
+        if let (Some(at), Some(place)) = (fields.get(key), fields.key_place(key)) {
+            findings.unsupported(place, &at.path);
+        }
+    }
+}
+
+/// A number and its unit: `6s`, `15m`, `2h`, `7d`, `2w`.
+fn duration(at: &At<'_>, findings: &mut Findings) {
+    const WHAT: &str = "a duration such as 6s, 15m, 2h, 7d or 2w";
+    let Some(text) = at.text(findings, WHAT) else { return };
+    let seconds = text.char_indices().next_back().and_then(|(end, unit)| {
+        let factor = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 60 * 60,
+            'd' => 24 * 60 * 60,
+            'w' => 7 * 24 * 60 * 60,
+            _ => return None,
+        };
+        let digits = text.get(..end).filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
+        digits.parse::<u64>().ok()?.checked_mul(factor)
+    });
+    match seconds {
+        Some(1..=MAX_SECONDS) => {}
+        Some(0) => at.error(findings, "is no time at all; leave the key out"),
+        Some(_) => at.error(findings, "is longer than ten years"),
+        None => at.error(findings, format!("{} is not {WHAT}", quoted(text))),
+    }
+}
+
+fn texts(at: &At<'_>, what: &str, findings: &mut Findings) {
+    for item in at.list(findings, what, MAX_ITEMS).iter().flatten() {
+        item.short_text(findings, "text", MAX_TITLE);
+    }
+}
+
+/// A host name, or a wildcard for one level of names below one.
+fn host(at: &At<'_>, findings: &mut Findings) {
+    const WHAT: &str = "a host name such as example.com or *.example.com";
+    let Some(text) = at.short_text(findings, WHAT, 253) else { return };
+    let bare = text.strip_prefix("*.").unwrap_or(text);
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if !bare.split('.').all(label) {
+        at.error(findings, format!("{} is not {WHAT}", quoted(text)));
+    }
+}
+
+fn retention(at: &At<'_>, findings: &mut Findings) {
+    if !matches!(at.node.value, Value::Map(_)) {
+        return duration(at, findings);
+    }
+    let keys = ["tasks", "attempts"];
+    let Some(fields) = at.fields(findings, "retention", &keys) else { return };
+    for key in keys {
+        if let Some(at) = fields.get(key) {
+            duration(&at, findings);
+        }
+    }
+}
+
+/// How tasks of earlier versions come to this one: which, and what their types and states are
+/// called here.
+fn migrate(at: &At<'_>, findings: &mut Findings) {
+    let Some(fields) = at.fields(findings, "migrate", &["tasks", "types", "states"]) else { return };
+    if let Some(at) = fields.get("tasks") {
+        at.one_of(findings, &["open", "all"]);
+    }
+    if let Some(at) = fields.get("types") {
+        for (_, value) in at.entries(findings, "a mapping from old to new type names").iter().flatten() {
+            name(value, findings, "a type's name");
+        }
+    }
+    if let Some(at) = fields.get("states") {
+        let what = "a mapping from a type to a mapping from old to new states";
+        for (_, value) in at.entries(findings, what).iter().flatten() {
+            for (_, state) in value.entries(findings, "a mapping from old to new states").iter().flatten() {
+                name(state, findings, "a state, or unset");
+            }
+        }
+    }
+}
+
+fn calendar(at: &At<'_>, findings: &mut Findings) {
+    let keys = ["timezone", "days", "hours", "holidays"];
+    let Some(fields) = at.fields(findings, "calendar", &keys) else { return };
+    if let Some(at) = fields.get("timezone") {
+        at.short_text(findings, "a time zone such as Europe/Berlin", 64);
+    }
+    if let Some(at) = fields.get("days") {
+        for item in at.list(findings, "a list of days, e.g. [mon, tue]", 7).iter().flatten() {
+            item.one_of(findings, &["mon", "tue", "wed", "thu", "fri", "sat", "sun"]);
+        }
+    }
+    if let Some(at) = fields.get("hours") {
+        hours(&at, findings);
+    }
+    if let Some(at) = fields.get("holidays") {
+        for item in at.list(findings, "a list of dates", MAX_ITEMS).iter().flatten() {
+            let what = "a date such as 2030-12-25";
+            let Some(text) = item.text(findings, what) else { continue };
+            if chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_err() {
+                item.error(findings, format!("{} is not {what}", quoted(text)));
+            }
+        }
+    }
+}
+
+fn hours(at: &At<'_>, findings: &mut Findings) {
+    const WHAT: &str = "hours such as 09:00-17:30";
+    let Some(text) = at.text(findings, WHAT) else { return };
+    let time = |text: &str| chrono::NaiveTime::parse_from_str(text, "%H:%M").ok();
+    let span = text.split_once('-').and_then(|(from, to)| Some((time(from)?, time(to)?)));
+    if span.is_none_or(|(from, to)| from >= to) {
+        at.error(findings, format!("{} is not {WHAT}", quoted(text)));
+    }
+}
+
+/// How many different people must agree: one number, or one for each resolved state.
+fn approvals(at: &At<'_>, states: &States, findings: &mut Findings) {
+    const MOST: i64 = 20;
+    if !matches!(at.node.value, Value::Map(_)) {
+        at.integer(findings, 1, MOST);
+        return;
+    }
+    for (key, value) in at.entries(findings, "").iter().flatten() {
+        states.resolved_key(key, &value.path, findings);
+        value.integer(findings, 1, MOST);
+    }
+}
+
+/// Who may decide: one list of roles, or one for each state.
+fn roles(at: &At<'_>, states: &States, findings: &mut Findings) {
+    if !matches!(at.node.value, Value::Map(_)) {
+        return role_names(at, findings);
+    }
+    for (key, value) in at.entries(findings, "").iter().flatten() {
+        let _ = states.key_or_unset(key, &value.path, findings);
+        role_names(value, findings);
+    }
+}
+
+fn role_names(at: &At<'_>, findings: &mut Findings) {
+    for item in at.list(findings, "a list of roles", MAX_ITEMS).iter().flatten() {
+        name(item, findings, "a role's name");
+    }
+}
+
+fn timeouts(at: &At<'_>, states: &States, findings: &mut Findings) {
+    let keys = ["after", "remind", "escalate_to", "final_state"];
+    let Some(fields) = at.fields(findings, "timeouts", &keys) else { return };
+    if let Some(at) = fields.get("after") {
+        duration(&at, findings);
+    }
+    if let Some(at) = fields.get("remind") {
+        if matches!(at.node.value, Value::List(_)) {
+            for item in at.list(findings, "a list of durations", MAX_ITEMS).iter().flatten() {
+                duration(item, findings);
+            }
+        } else {
+            duration(&at, findings);
+        }
+    }
+    if let Some(at) = fields.get("escalate_to") {
+        at.short_text(findings, "a person or a role", MAX_TITLE);
+    }
+    if let Some(at) = fields.get_or_null("final_state") {
+        let _ = states.state_or_unset(&at, findings);
+    }
+}
+
+/// How a decision is offered: a button.
+fn action(at: &At<'_>, states: &States, findings: &mut Findings) {
+    let keys = ["state", "label", "description", "style", "key", "confirm"];
+    let Some(fields) = at.fields(findings, "an action", &keys) else { return };
+    if let Some(at) = fields.get_or_null("state") {
+        let _ = states.state_or_unset(&at, findings);
+    } else {
+        fields.required(findings, "state", "the state that it leads to");
+    }
+    if let Some(at) = fields.get("label") {
+        at.short_text(findings, "a label", MAX_TITLE);
+    }
+    if let Some(at) = fields.get("description") {
+        at.short_text(findings, "a description", MAX_DESCRIPTION);
+    }
+    if let Some(at) = fields.get("style") {
+        at.one_of(findings, &["default", "primary", "danger"]);
+    }
+    if let Some(at) = fields.get("key") {
+        at.short_text(findings, "a key of the keyboard: one character", 1);
+    }
+    if let Some(at) = fields.get("confirm").filter(|at| at.boolean().is_none()) {
+        at.short_text(findings, "true, or a question to confirm", MAX_DESCRIPTION);
+    }
+}

@@ -1,0 +1,127 @@
+//! Breaks a running task inbox in every way that its design claims to survive, and audits what is
+//! left: each scenario ends in the same audit, a short report and exit code 0 or 1.
+//!
+//! Black box: the real binary, a real database, HTTP, the command line and signals.
+#![allow(clippy::print_stdout, reason = "its report is its output")]
+
+mod audit;
+mod collect;
+mod journal;
+mod load;
+mod reader;
+mod scenario;
+mod schema;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+
+use crate::audit::Report;
+use crate::stage::Engine;
+
+/// Breaks a running task inbox in every way that its design claims to survive, and audits the rest
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Kill the server with SIGKILL at random points under load, and start it again (30 rounds)
+    Kill9(Options),
+    /// Freeze one of two replicas for longer than its lease, outside and inside a transaction (3
+    /// rounds). PostgreSQL only: on SQLite a second `serve` is refused
+    Sigstop(Options),
+    /// Restart PostgreSQL with `-m immediate` under load (5 rounds). PostgreSQL only: SQLite has no
+    /// server; what its crash would be is `kill9`
+    PgRestart(Options),
+    /// Cut the database connection in COMMIT under load, before it arrives and before its answer
+    /// does, in turn (40 rounds). PostgreSQL only: SQLite has no connection to cut
+    CommitCut(Options),
+    /// Let 64 clients post and decide on 20 tasks and 10 idempotency keys (60 s): two replicas on
+    /// PostgreSQL; on SQLite, one server with the command line beside it
+    Contention(Options),
+    /// Change a byte, remove a row, swap two, cut the tail, each on a copy of a database, and let
+    /// `audit verify` find it against a kept checkpoint
+    Tamper(Options),
+    /// Every scenario that the engine has
+    All(Options),
+    /// Judge a kept run again
+    Audit {
+        /// The directory that `--keep` named
+        directory: PathBuf,
+    },
+}
+
+/// What every scenario takes.
+#[derive(Args, Clone, Debug)]
+struct Options {
+    /// The database engine
+    #[arg(long, value_enum)]
+    engine: Engine,
+    /// How often the fault happens; the default depends on the scenario
+    #[arg(long)]
+    rounds: Option<u32>,
+    /// Clients that post and decide meanwhile
+    #[arg(long)]
+    clients: Option<usize>,
+    /// How long contention lasts
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Makes the clients' choices the same again
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep the run's journals and logs in this directory, which is made; otherwise they are kept
+    /// in a temporary one if the audit fails
+    #[arg(long, value_name = "DIRECTORY")]
+    keep: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let is_clean = match Cli::parse().command {
+        Command::Kill9(options) => run("kill9", options).await?,
+        Command::Sigstop(options) => run("sigstop", options).await?,
+        Command::PgRestart(options) => run("pg-restart", options).await?,
+        Command::CommitCut(options) => run("commit-cut", options).await?,
+        Command::Contention(options) => run("contention", options).await?,
+        Command::Tamper(options) => run("tamper", options).await?,
+        Command::All(options) => {
+            let mut is_clean = true;
+            for (name, _) in scenario::ALL
+                .iter()
+                .filter(|(_, reason)| reason.is_none_or(|_| options.engine == Engine::Postgres))
+            {
+                let keep = options.keep.as_ref().map(|directory| directory.join(name));
+                is_clean &= run(name, Options { keep, ..options.clone() }).await?;
+            }
+            is_clean
+        }
+        Command::Audit { directory } => {
+            let report = audit::judge(&journal::Run::load(&directory)?);
+            println!("{report}");
+            report.is_clean()
+        }
+    };
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run(name: &str, options: Options) -> Result<bool> {
+    let engine = options.engine;
+    let postgres_only =
+        scenario::ALL.iter().find(|(known, _)| *known == name).and_then(|(_, reason)| *reason);
+    if let Some(reason) = postgres_only.filter(|_| engine != Engine::Postgres) {
+        Cli::command()
+            .error(ErrorKind::InvalidValue, format!("{name} needs --engine postgres: {reason}"))
+            .exit();
+    }
+    let begun = std::time::Instant::now();
+    let report: Report = scenario::run(name, options).await?;
+    println!("{name} on {engine:?}, {} s\n{report}", begun.elapsed().as_secs());
+    Ok(report.is_clean())
+}

@@ -1,0 +1,99 @@
+//! Readers that follow the log by cursor through everything that happens, as a client would that
+//! keeps its cursor and connects anew to whichever replica answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use task_inbox_testkit::http::{Client, Request};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::journal::Reading;
+
+/// How long a reader waits when nothing is new.
+const IDLE: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a reader gives up a good connection for another replica.
+const PAGES_PER_CONNECTION: u64 = 25;
+
+/// Running readers.
+pub(crate) struct Readers {
+    running: JoinSet<Reading>,
+    stop: watch::Sender<bool>,
+}
+
+impl Readers {
+    /// Starts them at the beginning of the log.
+    pub(crate) fn start(count: usize, key: &str, addresses: &watch::Receiver<Vec<SocketAddr>>) -> Self {
+        let stop = watch::Sender::new(false);
+        let mut running = JoinSet::new();
+        for number in 0..count {
+            running.spawn(follow(number, key.to_owned(), addresses.clone(), stop.subscribe()));
+        }
+        Self { running, stop }
+    }
+
+    /// Lets them read to the end of the log, and returns what they saw.
+    pub(crate) async fn finish(self) -> Vec<Reading> {
+        self.stop.send_replace(true);
+        self.running.join_all().await
+    }
+}
+
+async fn follow(
+    number: usize,
+    key: String,
+    mut addresses: watch::Receiver<Vec<SocketAddr>>,
+    stop: watch::Receiver<bool>,
+) -> Reading {
+    let mut reading = Reading { reader: format!("reader {number}"), seen: Vec::new(), failures: 0 };
+    let mut cursor: Option<String> = None;
+    let mut turn = number;
+    loop {
+        let Ok(available) = addresses.wait_for(|addresses| !addresses.is_empty()).await.map(|a| a.clone())
+        else {
+            return reading;
+        };
+        turn += 1;
+        let mut client = Client::new(available[turn % available.len()]).with_timeout(TIMEOUT);
+        for _ in 0..PAGES_PER_CONNECTION {
+            // What was asked to stop before this page must be on it or on a later one.
+            let is_last = *stop.borrow();
+            let path = match &cursor {
+                Some(cursor) => format!("/api/v1/events?after={cursor}"),
+                None => "/api/v1/events".to_owned(),
+            };
+            let page = match client.send(&Request::new("GET", &path, &[("api-key", &key)])).await {
+                Ok(answer) if answer.is_success() => answer.json(),
+                _ => {
+                    reading.failures += 1;
+                    tokio::time::sleep(IDLE).await;
+                    break;
+                }
+            };
+            let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
+            reading.seen.extend(events.iter().map(place));
+            if let Some(next) = page["next_cursor"].as_str() {
+                cursor = Some(next.to_owned());
+            }
+            if events.is_empty() {
+                if is_last {
+                    return reading;
+                }
+                tokio::time::sleep(IDLE).await;
+            }
+        }
+    }
+}
+
+/// An event's place and id, from an item of the feed.
+fn place(item: &Value) -> (i64, String) {
+    let data = data(item);
+    (data["seq"].as_i64().unwrap_or_default(), data["event_id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// What the feed's item says: it lists events in the webhook's envelope.
+pub(crate) fn data(item: &Value) -> &Value {
+    item.get("data").unwrap_or(item)
+}

@@ -1,0 +1,36 @@
+//! The database's schema, as steps up and down, for SQLite and PostgreSQL alike.
+//!
+//! Statements are written as SQL, once, in the types that both engines have; [`run`] fills in
+//! what differs. Times are `BIGINT` microseconds since the epoch: one integer compares
+//! the same everywhere. Ids of rows that a batch writes are UUIDv7, so that they land together.
+
+use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::MigratorTrait;
+
+mod m20261121_000001_spine;
+
+/// All migrations, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_spine::Migration)]
+    }
+}
+
+/// Fills in the engine's types (`{uuid}`, `{bytes}`) and its literal of 32 zero bytes (`{zero}`),
+/// and runs the statements in order.
+async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let postgres = manager.get_database_backend() == sea_orm_migration::sea_orm::DatabaseBackend::Postgres;
+    let (uuid, bytes, zero) = if postgres {
+        ("uuid", "bytea", "decode(repeat('00', 32), 'hex')")
+    } else {
+        ("uuid_blob", "blob", "zeroblob(32)")
+    };
+    for statement in statements {
+        let sql = statement.replace("{uuid}", uuid).replace("{bytes}", bytes).replace("{zero}", zero);
+        manager.get_connection().execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}

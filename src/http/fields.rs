@@ -1,0 +1,267 @@
+//! A JSON body, taken apart field by field.
+//!
+//! By hand, because a derived reader stops at the first fault and can't say where it is: this one
+//! lists everything that is wrong, each with its JSON pointer, and hands a document on as the text
+//! it was sent as.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use task_inbox_domain::Document;
+use task_inbox_domain::schema::validate::Problem as Invalid;
+
+use super::problem::Problem;
+
+/// More than any request has; what is beyond is counted, not kept.
+const MAX_FIELDS: usize = 32;
+
+const NOT_VALID: &str = "the body is JSON, but not what this call takes; errors lists what is wrong";
+
+/// The fields of an object. A `null` equals an absent field.
+pub(super) struct Fields<'a> {
+    entries: Vec<(Cow<'a, str>, &'a RawValue)>,
+    errors: Vec<Invalid>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the body's outermost level.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is not JSON, 422 if it is not an object.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
+        if body.is_empty() {
+            return Err(Problem::malformed("the body is empty; this call takes a JSON object"));
+        }
+        let text = std::str::from_utf8(body)
+            .map_err(|e| Problem::malformed(format!("the body is not UTF-8 from byte {} on", e.valid_up_to())))?;
+        serde_json::from_str(text).map_err(|_| match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => Problem::invalid(NOT_VALID, vec![Invalid::new("", "must be a JSON object")]),
+            Err(e) => Problem::malformed(format!("the body is not JSON: {e}")),
+        })
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let position = self.entries.iter().position(|(key, _)| key == name)?;
+        Some(self.entries.swap_remove(position).1)
+    }
+
+    fn take_some(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.take(name).filter(|value| value.get() != "null")
+    }
+
+    /// Notes that something is wrong with a field.
+    pub(super) fn refuse(&mut self, name: &str, detail: impl Into<String>) {
+        self.errors.push(Invalid::new(format!("/{name}"), detail));
+    }
+
+    fn read_text(&mut self, name: &str, value: &'a RawValue, longest: usize) -> Option<String> {
+        let read = if value.get().starts_with('"') {
+            serde_json::from_str::<Text<'_>>(value.get()).map_err(|e| format!("is not Unicode text: {e}"))
+        } else {
+            Err("must be a string".to_owned())
+        };
+        let checked = read.and_then(|Text(text)| check_text(&text, longest).map(|()| text));
+        match checked {
+            Ok(text) => Some(text.into_owned()),
+            Err(detail) => {
+                self.refuse(name, detail);
+                None
+            }
+        }
+    }
+
+    /// A string of at most so many characters.
+    pub(super) fn text(&mut self, name: &str, longest: usize) -> Option<String> {
+        self.take_some(name).and_then(|value| self.read_text(name, value, longest))
+    }
+
+    /// A string of 1 to so many characters.
+    pub(super) fn name(&mut self, name: &str, longest: usize) -> Option<String> {
+        let text = self.text(name, longest);
+        if text.as_deref() == Some("") {
+            self.refuse(name, "must not be empty");
+            return None;
+        }
+        text
+    }
+
+    /// A string that must be there; empty if it is not, which [`Fields::finish`] then refuses.
+    pub(super) fn required(&mut self, name: &str, longest: usize) -> String {
+        let before = self.errors.len();
+        let text = self.name(name, longest);
+        if text.is_none() && self.errors.len() == before {
+            self.refuse(name, "is required");
+        }
+        text.unwrap_or_default()
+    }
+
+    /// A string whose `null` means something: absent, null or text.
+    pub(super) fn nullable(&mut self, name: &str, longest: usize) -> Option<Option<String>> {
+        let value = self.take(name)?;
+        Some(if value.get() == "null" { None } else { self.read_text(name, value, longest) })
+    }
+
+    /// A JSON object, as it was sent.
+    pub(super) fn object(&mut self, name: &str) -> Option<Document> {
+        self.document(name, Document::parse_object)
+    }
+
+    /// Any JSON value but null, as it was sent.
+    pub(super) fn value(&mut self, name: &str) -> Option<Document> {
+        self.document(name, Document::parse)
+    }
+
+    fn document<E: fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<Document, E>,
+    ) -> Option<Document> {
+        let value = self.take_some(name)?;
+        parse(value.get()).map_err(|e| self.refuse(name, e.to_string())).ok()
+    }
+
+    /// Fields of the contract whose behaviour is not built yet: refused rather than ignored.
+    pub(super) fn not_yet(&mut self, names: &[&str]) {
+        for name in names {
+            if self.take_some(name).is_some() {
+                self.refuse(name, "is not available yet; leave it out or send null");
+            }
+        }
+    }
+
+    /// Refuses whatever nobody asked for, and all that was found wrong before.
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
+        for (name, value) in std::mem::take(&mut self.entries) {
+            if value.get() != "null" {
+                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+                self.errors.push(Invalid::new(shortened(pointer), "is not a field of this call"));
+            }
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(NOT_VALID, self.errors)) }
+    }
+}
+
+/// What a text must be wherever it is kept: PostgreSQL stores no U+0000.
+pub(super) fn check_text(text: &str, longest: usize) -> Result<(), String> {
+    if text.contains('\0') {
+        return Err("contains U+0000, which can't be stored".to_owned());
+    }
+    if text.len() > longest && text.chars().count() > longest {
+        return Err(format!("is longer than {longest} characters"));
+    }
+    Ok(())
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(8);
+        let mut errors = Vec::new();
+        while let Some(Text(name)) = map.next_key()? {
+            if entries.len() == MAX_FIELDS {
+                map.next_value::<IgnoredAny>()?;
+                if errors.len() < MAX_FIELDS {
+                    errors.push(Invalid::new("", format!("has more than {MAX_FIELDS} fields")));
+                }
+                continue;
+            }
+            // RFC 7493, section 2.3: readers disagree about which of the two counts.
+            if entries.iter().any(|(known, _)| *known == name) {
+                errors.push(Invalid::new(format!("/{name}"), "occurs twice"));
+            }
+            entries.push((name, map.next_value()?));
+        }
+        errors.dedup();
+        Ok(Fields { entries, errors })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(body: &str, read: impl Fn(&mut Fields<'_>)) -> Vec<(String, String)> {
+        let mut fields = match Fields::parse(body.as_bytes()) {
+            Ok(fields) => fields,
+            Err(problem) => return problem.errors().map(|e| (e.pointer.clone(), e.detail.clone())).collect(),
+        };
+        read(&mut fields);
+        match fields.finish() {
+            Ok(()) => Vec::new(),
+            Err(problem) => problem.errors().map(|e| (e.pointer.clone(), e.detail.clone())).collect(),
+        }
+    }
+
+    #[test]
+    fn lists_everything_that_is_wrong() {
+        let found = problems(r#"{"a":1,"b":"\u0000","c":[],"d":3,"x/y":1,"z":null}"#, |fields| {
+            fields.text("a", 10);
+            fields.text("b", 10);
+            fields.object("c");
+            fields.not_yet(&["d"]);
+            fields.required("e", 10);
+        });
+        let pointers: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/a", "/b", "/c", "/d", "/e", "/x~1y"]);
+    }
+
+    #[test]
+    fn tells_text_from_a_document_and_null_from_absent() {
+        let mut fields = Fields::parse(br#"{"t":"\u00e9","n":null,"m":{"a": 1.50}}"#).expect("an object");
+        assert_eq!(fields.text("t", 1).as_deref(), Some("é"));
+        assert_eq!(fields.nullable("n", 1), Some(None));
+        assert_eq!(fields.nullable("absent", 1), None);
+        assert_eq!(fields.object("m").expect("an object").as_str(), r#"{"a": 1.50}"#);
+        assert!(fields.finish().is_ok());
+    }
+
+    #[test]
+    fn refuses_twice_too_many_and_too_long() {
+        assert_eq!(problems(r#"{"a":null,"a":null}"#, |_| {})[0].1, "occurs twice");
+        let many: Vec<_> = (0..1000).map(|i| format!("\"f{i}\":null")).collect();
+        assert_eq!(problems(&format!("{{{}}}", many.join(",")), |_| {}).len(), 1);
+        let found = problems(r#"{"a":"éé","b":"éé"}"#, |fields| {
+            fields.text("a", 2);
+            fields.text("b", 1);
+        });
+        assert_eq!(found, [("/b".to_owned(), "is longer than 1 characters".to_owned())]);
+        assert_eq!(problems("[1]", |_| {}), [(String::new(), "must be a JSON object".to_owned())]);
+        let surrogate = problems(r#"{"a":"\ud800"}"#, |fields| drop(fields.text("a", 9)));
+        assert!(surrogate[0].1.contains("Unicode"), "{surrogate:?}");
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed() {
+        for body in [&b""[..], b"{", b"[1", b"{}x", b"{\"a\":1,}", b"\xff", b"{\"a\":\"\x01\"}", b"\xef\xbb\xbf{}"] {
+            let problem = Fields::parse(body).err().expect("malformed");
+            assert_eq!(problem.status(), 400, "{}", String::from_utf8_lossy(body));
+        }
+    }
+}

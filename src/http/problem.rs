@@ -1,0 +1,269 @@
+//! `application/problem+json` (RFC 9457): the one shape of every error.
+//!
+//! A handler returns a [`Problem`]; it travels in the response's extensions and is written out by
+//! [`super::edge`], which knows the path and the request's id. What the operator reads (the cause
+//! of a 5xx) stays beside it and never reaches the body.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use task_inbox_domain::schema::validate::Problem as Invalid;
+
+use super::answer;
+use crate::app::{AppError, CurrentTask};
+
+/// Media type of every error.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What kind of error. `type` is `/problems/{slug}`: stable, and relative to this service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Malformed,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    TimedOut,
+    Conflict,
+    Gone,
+    Stale,
+    TooLarge,
+    UnsupportedMediaType,
+    Invalid,
+    TooManyRequests,
+    Internal,
+    Unavailable,
+}
+
+impl Kind {
+    /// Every kind, for the documentation.
+    pub(super) const ALL: [Self; 16] = [
+        Self::Malformed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::TimedOut,
+        Self::Conflict,
+        Self::Gone,
+        Self::Stale,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// Status, slug and title.
+    pub(super) const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request is malformed"),
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A credential is needed"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "This is not permitted"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path doesn't take this method")
+            }
+            Self::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "There is no such representation")
+            }
+            Self::TimedOut => {
+                (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive")
+            }
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request conflicts with what is"),
+            Self::Gone => (StatusCode::GONE, "gone", "This part of the log has been trimmed"),
+            Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale", "The task has changed"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is of another type")
+            }
+            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request is not valid"),
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests for this key")
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
+            Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service can't do this now")
+            }
+        }
+    }
+}
+
+/// An error on its way to the client. Boxed: answers are many, errors few.
+#[derive(Clone, Debug)]
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    kind: Kind,
+    detail: String,
+    errors: Vec<Invalid>,
+    /// Extension members, as JSON text that begins with a comma.
+    members: String,
+    retry_after: Option<Duration>,
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: String::new(),
+            retry_after: None,
+            cause: None,
+        }))
+    }
+
+    /// 400, with what is malformed.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Malformed, detail)
+    }
+
+    /// 404, with what there is not.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, detail)
+    }
+
+    /// 422, with everything that is wrong.
+    pub(super) fn invalid(detail: impl Into<String>, errors: Vec<Invalid>) -> Self {
+        let mut problem = Self::new(Kind::Invalid, detail);
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// 500; the cause goes to the log.
+    pub(super) fn internal(cause: impl Into<String>) -> Self {
+        let mut problem = Self::new(
+            Kind::Internal,
+            "This is a fault of the service. Its log tells more, under this answer's x-request-id.",
+        );
+        problem.0.cause = Some(cause.into());
+        problem
+    }
+
+    /// 503, worth another try after a while.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(Kind::Unavailable, detail);
+        problem.0.retry_after = Some(Duration::from_secs(1));
+        problem
+    }
+
+    fn with_current(mut self, current: &CurrentTask) -> Self {
+        match answer::current_members(current) {
+            Ok(members) => {
+                self.0.members = members;
+                self
+            }
+            Err(problem) => problem,
+        }
+    }
+
+    /// What the operator should read about it.
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// Writes it as the response's headers and body.
+    pub(super) fn write(&self, path: &str, headers: &mut HeaderMap) -> Body {
+        let parts = &*self.0;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(after) = parts.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        match parts.kind {
+            Kind::Unauthenticated => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"task-inbox\"");
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            // RFC 9110, section 15.5.9: the rest of the request is not waited for.
+            Kind::TimedOut => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        Body::from(parts.to_json(path))
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Invalid],
+}
+
+impl Parts {
+    fn to_json(&self, path: &str) -> String {
+        let (status, slug, title) = self.kind.parts();
+        let document = Document {
+            kind: format!("/problems/{slug}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            instance: path,
+            errors: &self.errors,
+        };
+        let mut text = serde_json::to_string(&document).unwrap_or_else(|_| "{}".to_owned());
+        if !self.members.is_empty() {
+            text.truncate(text.len() - 1);
+            text.push_str(&self.members);
+            text.push('}');
+        }
+        text
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.0.kind.parts().0;
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Invalid { detail, problems } => Self::invalid(detail, problems),
+            AppError::NotFound(detail) => Self::not_found(detail),
+            AppError::Conflict { detail, current } => {
+                let problem = Self::new(Kind::Conflict, detail);
+                match current {
+                    Some(current) => problem.with_current(&current),
+                    None => problem,
+                }
+            }
+            AppError::Stale { detail, current } => Self::new(Kind::Stale, detail).with_current(&current),
+            AppError::Gone { detail, floor } => {
+                let mut problem = Self::new(Kind::Gone, detail);
+                let _ = write!(problem.0.members, ",\"floor\":{floor}");
+                problem
+            }
+            AppError::Unauthenticated(detail) => Self::new(Kind::Unauthenticated, detail),
+            AppError::Forbidden(detail) => Self::new(Kind::Forbidden, detail),
+            AppError::TooManyRequests { retry_after } => {
+                let mut problem = Self::new(Kind::TooManyRequests, "this key's rate is used up for now");
+                problem.0.retry_after = Some(retry_after);
+                problem
+            }
+            AppError::Unavailable { detail } => Self::unavailable(detail),
+            AppError::Internal(cause) => Self::internal(cause),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Deciding what a batch writes, in memory, between reading and writing.
+//!
+//! Members are taken in the order in which they arrived, each on what the ones before it left:
+//! two decisions about one task see each other, a second post with the same key gets the first
+//! one's answer. Everything they depend on has been locked and read before.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use task_inbox_domain::log::Hash;
+use task_inbox_domain::transition::{self, Outcome};
+use task_inbox_domain::{Task, Timestamp};
+use uuid::Uuid;
+
+use super::Hooks;
+use super::member::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
+use crate::store::registry::{InstalledType, Registry};
+
+/// The sender's own name for a task: schema and external id.
+pub(super) type ExternalId = (String, String);
+
+/// What a batch must lock, each kind in the order of locking.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Idempotency keys, with the member that brings each first.
+    pub(super) idempotency: BTreeMap<Hash, usize>,
+    /// External ids, likewise.
+    pub(super) external: BTreeMap<ExternalId, usize>,
+    /// Tasks that are decided.
+    pub(super) tasks: BTreeSet<Uuid>,
+}
+
+impl Plan {
+    pub(super) fn of(members: &[&Member]) -> Self {
+        let mut plan = Self::default();
+        for (i, member) in members.iter().enumerate() {
+            if let Some(key) = &member.idempotency {
+                plan.idempotency.entry(key.key_hash).or_insert(i);
+            }
+            match &member.operation {
+                Operation::Create(create) => {
+                    if let Some(id) = external_id(&create.task) {
+                        plan.external.entry(id).or_insert(i);
+                    }
+                }
+                Operation::Decide(decide) => {
+                    plan.tasks.insert(decide.task_id);
+                }
+            }
+        }
+        plan
+    }
+}
+
+pub(super) fn external_id(task: &Task) -> Option<ExternalId> {
+    task.external_id.clone().map(|id| (task.schema.clone(), id))
+}
+
+/// What was found under the locks.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Answers kept under idempotency keys: the body's hash and the answer.
+    pub(super) answers: HashMap<Hash, (Hash, Reply)>,
+    /// Tasks that bear external ids: the content's hash and the task's id.
+    pub(super) external: HashMap<ExternalId, (Hash, Uuid)>,
+    /// Tasks by id: those that are decided, locked, and those that bear external ids.
+    pub(super) tasks: HashMap<Uuid, Task>,
+}
+
+/// A delivery to insert.
+#[derive(Debug)]
+pub(super) struct NewDelivery {
+    pub(super) id: Uuid,
+    pub(super) endpoint: Uuid,
+    /// Index into [`Folded::entries`].
+    pub(super) entry: usize,
+    /// Set if this process has a free place to send it at once.
+    pub(super) lease_token: Option<Uuid>,
+}
+
+/// What a batch writes and answers.
+#[derive(Default)]
+pub(super) struct Folded {
+    /// One for each member, in order.
+    pub(super) outcomes: Vec<Result<Reply, CommitError>>,
+    pub(super) created: Vec<Task>,
+    pub(super) changed: BTreeMap<Uuid, Task>,
+    pub(super) entries: Vec<LogEntry>,
+    pub(super) deliveries: Vec<NewDelivery>,
+    /// What becomes of the idempotency rows that the batch made: the answer, or nothing to keep.
+    pub(super) answers: BTreeMap<Hash, (Hash, Reply)>,
+    /// External ids that the batch bound to tasks.
+    pub(super) bound: HashMap<ExternalId, Uuid>,
+}
+
+impl Folded {
+    /// Whether anything is written but locks.
+    pub(super) fn writes(&self) -> bool {
+        !self.entries.is_empty() || !self.answers.is_empty()
+    }
+}
+
+/// Runs every member on what was found and on what the members before it left.
+pub(super) fn fold(
+    members: &[&Member],
+    loaded: Loaded,
+    registry: &Registry,
+    hooks: &dyn Hooks,
+    now: Timestamp,
+) -> Folded {
+    let mut state = State { loaded, registry, hooks, now, sent: HashSet::new(), folded: Folded::default() };
+    for member in members {
+        let outcome = state.member(member);
+        state.folded.outcomes.push(outcome);
+    }
+    state.folded
+}
+
+struct State<'a> {
+    loaded: Loaded,
+    registry: &'a Registry,
+    hooks: &'a dyn Hooks,
+    now: Timestamp,
+    /// Task and endpoint of deliveries in this batch: only the first may be leased at birth, the
+    /// others wait for it.
+    sent: HashSet<(Option<Uuid>, Uuid)>,
+    folded: Folded,
+}
+
+impl State<'_> {
+    fn member(&mut self, member: &Member) -> Result<Reply, CommitError> {
+        if let Some(answer) = member.idempotency.as_ref().and_then(|key| self.answered(key)) {
+            return answer;
+        }
+        let reply = match &member.operation {
+            Operation::Create(create) => self.create(create),
+            Operation::Decide(decide) => self.decide(decide),
+        }?;
+        if let Some(key) = &member.idempotency {
+            self.folded.answers.insert(key.key_hash, (key.body_hash, reply.clone()));
+        }
+        Ok(reply)
+    }
+
+    fn answered(&self, key: &Idempotency) -> Option<Result<Reply, CommitError>> {
+        let (body_hash, reply) =
+            self.loaded.answers.get(&key.key_hash).or_else(|| self.folded.answers.get(&key.key_hash))?;
+        Some(if *body_hash == key.body_hash {
+            Ok(reply.clone())
+        } else {
+            Err(CommitError::IdempotencyMismatch)
+        })
+    }
+
+    fn create(&mut self, create: &Create) -> Result<Reply, CommitError> {
+        if let Some(id) = external_id(&create.task) {
+            if let Some((content, task)) = self.loaded.external.get(&id) {
+                let task = self.loaded.tasks.get(task).ok_or(CommitError::NoSuchTask)?.clone();
+                return if *content == create.content_hash {
+                    Ok(Reply::Existing(task))
+                } else {
+                    Err(CommitError::ExternalIdTaken(Box::new(task)))
+                };
+            }
+            self.loaded.external.insert(id.clone(), (create.content_hash, create.task.id));
+            self.loaded.tasks.insert(create.task.id, create.task.clone());
+            self.folded.bound.insert(id, create.task.id);
+        }
+        self.folded.created.push(create.task.clone());
+        self.record(create.entry.clone(), &create.ttype);
+        Ok(Reply::Created(create.task.clone()))
+    }
+
+    fn decide(&mut self, decide: &Decide) -> Result<Reply, CommitError> {
+        let task = self.loaded.tasks.get(&decide.task_id).ok_or(CommitError::NoSuchTask)?;
+        let outcome = transition::apply(
+            task,
+            decide.ttype.ttype(),
+            &decide.decision,
+            &decide.actor,
+            Uuid::now_v7(),
+            self.now,
+        );
+        match outcome {
+            Ok(Outcome::Unchanged) => Ok(Reply::Decided(task.clone())),
+            Ok(Outcome::Changed { task, event }) => {
+                self.loaded.tasks.insert(task.id, (*task).clone());
+                self.folded.changed.insert(task.id, (*task).clone());
+                self.record(LogEntry::new(event), &decide.ttype);
+                Ok(Reply::Decided(*task))
+            }
+            Err(refusal) => Err(CommitError::Refused { refusal, current: Box::new(task.clone()) }),
+        }
+    }
+
+    /// Appends an event and addresses it.
+    fn record(&mut self, entry: LogEntry, ttype: &InstalledType) {
+        let index = self.folded.entries.len();
+        if let Some(endpoint) = self.registry.route(&entry.event.schema, Some(ttype), entry.event.kind) {
+            let first = self.sent.insert((entry.event.task_id, endpoint.id));
+            let lease = first && endpoint.is_sendable() && self.hooks.reserve(endpoint.id);
+            self.folded.deliveries.push(NewDelivery {
+                id: Uuid::now_v7(),
+                endpoint: endpoint.id,
+                entry: index,
+                lease_token: lease.then(Uuid::new_v4),
+            });
+        }
+        self.folded.entries.push(entry);
+    }
+}

@@ -1,0 +1,271 @@
+//! The queue in front of the database, and what to do when a batch fails.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::batch::{self, Done, Failed, Prepared};
+use super::member::{CommitError, Member, Reply};
+use crate::store::deliveries::Leased;
+use crate::store::registry::Registry;
+use crate::store::{Db, RegistryCache, Result, StoreError, log};
+
+/// What the dispatcher does for the commit: a delivery that it has a free place for is leased to
+/// it in the transaction that makes it, and is sent without being looked for.
+pub trait Hooks: Send + Sync + 'static {
+    /// Takes a place for a delivery to this endpoint, if there is one and nothing older waits.
+    fn reserve(&self, endpoint: Uuid) -> bool;
+    /// Gives a place back.
+    fn release(&self, endpoint: Uuid);
+    /// A batch is durable. `leased` are the deliveries in reserved places; `events` tells whether
+    /// the log has grown, `waiting` whether deliveries were made that nobody has leased.
+    fn committed(&self, leased: Vec<Leased>, events: bool, waiting: bool);
+}
+
+/// For a process without a dispatcher: every delivery waits for one.
+#[derive(Clone, Copy, Debug)]
+pub struct NoHooks;
+
+impl Hooks for NoHooks {
+    fn reserve(&self, _: Uuid) -> bool {
+        false
+    }
+
+    fn release(&self, _: Uuid) {}
+
+    fn committed(&self, _: Vec<Leased>, _: bool, _: bool) {}
+}
+
+/// How the commit works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a delivery that is born leased belongs to this process.
+    pub lease: Duration,
+    /// The most members of one transaction.
+    pub max_batch: usize,
+    /// The most members that may wait; one more is refused as overload.
+    pub queue: usize,
+    /// How long answers are kept under their idempotency keys.
+    pub idempotency_ttl: Duration,
+    /// How long a batch that meets contention or an unreachable database is tried again, and how
+    /// long a commit whose outcome is unknown is looked up, before its members hear of it.
+    pub patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            max_batch: 512,
+            queue: 8192,
+            idempotency_ttl: Duration::from_secs(48 * 3600),
+            patience: Duration::from_secs(8),
+        }
+    }
+}
+
+pub(super) struct Context {
+    pub(super) db: Db,
+    pub(super) registry: RegistryCache,
+    pub(super) hooks: Arc<dyn Hooks>,
+    pub(super) settings: Settings,
+}
+
+struct Queued {
+    member: Member,
+    reply: oneshot::Sender<std::result::Result<Reply, CommitError>>,
+}
+
+/// The way into the group commit. Cheap to clone.
+#[derive(Clone)]
+pub struct Commit {
+    queue: mpsc::Sender<Queued>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    closing: tokio_util::sync::CancellationToken,
+}
+
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Commit").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl Commit {
+    /// Starts the task that owns the queue.
+    pub fn start(db: Db, registry: RegistryCache, hooks: Arc<dyn Hooks>, settings: Settings) -> Self {
+        let (queue, waiting) = mpsc::channel(settings.queue);
+        let closing = tokio_util::sync::CancellationToken::new();
+        let context = Context { db, registry, hooks, settings };
+        let task = tokio::spawn(work(context, waiting, closing.clone()));
+        Self { queue, task: Arc::new(Mutex::new(Some(task))), closing }
+    }
+
+    /// How many members wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Hands a member over and waits until it is durable or refused.
+    ///
+    /// A caller that stops waiting takes nothing back: the member goes on with its batch.
+    pub async fn submit(&self, member: Member) -> std::result::Result<Reply, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Queued { member, reply }).map_err(|_| CommitError::Overloaded)?;
+        answer.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the service is stopping".to_owned())))
+    }
+
+    /// Commits what waits and takes no more.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+}
+
+async fn work(
+    context: Context,
+    mut queue: mpsc::Receiver<Queued>,
+    closing: tokio_util::sync::CancellationToken,
+) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            count = queue.recv_many(&mut batch, context.settings.max_batch) => if count == 0 { return },
+            () = closing.cancelled(), if !queue.is_closed() => { queue.close(); continue }
+        }
+        commit(&context, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// Commits a batch, whatever it takes, and answers every member.
+async fn commit(context: &Context, queued: Vec<Queued>) {
+    // The batch runs under one registry. A member that was prepared under an older one is sent
+    // back to be prepared again; one under a newer one shows that the newest is known.
+    let Some(registry) = queued.iter().map(|q| &q.member.registry).max_by_key(|r| r.number).cloned() else {
+        return;
+    };
+    let (current, stale): (Vec<_>, Vec<_>) =
+        queued.into_iter().partition(|q| q.member.registry.number == registry.number);
+    for queued in stale {
+        let _ = queued.reply.send(Err(CommitError::RegistryMoved));
+    }
+    let mut groups = vec![current];
+    while let Some(group) = groups.pop() {
+        let members: Vec<&Member> = group.iter().map(|q| &q.member).collect();
+        match persist(context, &registry, &members).await {
+            Ok(done) => {
+                context.hooks.committed(done.leased, done.events, done.waiting);
+                for (queued, outcome) in group.into_iter().zip(done.outcomes) {
+                    let _ = queued.reply.send(outcome);
+                }
+            }
+            Err(Refused::Data(detail)) if group.len() > 1 => {
+                tracing::warn!(%detail, members = group.len(), "the database refused a batch; splitting it");
+                let mut first = group;
+                let second = first.split_off(first.len() / 2);
+                // Popped from the end: the older half goes first.
+                groups.push(second);
+                groups.push(first);
+            }
+            Err(refused) => {
+                for queued in group {
+                    let _ = queued.reply.send(Err(refused.for_member()));
+                }
+            }
+        }
+    }
+}
+
+enum Refused {
+    RegistryMoved,
+    Data(String),
+    Unavailable(String),
+}
+
+impl Refused {
+    fn for_member(&self) -> CommitError {
+        match self {
+            Self::RegistryMoved => CommitError::RegistryMoved,
+            Self::Data(detail) => CommitError::Data(detail.clone()),
+            Self::Unavailable(detail) => CommitError::Unavailable(detail.clone()),
+        }
+    }
+}
+
+/// Runs a batch until it is done or can't be.
+async fn persist(
+    context: &Context,
+    registry: &Registry,
+    members: &[&Member],
+) -> std::result::Result<Done, Refused> {
+    let deadline = Instant::now() + context.settings.patience;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let error = match batch::run(context, registry, members).await {
+            Ok(done) => return Ok(done),
+            Err(Failed::RegistryMoved) => {
+                if let Err(error) = context.registry.refresh(&context.db).await {
+                    tracing::warn!(%error, "schemas changed and can't be read");
+                }
+                return Err(Refused::RegistryMoved);
+            }
+            Err(Failed::Before(StoreError::Data(detail))) => return Err(Refused::Data(detail)),
+            Err(Failed::Before(error)) => error,
+            Err(Failed::InCommit(error, prepared)) => {
+                tracing::warn!(%error, "the connection broke in a commit; looking whether it was done");
+                match look_up(context, &prepared, deadline).await {
+                    Ok(Some(first_seq)) => return Ok(prepared.done(first_seq)),
+                    Ok(None) => {
+                        prepared.release(context);
+                        error
+                    }
+                    Err(error) => {
+                        // The leases that it may hold run out by themselves.
+                        prepared.release(context);
+                        return Err(Refused::Unavailable(error.to_string()));
+                    }
+                }
+            }
+        };
+        if Instant::now() >= deadline {
+            return Err(Refused::Unavailable(error.to_string()));
+        }
+        tracing::debug!(%error, "repeating a batch");
+        // Two replicas in each other's way must not meet again at the same moment.
+        tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// Whether a commit whose answer was lost was done: the number of its first event, if so.
+///
+/// The head's lock is taken first. Whoever held it in that commit holds it until its end, so that
+/// what is not there under the lock will never be.
+async fn look_up(context: &Context, prepared: &Prepared, deadline: Instant) -> Result<Option<i64>> {
+    let ids = prepared.event_ids();
+    let Some(first) = ids.first() else { return Ok(None) };
+    loop {
+        match try_look_up(&context.db, &ids).await {
+            Ok(found) => return Ok(found.iter().find(|(id, _)| id == first).map(|(_, seq)| *seq)),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "looking again");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn try_look_up(db: &Db, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>> {
+    let transaction = db.begin().await?;
+    log::lock_head(db.engine(), &transaction).await?;
+    let found = log::present(db.engine(), &transaction, ids).await?;
+    transaction.rollback().await?;
+    Ok(found)
+}

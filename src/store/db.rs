@@ -1,0 +1,230 @@
+//! The connection to one of the two engines, and the few things that differ between them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use task_inbox_domain::Timestamp;
+
+use super::error::{Result, StoreError};
+use super::sql::Sql;
+
+/// Which database this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One file, one writing connection.
+    Sqlite,
+    /// A server that many replicas share.
+    Postgres,
+}
+
+/// How long a transaction waits for a lock, or may sit idle while it holds some: a frozen replica
+/// stops nobody for longer.
+const LOCK_TIMEOUT: &str = "2s";
+
+/// A database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    engine: Engine,
+    url: String,
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+}
+
+impl Db {
+    /// Connects to `sqlite://{file}` or `postgres://...`.
+    ///
+    /// SQLite gets one writing connection (WAL, `synchronous=FULL`) and a few reading ones.
+    ///
+    /// # Errors
+    ///
+    /// An address that names neither engine; a server or file that can't be opened; a PostgreSQL
+    /// with `synchronous_commit=off`, which would lose what was acknowledged.
+    pub async fn connect(url: &str) -> Result<Self> {
+        if url.starts_with("sqlite:") {
+            return Self::connect_sqlite(url).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Self::connect_postgres(url).await;
+        }
+        Err(StoreError::Unavailable(
+            "DATABASE_URL must begin with sqlite:// or postgres://".to_owned(),
+        ))
+    }
+
+    async fn connect_sqlite(url: &str) -> Result<Self> {
+        let path = sqlite_path(url);
+        if let Some(folder) = std::path::Path::new(path).parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| StoreError::Unavailable(format!("can't make {}: {e}", folder.display())))?;
+        }
+        let pool = |connections: u32, writer: bool| {
+            let mut options = options(url, connections);
+            options.map_sqlx_sqlite_opts(move |o| {
+                use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+                o.create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(Duration::from_secs(2))
+                    .pragma("cache_size", "-16000")
+                    .pragma("query_only", if writer { "off" } else { "on" })
+                    .statement_cache_capacity(256)
+            });
+            Database::connect(options)
+        };
+        // The writer comes first: it makes the file and turns the journal to WAL.
+        let write = pool(1, true).await?;
+        let read = pool(3, false).await?;
+        Ok(Self { engine: Engine::Sqlite, url: url.to_owned(), read, write })
+    }
+
+    async fn connect_postgres(url: &str) -> Result<Self> {
+        let mut options = options(url, 12);
+        options.map_sqlx_postgres_opts(|o| {
+            o.application_name("task-inbox").statement_cache_capacity(256).options([
+                ("lock_timeout", LOCK_TIMEOUT),
+                ("idle_in_transaction_session_timeout", LOCK_TIMEOUT),
+                ("default_transaction_isolation", "read committed"),
+            ])
+        });
+        let pool = Database::connect(options).await?;
+        let row = pool.query_one_raw(Sql::new(Engine::Postgres, "SHOW synchronous_commit").build()).await?;
+        let setting: String = row.map(|r| r.try_get_by_index(0)).transpose()?.unwrap_or_default();
+        if setting == "off" {
+            return Err(StoreError::Unavailable(
+                "this PostgreSQL runs with synchronous_commit=off, so a crash would lose acknowledged tasks; \
+                 set it to on for the database: ALTER DATABASE ... SET synchronous_commit = on"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self { engine: Engine::Postgres, url: url.to_owned(), read: pool.clone(), write: pool })
+    }
+
+    /// Which engine this is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The address it was connected with. Holds the password: not for logs.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The file of an SQLite database.
+    pub fn sqlite_file(&self) -> Option<&str> {
+        (self.engine == Engine::Sqlite).then(|| sqlite_path(&self.url))
+    }
+
+    pub(super) fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    pub(super) fn write(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// Begins a transaction that may write.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (self.engine == Engine::Sqlite).then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.write.begin_with_options(options).await?)
+    }
+
+    /// The database's clock, which leases and due times go by.
+    pub async fn now(&self) -> Result<Timestamp> {
+        let row = self.read.query_one_raw(Sql::new(self.engine, "SELECT {now}").build()).await?;
+        let row = row.ok_or_else(|| StoreError::Corrupt("SELECT gave no row".to_owned()))?;
+        Ok(Timestamp::from_micros(row.try_get_by_index(0)?))
+    }
+
+    /// Brings the schema up to date; returns the names of what was applied.
+    pub async fn migrate_up(&self) -> Result<Vec<String>> {
+        let pending = self.pending_migrations().await?;
+        if !pending.is_empty() {
+            self.locked_migration(Migrator::up(&self.write, None)).await?;
+        }
+        Ok(pending)
+    }
+
+    /// Takes back the latest `steps` migrations. Destroys data.
+    pub async fn migrate_down(&self, steps: u32) -> Result<()> {
+        self.locked_migration(Migrator::down(&self.write, Some(steps))).await
+    }
+
+    /// Two replicas that start together must not migrate at once. The lock is one of a session, on
+    /// a connection of its own, and ends with it whatever happens.
+    async fn locked_migration(&self, work: impl Future<Output = std::result::Result<(), sea_orm::DbErr>>) -> Result<()> {
+        if self.engine == Engine::Sqlite {
+            return Ok(work.await?);
+        }
+        let lock = self.read.begin().await?;
+        lock.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
+        lock.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+        lock.execute_unprepared("SELECT pg_advisory_xact_lock(7021984)").await?;
+        let done = work.await;
+        lock.rollback().await?;
+        Ok(done?)
+    }
+
+    /// The names of migrations that this binary has and the database lacks.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>> {
+        let pending = Migrator::get_pending_migrations(&self.write).await?;
+        Ok(pending.iter().map(|m| m.name().to_owned()).collect())
+    }
+
+    /// The names of migrations that the database has.
+    pub async fn applied_migrations(&self) -> Result<Vec<String>> {
+        let applied = Migrator::get_applied_migrations(&self.write).await?;
+        Ok(applied.iter().map(|m| m.name().to_owned()).collect())
+    }
+
+    /// Closes every connection; SQLite folds its WAL into the file.
+    pub async fn close(self) -> Result<()> {
+        self.read.close().await?;
+        Ok(self.write.close().await?)
+    }
+}
+
+fn options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .sqlx_logging(false);
+    options
+}
+
+fn sqlite_path(url: &str) -> &str {
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+impl FromStr for Engine {
+    type Err = StoreError;
+
+    fn from_str(url: &str) -> Result<Self> {
+        match url.split(':').next() {
+            Some("sqlite") => Ok(Self::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            _ => Err(StoreError::Unavailable("DATABASE_URL must begin with sqlite:// or postgres://".to_owned())),
+        }
+    }
+}
+
+impl From<Engine> for DbBackend {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => Self::Sqlite,
+            Engine::Postgres => Self::Postgres,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Everything that is kept, on SQLite or PostgreSQL; the only importer of `sea_orm`.
+//!
+//! Writes of tasks, events and deliveries go through [`commit`], the group commit: one transaction
+//! for all requests that wait. What is rare (schemas, keys, secrets) writes on its own, under the
+//! same order of locks: idempotency keys, external ids, tasks, endpoints, deliveries, head.
+//!
+//! Nothing here knows HTTP, and nothing here decides: decisions are [`task_inbox_domain`]'s.
+
+mod cache;
+mod db;
+mod error;
+mod row;
+mod sql;
+
+pub mod audit;
+pub mod commit;
+pub mod deliveries;
+pub mod entity;
+pub mod keys;
+pub mod listen;
+pub mod log;
+pub mod registry;
+pub mod schemas;
+pub mod secrets;
+pub mod tasks;
+
+pub use cache::RegistryCache;
+pub use db::{Db, Engine};
+pub use error::{Result, StoreError};

@@ -1,0 +1,342 @@
+//! Installing and removing schemas, with the endpoints that they declare.
+
+use sea_orm::ConnectionTrait;
+use task_inbox_domain::schema::{Hook, HookAuth, HookBody, Schema};
+use task_inbox_domain::{Actor, Timestamp, event};
+use uuid::Uuid;
+
+use super::commit::LogEntry;
+use super::db::{Db, Engine};
+use super::error::{Result, StoreError};
+use super::log::{self, Appended};
+use super::registry::{EndpointStatus, Origin, Registry};
+use super::row::Row;
+use super::secrets::bump_registry;
+use super::sql::Sql;
+
+/// What an installation made.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// The version's row.
+    pub version_id: Uuid,
+    /// Its place among the schema's versions, from 1.
+    pub position: i32,
+}
+
+/// Why a schema was not installed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InstallError {
+    /// Schemas changed since the registry was read: compare again.
+    #[error("schemas changed meanwhile")]
+    Raced,
+    /// A removal of the same name has begun and not ended: remove it again, then install.
+    #[error("the schema is being removed; run rmschema again, then install")]
+    BeingRemoved,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Installs a version that was compared with `registry`.
+///
+/// # Errors
+///
+/// [`InstallError::Raced`] if the registry is not `registry` any more; nothing is installed then.
+pub async fn install(
+    db: &Db,
+    registry: &Registry,
+    schema: &Schema,
+    source: &str,
+    actor: &Actor,
+    now: Timestamp,
+) -> std::result::Result<Installed, InstallError> {
+    let engine = db.engine();
+    let transaction = db.begin().await?;
+    let sql = Sql::new(engine, "INSERT INTO schemas (name, created_at) VALUES (")
+        .bind(schema.name.as_str())
+        .push(", ")
+        .bind(now.as_micros())
+        .push(") ON CONFLICT (name) DO NOTHING");
+    sql.execute(&transaction).await?;
+    let row = Sql::new(engine, "SELECT removed_at FROM schemas WHERE name = ")
+        .bind(schema.name.as_str())
+        .push(" {locked}")
+        .one(&transaction)
+        .await?;
+    if row.map(|r| r.get::<Option<i64>>("removed_at")).transpose()?.flatten().is_some() {
+        return Err(InstallError::BeingRemoved);
+    }
+    let version_id = Uuid::now_v7();
+    let position = registry.latest(&schema.name).map_or(1, |latest| latest.position + 1);
+    let inserted = insert_version(engine, &transaction, schema, source, actor, now, version_id, position).await;
+    match inserted {
+        // Another installation took the position.
+        Err(StoreError::Data(_)) => return Err(InstallError::Raced),
+        other => other?,
+    }
+    declare_endpoints(engine, &transaction, schema, now).await?;
+    let event =
+        event::schema_version_created(Uuid::now_v7(), &schema.name, schema.version.as_written(), actor, now);
+    append_with_deliveries(engine, &transaction, registry, event).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(Installed { version_id, position })
+}
+
+#[expect(clippy::too_many_arguments, reason = "one row's columns, used once")]
+async fn insert_version(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    schema: &Schema,
+    source: &str,
+    actor: &Actor,
+    now: Timestamp,
+    id: Uuid,
+    position: i32,
+) -> Result<()> {
+    Sql::new(
+        engine,
+        "INSERT INTO schema_versions (id, schema_name, semver, position, source, installed_at, installed_by) VALUES (",
+    )
+    .bind(id)
+    .push(", ")
+    .bind(schema.name.as_str())
+    .push(", ")
+    .bind(schema.version.as_written())
+    .push(", ")
+    .bind(position)
+    .push(", ")
+    .bind(source)
+    .push(", ")
+    .bind(now.as_micros())
+    .push(", ")
+    .bind(actor.pseudonym())
+    .push(")")
+    .execute(db)
+    .await?;
+    for ttype in &schema.task_types {
+        Sql::new(engine, "INSERT INTO task_types (id, schema_version_id, schema_name, name) VALUES (")
+            .bind(Uuid::now_v7())
+            .push(", ")
+            .bind(id)
+            .push(", ")
+            .bind(schema.name.as_str())
+            .push(", ")
+            .bind(ttype.name.as_str())
+            .push(")")
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Makes the endpoints that the version declares, or changes them to what it says, and marks the
+/// others as removed. Secrets stay: they belong to the endpoint, not to the version.
+async fn declare_endpoints(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    schema: &Schema,
+    now: Timestamp,
+) -> Result<()> {
+    Sql::new(engine, "UPDATE endpoints SET status = ")
+        .bind(EndpointStatus::Removed.as_str())
+        .push(", updated_at = ")
+        .bind(now.as_micros())
+        .push(" WHERE origin IN ('schema', 'type') AND schema_name = ")
+        .bind(schema.name.as_str())
+        .execute(db)
+        .await?;
+    let own = schema.task_types.iter().filter_map(|t| Some((Some(t.name.as_str()), t.hook.as_ref()?)));
+    for (ttype, hook) in schema.hook.iter().map(|hook| (None, hook)).chain(own) {
+        declare_endpoint(engine, db, schema, ttype, hook, now).await?;
+    }
+    Ok(())
+}
+
+async fn declare_endpoint(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    schema: &Schema,
+    ttype: Option<&str>,
+    hook: &Hook,
+    now: Timestamp,
+) -> Result<()> {
+    let (kind, header) = match &hook.auth {
+        HookAuth::Hmac => ("hmac", None),
+        HookAuth::Head { header } => ("head", Some(header.as_str())),
+    };
+    let body = match schema.hook_body {
+        HookBody::Full => "full",
+        HookBody::Output => "output",
+    };
+    let origin = if ttype.is_some() { Origin::Type } else { Origin::Schema };
+    Sql::new(
+        engine,
+        "INSERT INTO endpoints (id, origin, schema_name, ttype, url, auth_kind, auth_header, event_types,
+            body_shape, status, created_at, updated_at) VALUES (",
+    )
+    .bind(Uuid::now_v7())
+    .push(", ")
+    .bind(origin.as_str())
+    .push(", ")
+    .bind(schema.name.as_str())
+    .push(", ")
+    .bind(ttype.map(str::to_owned))
+    .push(", ")
+    .bind(hook.url.as_str())
+    .push(", ")
+    .bind(kind)
+    .push(", ")
+    .bind(header.map(str::to_owned))
+    // Which events are wanted stands in the schema version; registered endpoints say it here.
+    .push(", '[]', ")
+    .bind(body)
+    .push(", 'active', ")
+    .bind(now.as_micros())
+    .push(", ")
+    .bind(now.as_micros())
+    .push(
+        ") ON CONFLICT (schema_name, coalesce(ttype, '')) WHERE origin IN ('schema', 'type')
+           DO UPDATE SET url = excluded.url, auth_kind = excluded.auth_kind, auth_header = excluded.auth_header,
+            body_shape = excluded.body_shape, status = 'active', status_reason = NULL,
+            updated_at = excluded.updated_at",
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Appends an event of a schema, addresses it, and moves the registry's number with the head.
+async fn append_with_deliveries(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    registry: &Registry,
+    event: task_inbox_domain::Event,
+) -> std::result::Result<(), InstallError> {
+    // The endpoints as this transaction sees them: the version that is being installed may be the
+    // first to name one.
+    let changed = Registry::load_on(engine, db, Some(registry)).await?;
+    if changed.number != registry.number {
+        return Err(InstallError::Raced);
+    }
+    if let Some(endpoint) = changed.route(&event.schema, None, event.kind) {
+        Sql::new(
+            engine,
+            "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, attempts, due_at, created_at) VALUES (",
+        )
+        .bind(Uuid::now_v7())
+        .push(", ")
+        .bind(endpoint.id)
+        .push(", ")
+        .bind(event.id)
+        .push(", ")
+        .bind(event.schema.as_str())
+        .push(", 0, {now}, {now})")
+        .execute(db)
+        .await?;
+    }
+    match log::append(engine, db, &[LogEntry::new(event)], Some(registry.number)).await? {
+        Appended::From(_) => Ok(bump_registry(engine, db).await?),
+        Appended::RegistryMoved => Err(InstallError::Raced),
+    }
+}
+
+/// What a removal takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Versions of the schema.
+    pub versions: i64,
+    /// Tasks of all versions.
+    pub tasks: i64,
+    /// Whether it was done.
+    pub deleted: bool,
+}
+
+/// What a removal would take away; `None` if there is no such schema.
+pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
+    let sql = Sql::new(
+        db.engine(),
+        "SELECT (SELECT count(*) FROM schema_versions v WHERE v.schema_name = s.name) AS versions,
+            (SELECT count(*) FROM tasks t WHERE t.schema_name = s.name) AS tasks
+         FROM schemas s WHERE s.name = ",
+    );
+    let row = sql.bind(name).one(db.read()).await?;
+    row.map(|r| Ok(Removal { versions: r.get("versions")?, tasks: r.get("tasks")?, deleted: false })).transpose()
+}
+
+/// Removes a schema with its tasks; leaves the log. `None` if there is no such schema.
+///
+/// First the schema is closed, in a transaction that moves the registry's number: from then on no
+/// commit that was prepared with it succeeds. Then its rows go. A removal that was interrupted is
+/// finished by calling this again.
+pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
+    let Some(counted) = close(db, name, actor, now).await? else { return Ok(None) };
+    let engine = db.engine();
+    let transaction = db.begin().await?;
+    for table in ["idempotency_keys", "external_ids", "tasks"] {
+        delete(engine, &transaction, table, name).await?;
+    }
+    Sql::new(engine, "SELECT id FROM endpoints WHERE schema_name = ")
+        .bind(name)
+        .push(" ORDER BY id {locked}")
+        .all(&transaction)
+        .await?;
+    Sql::new(
+        engine,
+        "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
+            outcome, reason, created_at, finished_at)
+         SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, 'dead', 'schema_removed',
+            created_at, {now} FROM deliveries WHERE schema_name = ",
+    )
+    .bind(name)
+    .execute(&transaction)
+    .await?;
+    for table in ["deliveries", "endpoints", "task_types", "schema_versions"] {
+        delete(engine, &transaction, table, name).await?;
+    }
+    revoke_keys_of(engine, &transaction, name).await?;
+    Sql::new(engine, "DELETE FROM schemas WHERE name = ").bind(name).execute(&transaction).await?;
+    Sql::new(engine, "UPDATE log_head SET registry = registry + 1, keys = keys + 1 WHERE id = 1")
+        .execute(&transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(Some(Removal { deleted: true, ..counted }))
+}
+
+async fn delete(engine: Engine, db: &impl ConnectionTrait, table: &str, schema: &str) -> Result<()> {
+    Sql::new(engine, "DELETE FROM ").push(table).push(" WHERE schema_name = ").bind(schema).execute(db).await?;
+    Ok(())
+}
+
+/// Keys that may see this schema alone have nothing left to open. The list of schemas is JSON as
+/// this service wrote it, so that one name has one form.
+async fn revoke_keys_of(engine: Engine, db: &impl ConnectionTrait, schema: &str) -> Result<()> {
+    let alone = serde_json::json!([schema]).to_string();
+    Sql::new(engine, "UPDATE api_keys SET revoked_at = {now} WHERE revoked_at IS NULL AND schemas = ")
+        .bind(alone)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Marks a schema as being removed, with the event that says so.
+async fn close(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
+    let engine = db.engine();
+    let transaction = db.begin().await?;
+    let row = Sql::new(engine, "SELECT removed_at FROM schemas WHERE name = ")
+        .bind(name)
+        .push(" {locked}")
+        .one(&transaction)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.get::<Option<i64>>("removed_at")?.is_none() {
+        Sql::new(engine, "UPDATE schemas SET removed_at = {now} WHERE name = ")
+            .bind(name)
+            .execute(&transaction)
+            .await?;
+        let event = event::schema_removed(Uuid::now_v7(), name, actor, now);
+        log::append(engine, &transaction, &[LogEntry::new(event)], None).await?;
+        bump_registry(engine, &transaction).await?;
+    }
+    transaction.commit().await?;
+    count(db, name).await
+}

@@ -1,0 +1,293 @@
+//! Statements that both engines understand, with many rows in one.
+//!
+//! A batch must cost the same number of round trips however many members it has, and the same
+//! few statement texts, so that prepared ones are found again. PostgreSQL takes a column of
+//! values as one array; SQLite takes `VALUES` in chunks of 1, 2, 4 ... rows. [`Rows`] hides the
+//! difference: a statement names its rows as a table and is written once.
+
+use sea_orm::sea_query::ArrayType;
+use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use uuid::Uuid;
+
+use super::db::Engine;
+use super::error::Result;
+
+/// A statement under construction: text and the values bound so far.
+#[derive(Clone)]
+pub(super) struct Sql {
+    engine: Engine,
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    /// Begins with this text. `{now}` becomes the database's clock in microseconds, `{locked}` the
+    /// clause that locks the rows of a SELECT (nothing on SQLite, whose writer is alone anyway),
+    /// `{skip_locked}` the same, passing over rows that others hold.
+    pub(super) fn new(engine: Engine, text: &str) -> Self {
+        Self { engine, text: String::with_capacity(text.len() + 64), values: Vec::new() }.push(text)
+    }
+
+    /// Adds text.
+    pub(super) fn push(mut self, text: &str) -> Self {
+        if text.contains('{') {
+            let (now, locked, skip) = match self.engine {
+                Engine::Postgres => (
+                    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+                    "FOR NO KEY UPDATE",
+                    "FOR NO KEY UPDATE SKIP LOCKED",
+                ),
+                Engine::Sqlite => ("CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "", ""),
+            };
+            let text = text.replace("{now}", now).replace("{locked}", locked).replace("{skip_locked}", skip);
+            self.text.push_str(&text);
+        } else {
+            self.text.push_str(text);
+        }
+        self
+    }
+
+    /// Adds a placeholder and binds a value to it.
+    pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self.placeholder();
+        self
+    }
+
+    fn placeholder(&mut self) {
+        match self.engine {
+            Engine::Postgres => {
+                self.text.push('$');
+                self.text.push_str(&self.values.len().to_string());
+            }
+            Engine::Sqlite => self.text.push('?'),
+        }
+    }
+
+    /// Adds a condition that holds for any of these: ` = ANY($1)`, ` IN (?, ?)`.
+    pub(super) fn any(mut self, ty: Ty, values: Vec<Value>) -> Self {
+        match self.engine {
+            Engine::Postgres => {
+                self = self.push(" = ANY(").bind(Value::Array(ty.array(), Some(Box::new(values)))).push(")");
+            }
+            Engine::Sqlite => {
+                // Filled up with repetitions of the last, so that there are few texts to prepare.
+                let width = values.len().next_power_of_two();
+                let last = values.last().cloned();
+                self = self.push(" IN (");
+                for (i, value) in values.into_iter().chain(std::iter::repeat_with(|| last.clone()).flatten()).take(width).enumerate() {
+                    self = self.push(if i == 0 { "" } else { ", " }).bind(value);
+                }
+                self = self.push(")");
+            }
+        }
+        self
+    }
+
+    /// A list of ids, for [`Sql::any`].
+    pub(super) fn any_id(self, ids: impl IntoIterator<Item = Uuid>) -> Self {
+        self.any(Ty::Uuid, ids.into_iter().map(Value::from).collect())
+    }
+
+    /// The finished statement.
+    pub(super) fn build(self) -> Statement {
+        Statement::from_sql_and_values(self.engine.into(), self.text, self.values)
+    }
+
+    /// Runs it; returns the number of rows that it changed.
+    pub(super) async fn execute(self, db: &impl ConnectionTrait) -> Result<u64> {
+        Ok(db.execute_raw(self.build()).await?.rows_affected())
+    }
+
+    /// Runs it; returns its rows.
+    pub(super) async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<QueryResult>> {
+        Ok(db.query_all_raw(self.build()).await?)
+    }
+
+    /// Runs it; returns its first row.
+    pub(super) async fn one(self, db: &impl ConnectionTrait) -> Result<Option<QueryResult>> {
+        Ok(db.query_one_raw(self.build()).await?)
+    }
+}
+
+/// The type of a column of [`Rows`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ty {
+    Uuid,
+    Text,
+    Int,
+    Bool,
+    Bytes,
+}
+
+impl Ty {
+    fn array(self) -> ArrayType {
+        match self {
+            Self::Uuid => ArrayType::Uuid,
+            Self::Text => ArrayType::String,
+            Self::Int => ArrayType::BigInt,
+            Self::Bool => ArrayType::Bool,
+            Self::Bytes => ArrayType::Bytes,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Uuid => "uuid",
+            Self::Text => "text",
+            Self::Int => "bigint",
+            Self::Bool => "boolean",
+            Self::Bytes => "bytea",
+        }
+    }
+
+    /// Stands for NULL inside an array, which can't carry one here: a value that no column of ours
+    /// holds. Its literal is what `NULLIF` turns back.
+    fn null(self) -> (Value, &'static str) {
+        match self {
+            Self::Uuid => (Uuid::nil().into(), "'00000000-0000-0000-0000-000000000000'"),
+            Self::Text => (String::new().into(), "''"),
+            Self::Int => (i64::MIN.into(), "-9223372036854775808"),
+            Self::Bool => (false.into(), "NULL"),
+            Self::Bytes => (Vec::<u8>::new().into(), "''"),
+        }
+    }
+
+    fn is_null(value: &Value) -> bool {
+        matches!(
+            value,
+            Value::Uuid(None) | Value::String(None) | Value::BigInt(None) | Value::Bytes(None)
+        )
+    }
+}
+
+/// Whether a column of [`Rows`] may be NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Null {
+    Never,
+    Maybe,
+}
+
+/// One column of [`Rows`].
+pub(super) type Column = (&'static str, Ty, Null);
+
+/// Rows of values that a statement reads like a table.
+#[derive(Clone)]
+pub(super) struct Rows {
+    columns: &'static [Column],
+    rows: Vec<Vec<Value>>,
+}
+
+/// The most rows of one SQLite statement: its parameters are limited to 32,766.
+const SQLITE_CHUNK: usize = 256;
+
+impl Rows {
+    pub(super) fn new(columns: &'static [Column]) -> Self {
+        Self { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row, in the columns' order.
+    pub(super) fn push(&mut self, row: Vec<Value>) {
+        debug_assert_eq!(row.len(), self.columns.len(), "a row has one value for each column");
+        self.rows.push(row);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The columns' names, comma-separated.
+    pub(super) fn names(&self) -> String {
+        self.columns.iter().map(|c| c.0).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Inserts the rows; `suffix` may hold `ON CONFLICT` and `RETURNING`.
+    pub(super) async fn insert(
+        self,
+        engine: Engine,
+        db: &impl ConnectionTrait,
+        table: &str,
+        suffix: &str,
+    ) -> Result<Vec<QueryResult>> {
+        let names = self.names();
+        let before = format!("INSERT INTO {table} ({names}) SELECT {names} FROM ");
+        // SQLite needs a WHERE before ON CONFLICT, or it reads ON as a join's.
+        let after = format!(" AS r WHERE true {suffix}");
+        self.run(engine, db, |sql, rows| rows.table(sql.push(&before)).push(&after)).await
+    }
+
+    /// Runs a statement over the rows: once on PostgreSQL, once for each chunk on SQLite.
+    pub(super) async fn run(
+        mut self,
+        engine: Engine,
+        db: &impl ConnectionTrait,
+        statement: impl Fn(Sql, Self) -> Sql,
+    ) -> Result<Vec<QueryResult>> {
+        if engine == Engine::Postgres {
+            if self.is_empty() {
+                return Ok(Vec::new());
+            }
+            return statement(Sql::new(engine, ""), self).all(db).await;
+        }
+        let mut results = Vec::new();
+        while !self.is_empty() {
+            let whole = self.len().min(SQLITE_CHUNK);
+            let chunk = 1 << whole.ilog2();
+            let rest = self.rows.split_off(chunk);
+            let rows = Self { columns: self.columns, rows: std::mem::replace(&mut self.rows, rest) };
+            results.extend(statement(Sql::new(engine, ""), rows).all(db).await?);
+        }
+        Ok(results)
+    }
+
+    /// Adds the rows to a statement as a derived table with the columns' names, in their order.
+    pub(super) fn table(self, sql: Sql) -> Sql {
+        match sql.engine {
+            Engine::Postgres => self.unnest(sql),
+            Engine::Sqlite => self.values(sql),
+        }
+    }
+
+    fn unnest(self, mut sql: Sql) -> Sql {
+        let mut arrays: Vec<Vec<Value>> =
+            self.columns.iter().map(|_| Vec::with_capacity(self.rows.len())).collect();
+        for row in self.rows {
+            for ((value, array), (_, ty, _)) in row.into_iter().zip(&mut arrays).zip(self.columns) {
+                array.push(if Ty::is_null(&value) { ty.null().0 } else { value });
+            }
+        }
+        let selected: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, ty, null)| match null {
+                Null::Never => (*name).to_owned(),
+                Null::Maybe => format!("NULLIF({name}, {}) AS {name}", ty.null().1),
+            })
+            .collect();
+        sql = sql.push("(SELECT ").push(&selected.join(", ")).push(" FROM unnest(");
+        for (i, (array, (_, ty, _))) in arrays.into_iter().zip(self.columns).enumerate() {
+            let array = Value::Array(ty.array(), Some(Box::new(array)));
+            sql = sql.push(if i == 0 { "" } else { ", " }).bind(array).push("::").push(ty.name()).push("[]");
+        }
+        let names: Vec<_> = self.columns.iter().map(|c| c.0).collect();
+        sql.push(") AS u (").push(&names.join(", ")).push("))")
+    }
+
+    fn values(self, mut sql: Sql) -> Sql {
+        let selected: Vec<String> =
+            self.columns.iter().enumerate().map(|(i, (name, ..))| format!("column{} AS {name}", i + 1)).collect();
+        sql = sql.push("(SELECT ").push(&selected.join(", ")).push(" FROM (VALUES ");
+        for (i, row) in self.rows.into_iter().enumerate() {
+            sql = sql.push(if i == 0 { "(" } else { ", (" });
+            for (j, value) in row.into_iter().enumerate() {
+                sql = sql.push(if j == 0 { "" } else { ", " }).bind(value);
+            }
+            sql = sql.push(")");
+        }
+        sql.push("))")
+    }
+}

@@ -1,0 +1,181 @@
+//! Tasks, read. Every write of a task goes through [`super::commit`].
+
+use sea_orm::{QueryResult, Value};
+use task_inbox_domain::{Document, Phase, Task, Timestamp};
+use uuid::Uuid;
+
+use super::db::Db;
+use super::error::{Result, StoreError};
+use super::row::Row;
+use super::sql::{Column, Null, Sql, Ty};
+
+/// Which tasks a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Only those whose state is not a resolved one.
+    pub unresolved: bool,
+    /// Only those of these schemas; what a key may see. `None`: of all.
+    pub schemas: Option<Vec<String>>,
+    /// Only those of this schema.
+    pub schema: Option<String>,
+    /// Only those of types with this name.
+    pub ttype: Option<String>,
+    /// Only those in this state; `Some(None)`: those in none.
+    pub state: Option<Option<String>>,
+    /// Only those in this phase.
+    pub phase: Option<Phase>,
+    /// Only those assigned to this user.
+    pub assignee: Option<Uuid>,
+    /// Only the one that its sender calls so (one in each schema).
+    pub external_id: Option<String>,
+}
+
+/// A task's columns as a batch writes them, in the order of [`values`].
+pub(super) const COLUMNS: &[Column] = &[
+    ("id", Ty::Uuid, Null::Never),
+    ("created_at", Ty::Int, Null::Never),
+    ("updated_at", Ty::Int, Null::Never),
+    ("ttype_id", Ty::Uuid, Null::Never),
+    ("schema_name", Ty::Text, Null::Never),
+    ("ttype", Ty::Text, Null::Never),
+    ("semver", Ty::Text, Null::Never),
+    ("state", Ty::Text, Null::Maybe),
+    ("resolved", Ty::Bool, Null::Never),
+    ("phase", Ty::Text, Null::Never),
+    ("meta", Ty::Text, Null::Maybe),
+    ("external_id", Ty::Text, Null::Maybe),
+    ("version", Ty::Int, Null::Never),
+];
+
+pub(super) fn values(task: &Task) -> Vec<Value> {
+    vec![
+        task.id.into(),
+        task.created.as_micros().into(),
+        task.updated.as_micros().into(),
+        task.ttype_id.into(),
+        task.schema.clone().into(),
+        task.ttype.clone().into(),
+        task.semver.clone().into(),
+        task.state.clone().into(),
+        task.resolved.into(),
+        task.phase.as_str().into(),
+        task.meta.as_ref().map(|m| m.as_str().to_owned()).into(),
+        task.external_id.clone().into(),
+        task.version.into(),
+    ]
+}
+
+/// The columns that a transition changes, in the order of [`changed_values`].
+pub(super) const CHANGED: &[Column] = &[
+    ("id", Ty::Uuid, Null::Never),
+    ("updated_at", Ty::Int, Null::Never),
+    ("state", Ty::Text, Null::Maybe),
+    ("resolved", Ty::Bool, Null::Never),
+    ("phase", Ty::Text, Null::Never),
+    ("output", Ty::Text, Null::Maybe),
+    ("version", Ty::Int, Null::Never),
+    ("decided_by", Ty::Text, Null::Maybe),
+    ("decided_at", Ty::Int, Null::Maybe),
+];
+
+pub(super) fn changed_values(task: &Task) -> Vec<Value> {
+    let decided_by = task.decided_by.as_ref().map(|a| {
+        serde_json::to_string(a).expect("an actor has string keys and string values")
+    });
+    vec![
+        task.id.into(),
+        task.updated.as_micros().into(),
+        task.state.clone().into(),
+        task.resolved.into(),
+        task.phase.as_str().into(),
+        task.output.as_ref().map(|o| o.as_str().to_owned()).into(),
+        task.version.into(),
+        decided_by.into(),
+        task.decided_at.map(Timestamp::as_micros).into(),
+    ]
+}
+
+pub(super) const SELECT: &str = "SELECT * FROM tasks";
+
+pub(super) fn from_row(row: &QueryResult) -> Result<Task> {
+    let time = |column: &str| -> Result<Option<Timestamp>> {
+        Ok(row.get::<Option<i64>>(column)?.map(Timestamp::from_micros))
+    };
+    let phase: String = row.get("phase")?;
+    let decided_by: Option<String> = row.get("decided_by")?;
+    Ok(Task {
+        id: row.get("id")?,
+        created: Timestamp::from_micros(row.get("created_at")?),
+        updated: Timestamp::from_micros(row.get("updated_at")?),
+        ttype_id: row.get("ttype_id")?,
+        schema: row.get("schema_name")?,
+        semver: row.get("semver")?,
+        state: row.get("state")?,
+        resolved: row.get("resolved")?,
+        phase: Phase::parse(&phase).ok_or_else(|| StoreError::Corrupt(format!("task phase {phase:?}")))?,
+        user_id: row.get("user_id")?,
+        meta: row.get::<Option<String>>("meta")?.map(Document::from_stored),
+        output: row.get::<Option<String>>("output")?.map(Document::from_stored),
+        external_id: row.get("external_id")?,
+        priority: row.get("priority")?,
+        due_at: time("due_at")?,
+        callback_url: row.get("callback_url")?,
+        merge_key: row.get("merge_key")?,
+        version: row.get("version")?,
+        ttype: row.get("ttype")?,
+        decided_by: decided_by
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|e| StoreError::Corrupt(format!("tasks.decided_by: {e}")))?,
+        decided_at: time("decided_at")?,
+    })
+}
+
+/// The task with this id.
+pub async fn get(db: &Db, id: Uuid) -> Result<Option<Task>> {
+    let sql = Sql::new(db.engine(), SELECT).push(" WHERE id = ").bind(id);
+    sql.one(db.read()).await?.as_ref().map(from_row).transpose()
+}
+
+/// Up to `limit` tasks, oldest first, after the task with the id `after`.
+pub async fn list(db: &Db, filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Result<Vec<Task>> {
+    if filter.schemas.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
+    let mut sql = Sql::new(db.engine(), SELECT).push(" WHERE true");
+    if let Some(id) = after {
+        sql = sql.push(" AND id > ").bind(id);
+    }
+    if filter.unresolved {
+        sql = sql.push(" AND NOT resolved");
+    }
+    if let Some(schemas) = &filter.schemas {
+        let names = schemas.iter().map(|s| s.as_str().into()).collect();
+        sql = sql.push(" AND schema_name").any(Ty::Text, names);
+    }
+    if let Some(schema) = &filter.schema {
+        sql = sql.push(" AND schema_name = ").bind(schema.as_str());
+    }
+    if let Some(ttype) = &filter.ttype {
+        sql = sql.push(" AND ttype = ").bind(ttype.as_str());
+    }
+    match &filter.state {
+        Some(Some(state)) => sql = sql.push(" AND state = ").bind(state.as_str()),
+        Some(None) => sql = sql.push(" AND state IS NULL"),
+        None => {}
+    }
+    if let Some(phase) = filter.phase {
+        sql = sql.push(" AND phase = ").bind(phase.as_str());
+    }
+    if let Some(user) = filter.assignee {
+        sql = sql.push(" AND user_id = ").bind(user);
+    }
+    if let Some(external_id) = &filter.external_id {
+        sql = sql
+            .push(" AND id IN (SELECT task_id FROM external_ids WHERE external_id = ")
+            .bind(external_id.as_str())
+            .push(")");
+    }
+    sql = sql.push(" ORDER BY id LIMIT ").bind(limit as i64);
+    sql.all(db.read()).await?.iter().map(from_row).collect()
+}

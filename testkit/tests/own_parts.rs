@@ -1,0 +1,102 @@
+//! The tools themselves, against each other: a test tool that fails to break things proves
+//! nothing.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use task_inbox_testkit::http::{Client, Failure, Request};
+use task_inbox_testkit::postgres::url_at;
+use task_inbox_testkit::proxy::{Statement, Trap};
+use task_inbox_testkit::receiver::Behaviour;
+use task_inbox_testkit::signature::Secret;
+use task_inbox_testkit::{Database, Postgres, Proxy, Receiver};
+use tokio::process::{Child, Command};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn client_and_receiver_agree() {
+    let receiver = Receiver::start().await.expect("receiver");
+    receiver.expect_secret("/hook", Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("secret"));
+    let address = receiver.url("").trim_start_matches("http://").parse().expect("address");
+    let mut client = Client::new(address).with_timeout(Duration::from_millis(200));
+    let request = Request::json("POST", "/hook", &[("Webhook-Id", "evt_1")], "{}");
+    assert_eq!(client.send(&request).await.expect("answered").status, 200);
+    receiver.behave(Behaviour::Answer(503));
+    assert_eq!(client.send(&request).await.expect("answered").status, 503);
+    receiver.behave(Behaviour::Hang);
+    assert!(matches!(client.send(&request).await, Err(Failure::NoAnswer(_))));
+    assert!(receiver.wait_for_count(3, SOON).await);
+    let journal = receiver.journal();
+    assert_eq!(journal.iter().map(|a| a.status).collect::<Vec<_>>(), [Some(200), Some(503), None]);
+    assert!(journal.iter().all(|a| a.webhook_id == "evt_1" && a.path == "/hook" && a.body == b"{}"));
+    assert_eq!(journal[0].is_authentic, Some(false));
+    drop(receiver);
+    let mut refused = Client::new(address);
+    while let Err(Failure::NoAnswer(_)) = refused.send(&request).await {}
+    assert!(matches!(refused.send(&request).await, Err(Failure::NotSent(_))));
+}
+
+fn transaction(proxy: &Proxy, database: &str, value: u32) -> Child {
+    // Each -c is a message of its own, as a driver would send it.
+    Command::new("psql")
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &url_at(proxy.address(), database)])
+        .args(["-c", "BEGIN", "-c", &format!("INSERT INTO t VALUES ({value})"), "-c", "COMMIT"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("psql")
+}
+
+async fn stored(direct: &Database) -> Vec<i64> {
+    let rows = direct.query("SELECT a FROM t ORDER BY a").await.expect("read");
+    rows.iter().filter_map(|row| row["a"].as_i64()).collect()
+}
+
+#[tokio::test]
+async fn cluster_and_proxy_do_as_told() {
+    let mut cluster = Postgres::start().await.expect("cluster");
+    let name = cluster.create_database().await.expect("database");
+    let direct = Database::Postgres(cluster.url(&name));
+    direct.execute("CREATE TABLE t (a int)").await.expect("created");
+    let proxy = Proxy::start(cluster.address()).await.expect("proxy");
+    let commit = Statement::Is("commit");
+
+    assert!(transaction(&proxy, &name, 1).wait().await.expect("ended").success());
+
+    let sprung = proxy.arm(commit, Trap::CutBefore);
+    assert!(!transaction(&proxy, &name, 2).wait().await.expect("ended").success());
+    assert!(sprung.wait(SOON).await.expect("sprung").is_none());
+    assert_eq!(stored(&direct).await, [1]);
+
+    let sprung = proxy.arm(commit, Trap::CutAfter);
+    assert!(!transaction(&proxy, &name, 3).wait().await.expect("ended").success());
+    assert!(sprung.wait(SOON).await.expect("sprung").is_none());
+    assert_eq!(stored(&direct).await, [1, 3]);
+
+    let sprung = proxy.arm(Statement::Mentions("INSERT INTO t"), Trap::Hold);
+    let mut held_client = transaction(&proxy, &name, 4);
+    let held = sprung.wait(SOON).await.expect("sprung").expect("a guard");
+    assert_eq!(stored(&direct).await, [1, 3], "its transaction is open");
+    let locks =
+        "SELECT count(*) AS n FROM pg_locks WHERE relation = 't'::regclass AND mode = 'RowExclusiveLock'";
+    let open = async { while direct.query(locks).await.expect("read")[0]["n"] != 1 {} };
+    tokio::time::timeout(SOON, open).await.expect("the statement was carried out");
+    drop(held);
+    assert!(held_client.wait().await.expect("ended").success());
+    assert_eq!(stored(&direct).await, [1, 3, 4]);
+
+    cluster.restart_immediate().await.expect("restarted");
+    assert_eq!(stored(&direct).await, [1, 3, 4], "what was committed survives");
+    assert!(cluster.log().expect("log").contains("was not properly shut down"));
+
+    proxy.stall(true);
+    let mut stalled = transaction(&proxy, &name, 5);
+    assert!(tokio::time::timeout(Duration::from_millis(300), stalled.wait()).await.is_err());
+    proxy.stall(false);
+    assert!(stalled.wait().await.expect("ended").success());
+    let copy = cluster.copy_database(&name).await.expect("copied");
+    assert_eq!(stored(&Database::Postgres(cluster.url(&copy))).await, [1, 3, 4, 5]);
+    cluster.stop();
+}
