@@ -242,3 +242,6 @@ struct StatePart<'a> {
 fn raw(part: Option<&RawValue>) -> &str {
     part.map_or("null", RawValue::get)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ pub mod event;
 pub mod log;
 pub mod schema;
 pub mod task;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod transition;
 pub mod webhook;

@@ -236,3 +236,6 @@ fn same_output(a: Option<&Document>, b: Option<&Document>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,6 @@ use task_inbox_testkit::{Database, Installation, receiver};
 
 use crate::journal::{Arrival, Attempt, CREATED, Delivery, Event, TaskSeen, Verification};
 use crate::load::task_seen;
-use crate::reader::data;
 
 async fn get(client: &mut Client, path: &str, key: &str) -> Result<Value> {
     let answer = client.send(&Request::new("GET", path, &[("api-key", key)])).await?;
@@ -23,7 +22,7 @@ async fn get(client: &mut Client, path: &str, key: &str) -> Result<Value> {
 pub(crate) async fn events(address: SocketAddr, key: &str) -> Result<Vec<Event>> {
     let mut client = Client::new(address);
     let mut events = Vec::new();
-    let mut path = "/api/v1/events".to_owned();
+    let mut path = "/api/v1/events?limit=500".to_owned();
     loop {
         let page = get(&mut client, &path, key).await?;
         let items = page["events"].as_array().context("a page has events")?;
@@ -34,12 +33,12 @@ pub(crate) async fn events(address: SocketAddr, key: &str) -> Result<Vec<Event>>
             events.push(event(item)?);
         }
         let next = page["next_cursor"].as_str().context("a page of events has a next_cursor")?;
-        path = format!("/api/v1/events?after={next}");
+        path = format!("/api/v1/events?limit=500&after={next}");
     }
 }
 
 fn event(item: &Value) -> Result<Event> {
-    let data = data(item);
+    let data = &item["data"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let kind = text(&item["type"]).with_context(|| format!("an event without type: {item}"))?;
     let marker = if kind == CREATED { text(&data["task"]["meta"]["marker"]) } else { text(&data["reason"]) };
@@ -52,7 +51,7 @@ fn event(item: &Value) -> Result<Event> {
         actor: text(&data["actor"]["id"]).or_else(|| text(&data["actor"]["kind"])),
         external_id: text(&data["task"]["external_id"]),
         marker,
-        data: hash(data.to_string().as_bytes()),
+        value: hash(item.to_string().as_bytes()),
     })
 }
 
@@ -144,7 +143,7 @@ pub(crate) fn arrival(arrival: &receiver::Arrival) -> Arrival {
         webhook_id: arrival.webhook_id.clone(),
         is_authentic: arrival.is_authentic,
         body: hash(&arrival.body),
-        data: hash(body["data"].to_string().as_bytes()),
+        value: hash(body.to_string().as_bytes()),
         status: arrival.status,
     }
 }

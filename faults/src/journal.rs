@@ -78,8 +78,8 @@ pub(crate) struct Event {
     pub(crate) external_id: Option<String>,
     /// The marker of the call that made it.
     pub(crate) marker: Option<String>,
-    /// SHA-256 of its `data`.
-    pub(crate) data: String,
+    /// SHA-256 of the JSON value that the feed lists.
+    pub(crate) value: String,
 }
 
 pub(crate) const CREATED: &str = "task.created";
@@ -93,8 +93,8 @@ pub(crate) struct Arrival {
     pub(crate) is_authentic: Option<bool>,
     /// SHA-256 of the body's bytes.
     pub(crate) body: String,
-    /// SHA-256 of the body's `data`.
-    pub(crate) data: String,
+    /// SHA-256 of the JSON value in the body.
+    pub(crate) value: String,
     /// What it was answered; none for those left hanging.
     pub(crate) status: Option<u16>,
 }

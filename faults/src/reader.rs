@@ -87,13 +87,8 @@ async fn follow(
     }
 }
 
-/// An event's place and id, from an item of the feed.
+/// An event's place and id, from an item of the feed, which is the body of its webhook.
 fn place(item: &Value) -> (i64, String) {
-    let data = data(item);
+    let data = &item["data"];
     (data["seq"].as_i64().unwrap_or_default(), data["event_id"].as_str().unwrap_or_default().to_owned())
-}
-
-/// What the feed's item says: it lists events in the webhook's envelope.
-pub(crate) fn data(item: &Value) -> &Value {
-    item.get("data").unwrap_or(item)
 }

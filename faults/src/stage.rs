@@ -60,13 +60,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets up the database, the schema, keys and the receiver. Nothing serves yet.
     pub(crate) async fn build(options: &Options) -> Result<Self> {
-        let scratch = match &options.keep {
-            Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("task-inbox-faults-").tempdir()?),
-        };
-        let directory = match (&scratch, &options.keep) {
-            (Some(scratch), _) => scratch.path().to_owned(),
-            (None, kept) => std::path::absolute(kept.as_deref().unwrap_or(Path::new(".")))?,
+        let (directory, scratch) = if let Some(kept) = &options.keep {
+            (std::path::absolute(kept)?, None)
+        } else {
+            let scratch = tempfile::Builder::new().prefix("task-inbox-faults-").tempdir()?;
+            (scratch.path().to_owned(), Some(scratch))
         };
         std::fs::create_dir_all(&directory)?;
         let (postgres, database) = match options.engine {

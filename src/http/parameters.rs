@@ -1,15 +1,30 @@
-//! Query parameters, each known by name.
+//! What a URL says: one path segment, and query parameters, each known by name.
 //!
 //! A filter that is ignored because its name was misspelt answers a question that nobody asked:
 //! unknown, repeated and unreadable parameters are refused.
 
 use std::borrow::Cow;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
 use super::fields::check_text;
 use super::problem::Problem;
 
 /// The longest value that any parameter has.
 const LONGEST: usize = 1024;
+
+/// The one variable segment of the path, decoded.
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text)).map_err(|_| Problem::malformed("the path is not UTF-8"))
+    }
+}
 
 /// The parameters of one request.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use task_inbox_domain::cursor::LogCursor;
 use task_inbox_domain::schema::validate::Problem as Invalid;
 
 use super::answer;
@@ -143,12 +144,8 @@ impl Problem {
 
     /// 500; the cause goes to the log.
     pub(super) fn internal(cause: impl Into<String>) -> Self {
-        let mut problem = Self::new(
-            Kind::Internal,
-            "This is a fault of the service. Its log tells more, under this answer's x-request-id.",
-        );
-        problem.0.cause = Some(cause.into());
-        problem
+        let detail = "This is a fault of the service. Its log tells more, under this answer's x-request-id.";
+        Self::new(Kind::Internal, detail).because(cause)
     }
 
     /// 503, worth another try after a while.
@@ -156,6 +153,12 @@ impl Problem {
         let mut problem = Self::new(Kind::Unavailable, detail);
         problem.0.retry_after = Some(Duration::from_secs(1));
         problem
+    }
+
+    /// Adds what the operator should read about it.
+    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
     }
 
     fn with_current(mut self, current: &CurrentTask) -> Self {
@@ -166,6 +169,16 @@ impl Problem {
             }
             Err(problem) => problem,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn errors(&self) -> std::slice::Iter<'_, Invalid> {
+        self.0.errors.iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> u16 {
+        self.0.kind.parts().0.as_u16()
     }
 
     /// What the operator should read about it.
@@ -252,7 +265,8 @@ impl From<AppError> for Problem {
             AppError::Stale { detail, current } => Self::new(Kind::Stale, detail).with_current(&current),
             AppError::Gone { detail, floor } => {
                 let mut problem = Self::new(Kind::Gone, detail);
-                let _ = write!(problem.0.members, ",\"floor\":{floor}");
+                let cursor = LogCursor(floor).encode();
+                let _ = write!(problem.0.members, ",\"floor\":{floor},\"cursor\":\"{cursor}\"");
                 problem
             }
             AppError::Unauthenticated(detail) => Self::new(Kind::Unauthenticated, detail),

@@ -1,6 +1,5 @@
 //! The connection to one of the two engines, and the few things that differ between them.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use migrations::{Migrator, MigratorTrait};
@@ -144,32 +143,47 @@ impl Db {
     }
 
     /// Brings the schema up to date; returns the names of what was applied.
+    ///
+    /// Of two processes that start together one migrates and the other waits, and finds it done.
     pub async fn migrate_up(&self) -> Result<Vec<String>> {
+        let lock = self.lock_migrations().await?;
         let pending = self.pending_migrations().await?;
         if !pending.is_empty() {
-            self.locked_migration(Migrator::up(&self.write, None)).await?;
+            Migrator::up(&self.write, None).await?;
         }
+        lock.release().await?;
         Ok(pending)
     }
 
     /// Takes back the latest `steps` migrations. Destroys data.
     pub async fn migrate_down(&self, steps: u32) -> Result<()> {
-        self.locked_migration(Migrator::down(&self.write, Some(steps))).await
+        let lock = self.lock_migrations().await?;
+        Migrator::down(&self.write, Some(steps)).await?;
+        lock.release().await
     }
 
-    /// Two replicas that start together must not migrate at once. The lock is one of a session, on
-    /// a connection of its own, and ends with it whatever happens.
-    async fn locked_migration(&self, work: impl Future<Output = std::result::Result<(), sea_orm::DbErr>>) -> Result<()> {
-        if self.engine == Engine::Sqlite {
-            return Ok(work.await?);
+    async fn lock_migrations(&self) -> Result<MigrationLock> {
+        if let Some(file) = self.sqlite_file() {
+            let path = format!("{file}.migrating");
+            let locked = tokio::task::spawn_blocking(move || {
+                let file = std::fs::File::create(path)?;
+                file.lock()?;
+                Ok::<_, std::io::Error>(file)
+            });
+            let file = locked.await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
+            let file = file.map_err(|e| StoreError::Unavailable(format!("the migration lock: {e}")))?;
+            return Ok(MigrationLock::File(file));
         }
-        let lock = self.read.begin().await?;
-        lock.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
-        lock.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-        lock.execute_unprepared("SELECT pg_advisory_xact_lock(7021984)").await?;
-        let done = work.await;
-        lock.rollback().await?;
-        Ok(done?)
+        let transaction = self.read.begin().await?;
+        for statement in [
+            "SET LOCAL lock_timeout = '60s'",
+            "SET LOCAL idle_in_transaction_session_timeout = 0",
+            // Any number, as long as every process takes the same.
+            "SELECT pg_advisory_xact_lock(7021984)",
+        ] {
+            transaction.execute_unprepared(statement).await?;
+        }
+        Ok(MigrationLock::Transaction(transaction))
     }
 
     /// The names of migrations that this binary has and the database lacks.
@@ -191,6 +205,21 @@ impl Db {
     }
 }
 
+/// Held while migrations run; ends with the process, whatever happens to it.
+enum MigrationLock {
+    File(std::fs::File),
+    Transaction(DatabaseTransaction),
+}
+
+impl MigrationLock {
+    async fn release(self) -> Result<()> {
+        match self {
+            Self::File(file) => file.unlock().map_err(|e| StoreError::Unavailable(e.to_string())),
+            Self::Transaction(transaction) => Ok(transaction.rollback().await?),
+        }
+    }
+}
+
 fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
@@ -206,18 +235,6 @@ fn sqlite_path(url: &str) -> &str {
     let path = url.strip_prefix("sqlite:").unwrap_or(url);
     let path = path.strip_prefix("//").unwrap_or(path);
     path.split_once('?').map_or(path, |(path, _)| path)
-}
-
-impl FromStr for Engine {
-    type Err = StoreError;
-
-    fn from_str(url: &str) -> Result<Self> {
-        match url.split(':').next() {
-            Some("sqlite") => Ok(Self::Sqlite),
-            Some("postgres" | "postgresql") => Ok(Self::Postgres),
-            _ => Err(StoreError::Unavailable("DATABASE_URL must begin with sqlite:// or postgres://".to_owned())),
-        }
-    }
 }
 
 impl From<Engine> for DbBackend {

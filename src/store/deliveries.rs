@@ -5,7 +5,7 @@
 //! changes only rows that still bear the lease token it was sent under.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait;
 use task_inbox_domain::{Event, Timestamp};
@@ -33,6 +33,8 @@ pub struct Leased {
     pub seq: i64,
     /// The event.
     pub event: Arc<Event>,
+    /// A moment before the lease began, by this process's own clock.
+    pub since: Instant,
 }
 
 /// The endpoints with deliveries that are due, among these, in no particular order.
@@ -49,6 +51,7 @@ pub async fn due_endpoints(db: &Db, endpoints: &[Uuid]) -> Result<Vec<Uuid>> {
 /// Leases up to `limit` deliveries of an endpoint that are due, the longest due first.
 pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Result<Vec<Leased>> {
     let token = Uuid::new_v4();
+    let since = Instant::now();
     let lease = lease.as_micros() as i64;
     let transaction = db.begin().await?;
     let sql = Sql::new(db.engine(), "UPDATE deliveries SET lease_token = ")
@@ -88,7 +91,7 @@ pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Re
         .into_iter()
         .filter_map(|(id, event_id, attempts)| {
             let (seq, event) = events.get(&event_id)?.clone();
-            Some(Leased { id, endpoint, token, attempts: attempts.max(0) as u32, seq, event })
+            Some(Leased { id, endpoint, token, attempts: attempts.max(0) as u32, seq, event, since })
         })
         .collect())
 }

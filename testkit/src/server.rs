@@ -49,6 +49,11 @@ impl Installation {
     /// The binary is the one that `TASK_INBOX_BIN` names, or the one that was built beside this
     /// program.
     pub fn new(directory: &Path, database: Database) -> Result<Self> {
+        Ok(Self::of(find_binary()?, directory, database))
+    }
+
+    /// An installation of another binary.
+    pub fn of(binary: PathBuf, directory: &Path, database: Database) -> Self {
         let environment = [
             ("DATABASE_URL", database.url()),
             ("TASK_INBOX_LISTEN", "127.0.0.1:0".to_owned()),
@@ -56,7 +61,7 @@ impl Installation {
             ("RUST_BACKTRACE", "1".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Self { binary: find_binary()?, directory: directory.to_owned(), database, environment })
+        Self { binary, directory: directory.to_owned(), database, environment }
     }
 
     /// Sets a variable for everything that is started from now on.
@@ -170,6 +175,11 @@ impl Server {
     /// The file its output goes to.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// Its process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Whether it still runs.

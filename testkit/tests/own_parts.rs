@@ -1,6 +1,7 @@
 //! The tools themselves, against each other: a test tool that fails to break things proves
 //! nothing.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use task_inbox_testkit::postgres::url_at;
 use task_inbox_testkit::proxy::{Statement, Trap};
 use task_inbox_testkit::receiver::Behaviour;
 use task_inbox_testkit::signature::Secret;
-use task_inbox_testkit::{Database, Postgres, Proxy, Receiver};
+use task_inbox_testkit::{Database, Installation, Postgres, Proxy, Receiver};
 use tokio::process::{Child, Command};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -99,4 +100,39 @@ async fn cluster_and_proxy_do_as_told() {
     let copy = cluster.copy_database(&name).await.expect("copied");
     assert_eq!(stored(&Database::Postgres(cluster.url(&copy))).await, [1, 3, 4, 5]);
     cluster.stop();
+}
+
+/// Stands in for the service: enough to be started, stopped and asked.
+const STAND_IN: &str = r#"#!/bin/sh
+if [ "$1" = serve ]; then
+    trap 'exit 7' TERM
+    echo "listening on http://127.0.0.1:9"
+    while :; do sleep 0.05; done
+fi
+[ "$1" != fail ] || { echo "no good" >&2; exit 1; }
+echo "{\"arguments\": \"$*\", \"database\": \"$DATABASE_URL\", \"set\": \"$X\"}"
+"#;
+
+#[tokio::test]
+async fn installation_serves_and_runs_commands() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let binary = directory.path().join("stand-in");
+    std::fs::write(&binary, STAND_IN).expect("written");
+    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let database = Database::Sqlite("/nowhere.db".into());
+    let installation = Installation::of(binary, directory.path(), database).with("X", "1");
+
+    let printed = installation.cli(&["schemas"]).await.expect("printed");
+    assert_eq!(printed["arguments"], "schemas --json");
+    assert_eq!((&printed["database"], &printed["set"]), (&"sqlite:///nowhere.db".into(), &"1".into()));
+    let error = installation.cli(&["fail"]).await.expect_err("it fails").to_string();
+    assert!(error.contains("no good"), "{error}");
+
+    let mut server = installation.serve("one").await.expect("served");
+    assert_eq!(server.address().port(), 9);
+    server.sigstop().expect("stopped");
+    assert!(server.is_running());
+    server.sigcont().expect("continued");
+    assert_eq!(server.terminate(SOON).await.expect("ended").code(), Some(7));
+    installation.serve("two").await.expect("served").kill9().await.expect("killed");
 }

@@ -160,3 +160,126 @@ impl fmt::Debug for Validator {
         f.debug_tuple("Validator").field(&self.0.schema).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn compiled(schema: &Value) -> Validator {
+        Validator::compile(schema).expect("valid")
+    }
+
+    fn document(value: &Value) -> Document {
+        Document::parse(&value.to_string()).expect("valid")
+    }
+
+    fn problems(schema: &Value, value: &Value) -> Vec<(String, String)> {
+        let found = compiled(schema).check("/meta", Some(&document(value)));
+        found.into_iter().map(|p| (p.pointer, p.detail)).collect()
+    }
+
+    #[test]
+    fn points_at_what_is_wrong() {
+        let schema = json!({
+            "type": "object",
+            "required": ["url"],
+            "properties": {"n": {"type": "array", "items": {"maximum": 3}}, "a/b~c": {"type": "string"}},
+        });
+        let mut found = problems(&schema, &json!({"n": [1, 5], "a/b~c": 1}));
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                ("/meta".to_owned(), "\"url\" is a required property".to_owned()),
+                ("/meta/a~1b~0c".to_owned(), "the value is not of type \"string\"".to_owned()),
+                ("/meta/n/1".to_owned(), "the value is greater than the maximum of 3".to_owned()),
+            ]
+        );
+        assert!(problems(&schema, &json!({"url": ""})).is_empty());
+    }
+
+    #[test]
+    fn an_absent_document_is_one_problem_unless_null_will_do() {
+        let missing = [Problem::new("/output", "is required")];
+        assert_eq!(compiled(&json!({"type": "object"})).check("/output", None), missing);
+        assert!(compiled(&json!({"type": ["object", "null"]})).check("/output", None).is_empty());
+        assert!(compiled(&json!({})).check("/output", None).is_empty());
+        // `null` as sent is a value, and checked as one.
+        let null = document(&json!(null));
+        assert_eq!(compiled(&json!({"type": "object"})).check("/output", Some(&null))[0].pointer, "/output");
+    }
+
+    #[test]
+    fn lists_are_limited() {
+        let schema = json!({"items": {"type": "string"}});
+        assert_eq!(problems(&schema, &json!(vec![1; 1000])).len(), MAX_PROBLEMS);
+        let long = json!({"enum": ["x".repeat(5000)]});
+        assert!(problems(&long, &json!(1))[0].1.chars().count() <= MAX_DETAIL + 1);
+        // Values are never quoted: they may be long, and errors get logged.
+        assert!(!problems(&json!({"type": "string"}), &json!({"secret": 1}))[0].1.contains("secret"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_schema_of_this_draft() {
+        for (schema, pointer, said) in [
+            (json!({"type": "strin"}), "/type", "\"strin\" is not a type: array"),
+            (
+                json!({"properties": {"a": {"minLength": -1}}}),
+                "/properties/a/minLength",
+                "less than the minimum",
+            ),
+            (json!({"pattern": "(?!a)"}), "/pattern", "linear-time"),
+            (json!({"pattern": "(a)\\1"}), "/pattern", "linear-time"),
+            (json!({"pattern": "((a{100}){100}){100}"}), "/pattern", "linear-time"),
+            (json!({"$ref": "https://example.com/a"}), "", "may only point into the same schema"),
+            (json!({"$ref": "file:///etc/passwd"}), "", "may only point into the same schema"),
+            (json!({"$ref": "#/$defs/a"}), "", "does not exist"),
+            (json!({"$schema": "http://json-schema.org/draft-07/schema#"}), "/$schema", "dialect"),
+            (json!({"$schema": 1}), "/$schema", "dialect"),
+            (json!([]), "", "not of types"),
+        ] {
+            let problems = Validator::compile_or_list(&schema).expect_err("refused");
+            assert!(
+                problems.iter().any(|p| p.pointer == pointer && p.detail.contains(said)),
+                "{schema}: {problems:?}"
+            );
+        }
+        assert_eq!(
+            Validator::compile_or_list(&json!({"type": 1, "required": "a"})).expect_err("two").len(),
+            2
+        );
+        assert!(Validator::compile(&json!({"required": "a"})).expect_err("one").starts_with("/required: "));
+    }
+
+    #[test]
+    fn the_dialect_may_be_named() {
+        assert!(Validator::compile(&json!({"$schema": DIALECT})).is_ok());
+        assert!(Validator::compile(&json!({"$schema": format!("{DIALECT}#")})).is_ok());
+    }
+
+    #[test]
+    fn references_may_go_in_circles() {
+        for schema in [
+            json!({"$ref": "#"}),
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
+            json!({"properties": {"next": {"$ref": "#"}}, "type": "object"}),
+        ] {
+            let value = json!({"next": {"next": {}}});
+            assert!(problems(&schema, &value).is_empty(), "{schema}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_cost_no_time() {
+        let schema = json!({"pattern": "^(a+)+$"});
+        let started = std::time::Instant::now();
+        assert_eq!(problems(&schema, &json!(format!("{}!", "a".repeat(100_000)))).len(), 1);
+        assert!(started.elapsed().as_secs() < 20);
+    }
+
+    #[test]
+    fn debug_shows_the_schema() {
+        assert!(format!("{:?}", compiled(&json!({"type": "object"}))).contains("object"));
+    }
+}

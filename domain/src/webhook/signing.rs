@@ -227,3 +227,168 @@ pub fn check_header_name(name: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    const BODY: &[u8] = br#"{"test": 2432232314}"#;
+    const SIGNED: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+
+    fn key(text: &str) -> HmacKey {
+        HmacKey::parse(text).expect("valid")
+    }
+
+    #[test]
+    fn signs_the_published_vector() {
+        assert_eq!(sign(&key(KEY), ID, 1_614_265_330, BODY), SIGNED);
+        assert_eq!(key(KEY).expose(), KEY);
+    }
+
+    #[test]
+    fn another_librarys_receiver_accepts_it() {
+        let receiver = standardwebhooks::Webhook::new(KEY).expect("valid key");
+        assert_eq!(receiver.sign(ID, 1_614_265_330, BODY).expect("signs"), SIGNED);
+        assert_eq!(receiver.sign(ID, -1, BODY).ok(), Some(sign(&key(KEY), ID, -1, BODY)));
+    }
+
+    #[test]
+    fn two_keys_sign_during_a_rotation() {
+        let (old, new) = (key(KEY), HmacKey::from_bytes(&[7; 32]).expect("32 bytes"));
+        let header = signatures([&old, &new], ID, 5, BODY);
+        assert_eq!(header.split(' ').count(), 2);
+        for one in [&old, &new] {
+            assert!(verify([one], ID, 5, BODY, &header));
+            assert!(verify([&old, &new], ID, 5, BODY, &sign(one, ID, 5, BODY)));
+        }
+        let other = HmacKey::from_bytes(&[8; 24]).expect("24 bytes");
+        assert!(!verify([&other], ID, 5, BODY, &header));
+        assert!(!verify([], ID, 5, BODY, &header));
+        assert!(!verify([&old], ID, 5, BODY, ""));
+        // Entries of later versions are passed over.
+        assert!(verify([&old], ID, 5, BODY, &format!("v2,abc  {header}")));
+    }
+
+    #[test]
+    fn hmac_keys_are_checked() {
+        let encoded = |n: usize| format!("whsec_{}", BASE64_STANDARD.encode(vec![1; n]));
+        for n in [24, 25, 32, 64] {
+            assert_eq!(key(&encoded(n)).expose(), encoded(n));
+            assert_eq!(HmacKey::from_bytes(&vec![1; n]).expect("fits").expose(), encoded(n));
+        }
+        for n in [0, 23, 65] {
+            assert_eq!(HmacKey::parse(&encoded(n)).err(), Some(SecretError::HmacLength(n)));
+            assert_eq!(HmacKey::from_bytes(&vec![1; n]).err(), Some(SecretError::HmacLength(n)));
+        }
+        assert_eq!(HmacKey::parse("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").err(), Some(SecretError::Prefix));
+        assert_eq!(HmacKey::parse("WHSEC_aaaa").err(), Some(SecretError::Prefix));
+        let unpadded = encoded(25).trim_end_matches('=').to_owned();
+        let url_safe = format!("whsec_{}", "-_-_".repeat(8));
+        for text in [unpadded, url_safe, format!("{KEY} "), format!("{KEY}\n"), "whsec_é".to_owned()] {
+            assert_eq!(HmacKey::parse(&text).err(), Some(SecretError::Base64), "{text}");
+        }
+    }
+
+    #[test]
+    fn head_keys_are_checked() {
+        for text in ["x", "!~", &"k".repeat(512)] {
+            assert_eq!(HeadKey::parse(text).expect("valid").expose(), text);
+        }
+        for text in ["", " ", "a b", "a\n", "é", "\u{7f}", &"k".repeat(513)] {
+            assert_eq!(HeadKey::parse(text).err(), Some(SecretError::Head), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_kind_decides_what_a_key_may_be() {
+        let head = HookAuth::Head { header: "ti-key".to_owned() };
+        assert_eq!(Secret::parse(&head, "plain").expect("a head key").expose(), "plain");
+        assert_eq!(Secret::parse(&HookAuth::Hmac, KEY).expect("an hmac key").expose(), KEY);
+        assert_eq!(Secret::parse(&HookAuth::Hmac, "plain").err(), Some(SecretError::Prefix));
+    }
+
+    #[test]
+    fn debug_and_errors_never_show_a_key() {
+        let secrets = [Secret::Hmac(key(KEY)), Secret::Head(HeadKey::parse("hush-hush").expect("valid"))];
+        let shown = format!("{secrets:?}");
+        assert!(!shown.contains("MfKQ") && !shown.contains("hush"), "{shown}");
+        let error = HmacKey::parse("whsec_hush!").expect_err("not base64").to_string();
+        assert!(!error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn the_id_is_one_word_without_a_dot() {
+        let id = webhook_id(Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0001));
+        assert_eq!(id, "evt_01950000-0000-7000-8000-000000000001");
+    }
+
+    #[test]
+    fn header_names_are_checked() {
+        for name in ["ti-key", "X-Api-Key", "Authorization", "authorization", "x_1", "Hosts", "te2"] {
+            assert_eq!(check_header_name(name), Ok(()), "{name}");
+        }
+        for name in [
+            "Host",
+            "host",
+            "Content-Type",
+            "content-length",
+            "Content-X",
+            "webhook-id",
+            "Webhook-Signature",
+            "Connection",
+            "Keep-Alive",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Proxy-Authenticate",
+        ] {
+            assert!(check_header_name(name).expect_err(name).contains("can't carry a key"), "{name}");
+        }
+        for name in ["", "a b", "a:", "é", "a\r\nb", "(a)", &"a".repeat(65)] {
+            assert!(check_header_name(name).expect_err(name).contains("not a header name"), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_other_library(
+            bytes in prop::collection::vec(any::<u8>(), 24..=64),
+            id in "[a-zA-Z0-9_-]{1,40}",
+            timestamp in any::<i64>(),
+            body in "\\PC{0,200}",
+        ) {
+            let ours = HmacKey::from_bytes(&bytes).expect("24 to 64 bytes");
+            let theirs = standardwebhooks::Webhook::new(ours.expose()).expect("valid key");
+            let signature = sign(&ours, &id, timestamp, body.as_bytes());
+            prop_assert_eq!(theirs.sign(&id, timestamp, body.as_bytes()).expect("signs"), signature.clone());
+            prop_assert!(verify([&ours], &id, timestamp, body.as_bytes(), &signature));
+        }
+
+        #[test]
+        fn any_change_is_noticed(
+            body in prop::collection::vec(any::<u8>(), 1..60),
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let key = HmacKey::from_bytes(&[1; 32]).expect("32 bytes");
+            let header = sign(&key, "evt_1", 10, &body);
+            let mut other = body.clone();
+            let i = at.index(other.len());
+            other[i] ^= flip;
+            prop_assert!(!verify([&key], "evt_1", 10, &other, &header));
+            prop_assert!(!verify([&key], "evt_2", 10, &body, &header));
+            prop_assert!(!verify([&key], "evt_1", 11, &body, &header));
+            let mut header = header.into_bytes();
+            let i = at.index(header.len());
+            header[i] = header[i].wrapping_add(1) & 0x7f;
+            let header = String::from_utf8(header).expect("ASCII");
+            prop_assert!(!verify([&key], "evt_1", 10, &body, &header));
+        }
+    }
+}

@@ -44,7 +44,7 @@ pub(super) fn check(run: &Run, report: &mut Report) {
             report.broken("every event is delivered", format!("never arrived: {event:?}"));
             continue;
         };
-        if seen.first.data != event.data {
+        if seen.first.value != event.value {
             report.broken(
                 "a webhook carries the event as the feed lists it",
                 format!("{event:?}: {:?}", seen.first),

@@ -22,7 +22,7 @@ fn event(seq: i64, kind: &str, task: TaskSeen, previous: Option<&str>, marker: &
         actor: Some(ACTOR.to_owned()),
         external_id: None,
         marker: Some(marker.to_owned()),
-        data: format!("data{seq}"),
+        value: format!("value{seq}"),
     }
 }
 
@@ -46,7 +46,7 @@ fn arrival(seq: i64, status: Option<u16>) -> Arrival {
         webhook_id: format!("evt_e{seq}"),
         is_authentic: Some(true),
         body: format!("body{seq}"),
-        data: format!("data{seq}"),
+        value: format!("value{seq}"),
         status,
     }
 }
@@ -212,7 +212,9 @@ fn finds_bad_deliveries() {
     // The first attempt at the earlier event failed, so the later one came too early.
     breaks("a task's events arrive in order", |run| run.arrivals[3].status = Some(500));
     breaks("nothing is delivered that isn't in the log", |run| run.arrivals.push(arrival(9, Some(200))));
-    breaks("a webhook carries the event as the feed lists it", |run| run.events[4].data = "other".to_owned());
+    breaks("a webhook carries the event as the feed lists it", |run| {
+        run.events[4].value = "other".to_owned();
+    });
 }
 
 #[test]

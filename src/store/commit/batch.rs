@@ -4,6 +4,7 @@
 //! deliveries, the log's head. The head comes last and is released by the commit that follows.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use sea_orm::{DatabaseTransaction, QueryResult};
 use task_inbox_domain::{Task, Timestamp};
@@ -53,6 +54,8 @@ pub(super) struct Prepared {
     folded: Folded,
     /// Deliveries that the database leased to us: id and token.
     leased: HashMap<Uuid, Uuid>,
+    /// A moment before the leases began.
+    since: Instant,
 }
 
 impl Prepared {
@@ -63,7 +66,7 @@ impl Prepared {
 
     /// What is left to do once the events are known to have these numbers.
     pub(super) fn done(self, first_seq: i64) -> Done {
-        let Self { folded, leased } = self;
+        let Self { folded, leased, since } = self;
         let deliveries = &folded.deliveries;
         let waiting = deliveries.len() > leased.len();
         let leased = deliveries
@@ -76,6 +79,7 @@ impl Prepared {
                     attempts: 0,
                     seq: first_seq + d.entry as i64,
                     event: folded.entries[d.entry].event.clone(),
+                    since,
                 })
             })
             .collect();
@@ -100,6 +104,7 @@ pub(super) async fn run(
     registry: &Registry,
     members: &[&Member],
 ) -> std::result::Result<Done, Failed> {
+    let since = Instant::now();
     let transaction = context.db.begin().await?;
     let plan = Plan::of(members);
     let loaded = lock(context, registry, &transaction, members, &plan).await?;
@@ -112,7 +117,7 @@ pub(super) async fn run(
     }
     match write(context, registry, &transaction, &folded, members, &plan).await {
         Ok(Some((leased, first_seq))) => {
-            let prepared = Prepared { folded, leased };
+            let prepared = Prepared { folded, leased, since };
             // A place was reserved, but an older delivery of the task has not ended.
             for delivery in &prepared.folded.deliveries {
                 if delivery.lease_token.is_some() && !prepared.leased.contains_key(&delivery.id) {

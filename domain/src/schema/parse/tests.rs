@@ -1,1 +1,624 @@
-//! Tests of whole files.
+//! Whole files: the examples, what is wrong with others, and any text at all.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::EventType;
+use crate::schema::{Hook, HookAuth, UNSET};
+
+const SAMPLE: &str = include_str!("../../../../schemas/sample.yml");
+const AGENT: &str = include_str!("../../../../schemas/agent-command.yml");
+
+/// A file of one type with further lines in it.
+fn with_type(lines: &str) -> String {
+    let indented: String = lines.lines().map(|l| format!("  {l}\n")).collect();
+    format!(
+        "name: a\nsemver: 1\ntasktypes:\n- name: t\n  pending_states: [p]\n  resolved_states: [r, s]\n{indented}"
+    )
+}
+
+/// A file with further lines at the top.
+fn with_top(lines: &str) -> String {
+    format!("name: a\nsemver: 1\ntasktypes:\n- name: t\n  resolved_states: [r]\n{lines}\n")
+}
+
+fn valid(text: &str) -> Schema {
+    parse(text).unwrap_or_else(|errors| panic!("{text}\n{}", shown(&errors)))
+}
+
+fn shown(errors: &[ParseError]) -> String {
+    errors.iter().map(|e| format!("{e}\n")).collect()
+}
+
+fn refused(text: &str) -> String {
+    shown(&parse(text).expect_err(text))
+}
+
+#[test]
+fn the_originals_file_is_accepted_as_it_is() {
+    let schema = valid(SAMPLE);
+    assert_eq!(schema.name, "ti:sample");
+    assert_eq!(schema.version.as_written(), "1");
+    let auth = HookAuth::Head { header: "ti-key".to_owned() };
+    assert_eq!(schema.hook, Some(Hook { url: "http://localhost:5001/api/v1/tihook".to_owned(), auth }));
+    assert_eq!(schema.hook_events, [EventType::TaskStateChanged]);
+    assert_eq!(schema.hook_body, HookBody::Full);
+    assert!(schema.unsupported.is_empty());
+    let [delete, flag] = &schema.task_types[..] else { panic!("two types") };
+    assert_eq!((delete.name.as_str(), &delete.pending_states), ("delete-acct", &vec![]));
+    assert_eq!(delete.resolved_states, ["deleted"]);
+    assert_eq!(flag.pending_states, ["level1", "level2"]);
+    assert_eq!(flag.resolved_states, ["block", "allow"]);
+    assert!(flag.hook.is_none() && flag.transitions.is_none() && flag.input.is_none());
+}
+
+#[test]
+fn the_other_example_uses_more() {
+    let schema = valid(AGENT);
+    assert!(schema.unsupported.is_empty(), "{:?}", schema.unsupported);
+    assert_eq!(schema.hook.as_ref().map(|h| &h.auth), Some(&HookAuth::Hmac));
+    let run = schema.task_type("run-command").expect("declared");
+    assert_eq!(run.allowed_transitions(None), [Some("second-look"), Some("approved"), Some("denied")]);
+    assert_eq!(run.allowed_transitions(Some("second-look")), [None, Some("approved"), Some("denied")]);
+    assert!(run.allowed_transitions(Some("denied")).is_empty());
+    assert_eq!(run.reason_required, ["denied"]);
+    assert!(run.input.is_some() && run.output.contains_key("approved") && run.output.len() == 1);
+}
+
+#[test]
+fn args_of_the_original_are_accepted() {
+    for args in ["{a: 1}", "[1, {b: 2}]", "", "~"] {
+        valid(&with_top(&format!("hook_auth: {{kind: head, val: ti-key, args: {args}}}")));
+    }
+    assert!(
+        refused(&with_top("hook_auth: {kind: head, val: k, args: 3}"))
+            .contains("hook_auth.args: expected a mapping")
+    );
+}
+
+#[test]
+fn scalars_stay_as_written() {
+    for (written, semver) in
+        [("1.10", "1.10.0"), ("'1.10'", "1.10.0"), ("1", "1.0.0"), ("v1.2", "1.2.0"), ("\" 2 \"", "2.0.0")]
+    {
+        let schema = valid(&with_top("").replace("semver: 1", &format!("semver: {written}")));
+        assert_eq!(schema.version.semver().to_string(), semver);
+    }
+    assert_eq!(valid(&with_top("").replace("semver: 1", "semver: 1.10")).version.as_written(), "1.10");
+    // YAML 1.1 made booleans and octals of these.
+    let schema = valid(&with_top("").replace("[r]", "[yes, no, on, 010, 2]"));
+    assert_eq!(schema.task_types[0].resolved_states, ["yes", "no", "on", "010", "2"]);
+}
+
+#[test]
+fn null_means_absent() {
+    let schema = valid(&with_type("title:\ntransitions: ~\nhook_url: null\ninitial_state: null"));
+    assert!(schema.task_types[0].transitions.is_none());
+}
+
+#[test]
+fn unset_may_be_written_or_null() {
+    let schema = valid(&with_type("transitions: {unset: [p, r], r: [~], p: [unset, s]}"));
+    let t = &schema.task_types[0];
+    assert_eq!(t.allowed_transitions(Some("r")), [None]);
+    assert_eq!(t.allowed_transitions(Some("p")), [None, Some("s")]);
+    assert!(t.allowed_transitions(Some("s")).is_empty());
+}
+
+#[test]
+fn reason_required_true_means_every_resolved_state() {
+    assert_eq!(valid(&with_type("reason_required: true")).task_types[0].reason_required, ["r", "s"]);
+    assert!(valid(&with_type("reason_required: false")).task_types[0].reason_required.is_empty());
+    assert_eq!(valid(&with_type("reason_required: [p]")).task_types[0].reason_required, ["p"]);
+}
+
+#[test]
+fn a_type_takes_from_the_schema_what_it_does_not_say() {
+    let top = "default_hook_url: http://a/\nhook_auth: {kind: head, val: X-Key}";
+    let hook = |type_lines: &str, top: &str| {
+        valid(&format!("{}{top}\n", with_type(type_lines))).task_types[0].hook.clone()
+    };
+    let head = HookAuth::Head { header: "X-Key".to_owned() };
+    let made = |url: &str, auth: &HookAuth| Some(Hook { url: url.to_owned(), auth: auth.clone() });
+    assert_eq!(hook("", top), None);
+    assert_eq!(hook("hook_url: http://b/", top), made("http://b/", &head));
+    assert_eq!(hook("hook_url: http://b/\nhook_auth: {kind: hmac}", top), made("http://b/", &HookAuth::Hmac));
+    assert_eq!(hook("hook_auth: {}", top), made("http://a/", &HookAuth::Hmac));
+    assert_eq!(hook("hook_url: https://b/x?y=1", ""), made("https://b/x?y=1", &HookAuth::Hmac));
+    // A schema may say how its types' endpoints authenticate, and have none of its own.
+    assert_eq!(hook("hook_url: http://b/", "hook_auth: {kind: head, val: X-Key}"), made("http://b/", &head));
+    assert!(
+        refused(&with_type("hook_auth: {kind: hmac}"))
+            .contains("line 7, column 14: tasktypes[0].hook_auth: there is no URL")
+    );
+}
+
+#[test]
+fn urls_are_absolute_and_hold_no_secrets() {
+    for url in
+        ["http://a", "https://a.example:8443/x?y=z", "HTTP://A/", "http://[::1]:80/", "http://127.0.0.1/"]
+    {
+        assert_eq!(valid(&with_top(&format!("default_hook_url: '{url}'"))).hook.expect("given").url, url);
+    }
+    for (url, said) in [
+        ("/path", "not an absolute URL"),
+        ("ftp://a/", "not an absolute URL"),
+        ("http:a", "not an absolute URL"),
+        ("http:/a", "not an absolute URL"),
+        ("http://", "not a URL"),
+        ("http://a:99999/", "not a URL"),
+        ("http://u@a/", "user name or password"),
+        ("http://u:p@a/", "user name or password"),
+        ("http://a/#x", "fragment"),
+        ("http://a/ b", "a space"),
+        ("http:\\\\a", "backslash"),
+    ] {
+        let errors = refused(&with_top(&format!("default_hook_url: '{url}'")));
+        assert!(errors.contains("line 6, column 19: default_hook_url: "), "{errors}");
+        assert!(errors.contains(said), "{errors}");
+    }
+}
+
+#[test]
+fn each_error_says_where_and_what() {
+    for (text, expected) in [
+        ("", "line 1, column 1: the file is empty; expected a mapping with name, semver and tasktypes\n"),
+        ("# only a comment\n", "line 1, column 1: the file is empty"),
+        ("~\n", "line 1, column 1: the file is empty"),
+        ("- a\n", "line 1, column 1: expected a schema, found a list\n"),
+        ("text\n", "line 1, column 1: expected a schema, found text\n"),
+        ("{}\n", "line 1, column 1: name: is missing; expected the schema's name, e.g. ti:sample\n"),
+        (
+            &with_top("").replace("name: a\n", "name: true\n"),
+            "line 1, column 7: name: expected the schema's name, found a boolean; quote it",
+        ),
+        (
+            &with_top("").replace("name: a\n", "name: a b\n"),
+            "line 1, column 7: name: \"a b\" is not a name: 1 to 64 letters",
+        ),
+        (
+            &with_top("").replace("name: a\n", "name:\n"),
+            "line 1, column 5: name: expected the schema's name, e.g. ti:sample, found nothing",
+        ),
+        (
+            &with_top("").replace("semver: 1", "semver: one"),
+            "line 2, column 9: semver: \"one\" is not a version such as 1, 1.2 or 1.2.3",
+        ),
+        (
+            &with_top("").replace("semver: 1", "semver: [1]"),
+            "line 2, column 9: semver: expected a version such as 1, 1.2 or 1.2.3, found a list",
+        ),
+        (
+            &with_top("hook_url: http://a"),
+            "line 6, column 1: hook_url: is not a key of a schema; did you mean hook_auth?",
+        ),
+        (
+            &with_top("tasktype: 1"),
+            "line 6, column 1: tasktype: is not a key of a schema; did you mean tasktypes?",
+        ),
+        (&with_top("colour: red"), "is not a key of a schema; known are name, semver,"),
+        (
+            &with_top("hook_events: [task.created, task.creatd]"),
+            "line 6, column 29: hook_events[1]: \"task.creatd\" is not an event; did you mean task.created?",
+        ),
+        (&with_top("hook_events: [schema.removed]"), "hook_events[0]: \"schema.removed\" is not an event"),
+        (
+            &with_top("hook_events: [task.created, task.created]"),
+            "hook_events[1]: task.created is listed twice",
+        ),
+        (
+            &with_top("hook_events: task.created"),
+            "expected a list of events, e.g. [task.state_changed], found text",
+        ),
+        (&with_top("hook_body: all"), "line 6, column 12: hook_body: \"all\" is not one of full, output"),
+        (&with_top("hook_auth: {kind: basic}"), "hook_auth.kind: \"basic\" is not one of hmac, head"),
+        (
+            &with_top("hook_auth: {kind: head}"),
+            "line 6, column 12: hook_auth.val: is missing; expected the name of the header",
+        ),
+        (
+            &with_top("hook_auth: {kind: head, val: Host}"),
+            "line 6, column 30: hook_auth.val: Host can't carry a key",
+        ),
+        (&with_top("hook_auth: {val: ti-key}"), "hook_auth.val: names the header of kind: head"),
+        (&with_top("hook_auth: ti-key"), "hook_auth: expected hook_auth, found text"),
+        ("name: a\nsemver: 1\ntasktypes: []\n", "line 3, column 12: tasktypes: is empty"),
+        (
+            "name: a\nsemver: 1\ntasktypes: {t: 1}\n",
+            "line 3, column 12: tasktypes: expected a list of task types, found a mapping",
+        ),
+        (
+            "name: a\nsemver: 1\ntasktypes: [t]\n",
+            "line 3, column 13: tasktypes[0]: expected a task type, found text",
+        ),
+        (&with_type("").replace("- name: t\n  ", "- "), "line 4, column 3: tasktypes[0].name: is missing"),
+        (
+            &with_type("").replace("  resolved_states: [r, s]\n", ""),
+            "line 4, column 3: tasktypes[0].resolved_states: is missing; expected a list of at least one state",
+        ),
+        (&with_type("").replace("[r, s]", "[]"), "line 6, column 20: tasktypes[0].resolved_states: is empty"),
+        (&with_type("").replace("[r, s]", "r"), "expected a list of states, found text"),
+        (
+            &with_type("").replace("[r, s]", "[r, 'a b']"),
+            "line 6, column 24: tasktypes[0].resolved_states[1]: \"a b\" is not a name",
+        ),
+        (&with_type("").replace("[r, s]", "[r, unset]"), "unset is the state that every task has anyway"),
+        (&with_type("").replace("[r, s]", "[r, p]"), "resolved_states[1]: p is a state of this type already"),
+        (
+            &with_type("initial_state: r"),
+            "line 7, column 18: tasktypes[0].initial_state: r is a resolved state",
+        ),
+        (&with_type("initial_state: q"), "initial_state: \"q\" is not a state of this type; it has p, r, s"),
+        (&with_type("reason_required: [unset]"), "reason_required[0]: \"unset\" is not a state of this type"),
+        (
+            &with_type("reason_required: yes"),
+            "expected a list of states, or true for every resolved state, found text",
+        ),
+        (
+            &with_type("transitions: {p: [r], q: [r]}"),
+            "line 7, column 25: tasktypes[0].transitions.q: \"q\" is not a state",
+        ),
+        (
+            &with_type("transitions: {p: [r, x]}"),
+            "line 7, column 24: tasktypes[0].transitions.p[1]: \"x\" is not a state",
+        ),
+        (
+            &with_type("transitions: {p: r}"),
+            "transitions.p: expected a list of states, e.g. [unset], found text",
+        ),
+        (
+            &with_type("transitions: {p: }"),
+            "transitions.p: expected a list of states, e.g. [unset], found nothing",
+        ),
+        (&with_type("transitions: {p: [r, r]}"), "transitions.p[1]: r is listed twice"),
+        (&with_type("transitions: {r: [p]}"), "no transition leads to a resolved state"),
+        (&with_type("transitions: {}"), "no transition leads to a resolved state"),
+        (&with_type("transitions: {~: [r]}"), "a key must be text"),
+        (&with_type("input: true"), "expected a JSON Schema, as a mapping, found a boolean"),
+        (
+            &with_type("input: {type: strin}"),
+            "line 7, column 17: tasktypes[0].input.type: \"strin\" is not a type",
+        ),
+        (
+            &with_type("input:\n  properties:\n    a/b:\n      type: x"),
+            "line 10, column 15: tasktypes[0].input.properties[\"a/b\"].type: \"x\" is not a type",
+        ),
+        (&with_type("input: {pattern: '(?=a)'}"), "\"(?=a)\" is not a pattern of the linear-time engine"),
+        (&with_type("input: {$ref: 'https://example.com/x'}"), "a $ref may only point into the same schema"),
+        (&with_type("input: {$ref: '#/nope'}"), "tasktypes[0].input: Pointer '/nope' does not exist"),
+        (
+            &with_type("input: {$schema: 'http://json-schema.org/draft-07/schema#'}"),
+            "input.$schema: \"http://json-schema.org/draft-07/schema#\" is not the dialect",
+        ),
+        (&with_type("input: {minimum: .inf}"), "input.minimum: .inf is not a number that JSON can carry"),
+        (
+            &with_type("output: {p: {}}"),
+            "line 7, column 12: tasktypes[0].output.p: p is a pending state; expected a resolved one",
+        ),
+        (
+            &with_type("output: {r: {type: 3}}"),
+            "line 7, column 22: tasktypes[0].output.r.type: 3 is not a type",
+        ),
+        (
+            &with_type("outputs: {}"),
+            "line 7, column 3: tasktypes[0].outputs: is not a key of a task type; did you mean output?",
+        ),
+        ("name: a\nname: b\n", "line 2, column 1: the key \"name\" occurs twice"),
+    ] {
+        let errors = refused(text);
+        assert!(errors.contains(expected), "{text}\nexpected: {expected}\nfound:\n{errors}");
+    }
+}
+
+#[test]
+fn all_errors_come_at_once_in_file_order() {
+    let errors = parse("name: a b\nsemver: x\ncolour: 1\ntasktypes:\n- resolved_states: [r]\n- name: t\n- name: t\n  resolved_states: [&a r]\n  undo: soon\n")
+        .expect_err("wrong everywhere");
+    let places: Vec<_> = errors.iter().map(|e| (e.line, e.path.as_str())).collect();
+    assert_eq!(
+        places,
+        [
+            (1, "name"),
+            (2, "semver"),
+            (3, "colour"),
+            (5, "tasktypes[0].name"),
+            (6, "tasktypes[1].resolved_states"),
+            (7, "tasktypes[2].name"),
+            (8, ""),
+            (9, "tasktypes[2].undo"),
+        ]
+    );
+    assert_eq!(errors[5].message, "t is the name of tasktypes[1] already");
+}
+
+#[test]
+fn one_error_is_not_reported_again_by_its_consequences() {
+    let errors = refused(
+        &with_type("transitions: {p: [r]}\nreason_required: [r]\ninitial_state: p\noutput: {r: {}}")
+            .replace("[r, s]", "[r, 'a b']"),
+    );
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn own_keys_are_ignored_everywhere() {
+    let text =
+        with_type("x-a: {b: [1]}\nactions: [{state: r, x-icon: y}]") + "x-team: ops\nhook_auth: {x-b: 1}\n";
+    assert!(valid(&text).unsupported.is_empty());
+}
+
+#[test]
+fn keys_without_behaviour_are_checked_and_noted() {
+    let text = with_type(
+        "binds: [/meta/amount]\nundo: 6s\nguard: {r: {type: object}}\napprovals: 2\nroles: [admin]\n\
+         timeouts: {after: 2h, remind: [30m, 1h], escalate_to: lead, final_state: s}\nmerge_key: /user\n\
+         priority: 5\nactions: [{state: r, label: Yes, key: y, style: primary, confirm: true}]\nhook_events: [task.due]",
+    ) + "callback_hosts: [example.com, '*.example.org']\nretention: {tasks: 365d}\nmigrate: {tasks: open, states: {t: {q: p}}}\n\
+         calendar: {timezone: Europe/Berlin, days: [mon, fri], hours: '09:00-17:30', holidays: [2030-12-25]}\n";
+    let unsupported = valid(&text).unsupported;
+    let paths: Vec<_> = unsupported.iter().map(|u| u.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "tasktypes[0].binds",
+            "tasktypes[0].undo",
+            "tasktypes[0].guard",
+            "tasktypes[0].approvals",
+            "tasktypes[0].roles",
+            "tasktypes[0].timeouts",
+            "tasktypes[0].merge_key",
+            "tasktypes[0].hook_events[0]",
+            "callback_hosts",
+            "retention",
+            "migrate",
+        ]
+    );
+    assert_eq!((unsupported[1].line, unsupported[1].column), (8, 3));
+    for (lines, path) in [
+        ("approvals: {r: 2}", "approvals"),
+        ("roles: {r: [admin], unset: [ops]}", "roles"),
+        ("merge_key: [/a, /b]", "merge_key"),
+        ("timeouts: {final_state: ~}", "timeouts"),
+    ] {
+        assert_eq!(valid(&with_type(lines)).unsupported[0].path, format!("tasktypes[0].{path}"));
+    }
+    assert_eq!(valid(&with_top("retention: 90d")).unsupported[0].path, "retention");
+}
+
+#[test]
+fn keys_without_behaviour_have_shapes() {
+    for (lines, said) in [
+        ("undo: soon", "\"soon\" is not a duration such as 6s"),
+        ("undo: 0s", "no time at all"),
+        ("undo: 11000d", "longer than ten years"),
+        ("undo: 99999999999999999999999w", "is not a duration"),
+        ("undo: s", "is not a duration"),
+        ("undo: 6é", "is not a duration"),
+        ("undo: +6s", "is not a duration"),
+        ("guard: {q: {}}", "guard.q: \"q\" is not a state"),
+        ("guard: {r: {type: x}}", "guard.r.type: \"x\" is not a type"),
+        ("approvals: 0", "an integer from 1 to 20"),
+        ("approvals: {p: 2}", "p is a pending state"),
+        ("roles: [a b]", "roles[0]: \"a b\" is not a name"),
+        ("timeouts: {final_state: x}", "\"x\" is not a state"),
+        ("timeouts: {aftr: 1s}", "did you mean after?"),
+        ("timeouts: 3h", "expected timeouts, found text"),
+        ("priority: high", "an integer from"),
+        ("priority: 2147483648", "an integer from"),
+        ("actions: [{label: x}]", "actions[0].state: is missing"),
+        ("actions: [{state: r, style: red}]", "not one of default, primary, danger"),
+        ("actions: [{state: r, key: ab}]", "longer than 1 characters"),
+        ("binds: /meta", "expected a list of JSON pointers"),
+        ("title: ''", "found empty text"),
+    ] {
+        let errors = refused(&with_type(lines));
+        assert!(errors.contains(said), "{lines}: {errors}");
+    }
+    for (lines, said) in [
+        ("callback_hosts: ['*']", "is not a host name"),
+        ("callback_hosts: ['http://a']", "is not a host name"),
+        ("calendar: {hours: 17:00-09:00}", "is not hours"),
+        ("calendar: {days: [monday]}", "is not one of mon"),
+        ("calendar: {holidays: [2030-02-30]}", "is not a date"),
+        ("migrate: {tasks: some}", "not one of open, all"),
+        ("retention: {}\ndescription: []", "expected a description, found a list"),
+    ] {
+        let errors = refused(&with_top(lines));
+        assert!(errors.contains(said), "{lines}: {errors}");
+    }
+}
+
+#[test]
+fn sizes_are_limited() {
+    let types = |n: usize| -> String {
+        let list: String = (0..n).map(|i| format!("- {{name: t{i}, resolved_states: [r]}}\n")).collect();
+        format!("name: a\nsemver: 1\ntasktypes:\n{list}")
+    };
+    assert_eq!(valid(&types(200)).task_types.len(), 200);
+    assert_eq!(refused(&types(201)), "line 4, column 3: tasktypes: has 201 items; at most 200 are allowed\n");
+    let states = |n: usize| {
+        let list: Vec<_> = (0..n).map(|i| format!("s{i}")).collect();
+        with_top("").replace("[r]", &format!("[{}]", list.join(", ")))
+    };
+    assert_eq!(valid(&states(100)).task_types[0].resolved_states.len(), 100);
+    assert!(refused(&states(101)).contains("the type has 101 states; at most 100"));
+    assert!(refused(&with_top(&format!("description: {}", "x".repeat(10_001)))).contains("10000 characters"));
+}
+
+#[test]
+fn errors_are_found_in_reasonable_time() {
+    let wrong: Vec<_> = (0..12_000).map(|i| format!("state-{i}: [x]")).collect();
+    let started = std::time::Instant::now();
+    let states: Vec<_> = (0..98).map(|i| format!("state_{i}")).collect();
+    let text = with_type(&format!("transitions: {{{}}}", wrong.join(", ")))
+        .replace("[r, s]", &format!("[{}]", states.join(", ")));
+    let errors = parse(&text).expect_err("none of them is a state");
+    assert_eq!(errors.len(), findings::MAX_ERRORS);
+    assert!(errors[findings::MAX_ERRORS - 1].message.contains("more errors"));
+    assert!(started.elapsed().as_secs() < 30);
+}
+
+/// Text that gets further than random characters do.
+fn almost_yaml() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "name",
+            "semver",
+            "tasktypes",
+            "resolved_states",
+            "pending_states",
+            "transitions",
+            "input",
+            "output",
+            "hook_auth",
+            "kind",
+            "unset",
+            ": ",
+            "- ",
+            "\n",
+            "\n  ",
+            "[",
+            "]",
+            "{",
+            "}",
+            ", ",
+            "'",
+            "\"",
+            "|",
+            ">",
+            "&a ",
+            "*a",
+            "!t ",
+            "? ",
+            "~",
+            "true",
+            "1.10",
+            "#",
+            "---\n",
+            "...\n",
+            "%YAML 1.2\n",
+            "<<",
+            "\t",
+            "\u{feff}",
+            "\u{0}",
+            "é",
+        ])
+        .prop_map(str::to_owned),
+        ".{0,3}",
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// An example with some of it cut out, doubled or written over.
+fn damaged() -> impl Strategy<Value = String> {
+    let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[\\PC\n]{0,4}", 0..3);
+    (prop::sample::select(vec![SAMPLE, AGENT]), prop::collection::vec(edit, 1..4)).prop_map(
+        |(text, edits)| {
+            let mut chars: Vec<char> = text.chars().collect();
+            for (at, length, insert, kind) in edits {
+                let at = at.index(chars.len().max(1));
+                let end = (at + length.index(12)).min(chars.len());
+                let old: Vec<char> = chars[at.min(end)..end].to_vec();
+                let new = match kind {
+                    0 => Vec::new(),
+                    1 => old.iter().chain(&old).copied().collect(),
+                    _ => insert.chars().collect(),
+                };
+                chars.splice(at.min(end)..end, new);
+            }
+            chars.into_iter().collect()
+        },
+    )
+}
+
+/// A valid file, and what must be read from it.
+#[derive(Clone, Debug)]
+struct Generated {
+    text: String,
+    types: Vec<(String, Vec<String>, Vec<String>)>,
+}
+
+fn generated() -> impl Strategy<Value = Generated> {
+    let name = "[A-Za-z0-9][A-Za-z0-9:_-]{0,20}".prop_filter("reserved", |n| {
+        n != UNSET && !matches!(tree::meaning(n), tree::Plain::Bool(_) | tree::Plain::Null)
+    });
+    let states = prop::collection::btree_set(name.clone(), 1..8);
+    let types = prop::collection::btree_map(name, (states, any::<prop::sample::Index>()), 1..5);
+    (types, any::<[bool; 3]>()).prop_map(|(types, [flow, quoted, windows])| {
+        let types: Vec<_> = types
+            .into_iter()
+            .map(|(name, (states, split))| {
+                let mut pending: Vec<_> = states.into_iter().collect();
+                let resolved = pending.split_off(split.index(pending.len()));
+                (name, pending, resolved)
+            })
+            .collect();
+        // A name that ends in a colon, or holds one in a flow list, must be quoted.
+        let scalar = |s: &str| if quoted || s.contains(':') { format!("'{s}'") } else { s.to_owned() };
+        let list = |items: &[String]| {
+            if flow || items.is_empty() {
+                let items: Vec<_> = items.iter().map(|s| scalar(s)).collect();
+                format!(" [{}]", items.join(", "))
+            } else {
+                items.iter().map(|s| format!("\n  - {}", scalar(s))).collect()
+            }
+        };
+        let mut text = "name: x\nsemver: 1\ntasktypes:\n".to_owned();
+        for (name, pending, resolved) in &types {
+            text += &format!(
+                "- name: {}\n  pending_states:{}\n  resolved_states:{}\n",
+                scalar(name),
+                list(pending),
+                list(resolved)
+            );
+        }
+        if windows {
+            text = text.replace('\n', "\r\n");
+        }
+        Generated { text, types }
+    })
+}
+
+fn places_are_real(text: &str) -> Result<(), TestCaseError> {
+    if let Err(errors) = parse(text) {
+        prop_assert!(!errors.is_empty() && errors.len() <= findings::MAX_ERRORS);
+        let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() as u64;
+        for error in &errors {
+            prop_assert!(error.line >= 1 && error.line <= lines + 1, "{}", error);
+            prop_assert!(error.column >= 1, "{}", error);
+            prop_assert!(!error.message.is_empty());
+        }
+        prop_assert!(errors.is_sorted_by_key(|e| (e.line, e.column)));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
+        places_are_real(&text)?;
+    }
+
+    #[test]
+    fn almost_yaml_is_read_or_refused(text in almost_yaml()) {
+        places_are_real(&text)?;
+    }
+
+    #[test]
+    fn damaged_files_are_read_or_refused(text in damaged()) {
+        places_are_real(&text)?;
+    }
+
+    #[test]
+    fn what_was_written_is_read(file in generated()) {
+        let schema = parse(&file.text).map_err(|e| TestCaseError::fail(format!("{}\n{}", file.text, shown(&e))))?;
+        let read: Vec<_> = schema
+            .task_types
+            .into_iter()
+            .map(|t| (t.name, t.pending_states, t.resolved_states))
+            .collect();
+        prop_assert_eq!(read, file.types);
+    }
+}

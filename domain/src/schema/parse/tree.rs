@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use serde_yaml::granit_parser::{Event, Marker, Parser, ScalarStyle, options};
+use serde_yaml::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, options};
 
 use super::findings::{Findings, Place};
 
@@ -135,7 +135,11 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
                 builder.take(event, Place::of(&span.start))
             }
             Err(e) => {
-                builder.findings.error(Place::of(e.marker()), "", format!("is not YAML: {}", e.info()));
+                let message = match e.kind() {
+                    ErrorKind::RecursionLimitExceeded => too_deep(),
+                    _ => format!("is not YAML: {}", e.info()),
+                };
+                builder.findings.error(Place::of(e.marker()), "", message);
                 false
             }
         };
@@ -196,7 +200,7 @@ impl Builder<'_> {
 
     fn push(&mut self, open: Open, place: Place) -> bool {
         if self.open.len() >= MAX_DEPTH {
-            self.findings.error(place, "", format!("is nested deeper than {MAX_DEPTH} levels"));
+            self.findings.error(place, "", too_deep());
             return false;
         }
         self.open.push(open);
@@ -231,6 +235,10 @@ impl Builder<'_> {
             },
         }
     }
+}
+
+fn too_deep() -> String {
+    format!("is nested deeper than {MAX_DEPTH} levels")
 }
 
 /// An empty key marks one that was reported.

@@ -1,0 +1,132 @@
+//! Who calls, and what they may do.
+
+use std::fmt;
+
+use task_inbox_domain::Actor;
+use uuid::Uuid;
+
+use super::AppError;
+
+/// One thing that a key can be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Post tasks.
+    TasksWrite,
+    /// Read tasks, their history and the events.
+    TasksRead,
+    /// Decide tasks.
+    TasksResolve,
+    /// Install and remove schemas.
+    SchemasWrite,
+    /// List schemas.
+    SchemasRead,
+    /// Make and revoke API keys and webhook keys.
+    KeysWrite,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 6] = [
+        Self::TasksWrite,
+        Self::TasksRead,
+        Self::TasksResolve,
+        Self::SchemasWrite,
+        Self::SchemasRead,
+        Self::KeysWrite,
+    ];
+
+    /// What a key gets that was made without saying which.
+    pub const DEFAULT: [Self; 2] = [Self::TasksWrite, Self::TasksRead];
+
+    /// The wire name, e.g. `tasks:write`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TasksWrite => "tasks:write",
+            Self::TasksRead => "tasks:read",
+            Self::TasksResolve => "tasks:resolve",
+            Self::SchemasWrite => "schemas:write",
+            Self::SchemasRead => "schemas:read",
+            Self::KeysWrite => "keys:write",
+        }
+    }
+
+    /// Reads the wire name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.as_str() == text)
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The caller of a use case.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Who acts, as the log will name it.
+    pub actor: Actor,
+    /// The schemas whose things the caller sees; `None`: all.
+    pub schemas: Option<Vec<String>>,
+    /// What the caller may do.
+    pub permissions: Vec<Permission>,
+    /// The API key, if it is one.
+    pub key_id: Option<Uuid>,
+}
+
+impl Principal {
+    /// The operator at the command line, who has the database anyway: may do everything.
+    pub fn cli() -> Self {
+        Self { actor: Actor::cli(), schemas: None, permissions: Permission::ALL.to_vec(), key_id: None }
+    }
+
+    /// Refuses what the caller may not do.
+    pub fn may(&self, permission: Permission) -> Result<(), AppError> {
+        if self.permissions.contains(&permission) {
+            return Ok(());
+        }
+        Err(AppError::Forbidden(format!(
+            "this needs the permission {permission}, which the key {} has not",
+            self.actor.name.as_deref().unwrap_or("in use")
+        )))
+    }
+
+    /// Whether the caller sees things of this schema.
+    pub fn sees(&self, schema: &str) -> bool {
+        self.schemas.as_ref().is_none_or(|schemas| schemas.iter().any(|s| s == schema))
+    }
+
+    /// Whether the caller sees every schema.
+    pub fn sees_all(&self) -> bool {
+        self.schemas.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_come_back_from_their_names() {
+        for permission in Permission::ALL {
+            assert_eq!(Permission::parse(permission.as_str()), Some(permission));
+        }
+        assert_eq!(Permission::parse("tasks"), None);
+    }
+
+    #[test]
+    fn a_key_does_what_it_was_given_and_sees_what_it_was_given() {
+        let who = Principal {
+            actor: Actor::key(Uuid::nil(), "ci"),
+            schemas: Some(vec!["a".to_owned()]),
+            permissions: vec![Permission::TasksWrite],
+            key_id: Some(Uuid::nil()),
+        };
+        assert!(who.may(Permission::TasksWrite).is_ok());
+        let refused = who.may(Permission::TasksResolve).expect_err("not given").to_string();
+        assert!(refused.contains("tasks:resolve") && refused.contains("ci"), "{refused}");
+        assert!(who.sees("a") && !who.sees("b"));
+        assert!(Principal::cli().sees("b"));
+    }
+}

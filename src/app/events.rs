@@ -1,0 +1,31 @@
+//! The events feed: the log, as a caller sees it.
+
+use task_inbox_domain::cursor::LogCursor;
+
+use super::error::Result;
+use super::{App, AppError, Permission, Principal};
+use crate::store::log::{self, EventFilter, Page, ReadError};
+
+/// The most events of one page.
+pub const MAX_LIMIT: u64 = 500;
+
+/// Events after a cursor, oldest first.
+///
+/// The page's `seen` is where the next one begins; it moves past events that the filter leaves
+/// out, so that a follower of little never falls below the log's floor.
+pub async fn list(app: &App, who: &Principal, after: LogCursor, filter: EventFilter, limit: u64) -> Result<Page> {
+    who.may(Permission::TasksRead)?;
+    let filter = EventFilter { schemas: who.schemas.clone(), ..filter };
+    match log::read(&app.db, after.0, &filter, limit.clamp(1, MAX_LIMIT)).await {
+        Ok(page) => Ok(page),
+        Err(ReadError::BelowFloor { floor }) => Err(AppError::Gone {
+            detail: format!(
+                "events up to {floor} have been trimmed; begin at the floor's cursor, {}, and read what is \
+                 missing from the tasks",
+                LogCursor(floor).encode()
+            ),
+            floor,
+        }),
+        Err(ReadError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,223 @@
+//! API keys: made, listed, revoked, and checked on every request.
+//!
+//! A key is 32 random bytes that are shown once; what is stored is its SHA-256, which is enough
+//! for a secret that nobody can guess.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use task_inbox_domain::Timestamp;
+use task_inbox_domain::log::Hash;
+use uuid::Uuid;
+
+use super::error::Result;
+use super::rate::Rate;
+use super::{App, AppError, Permission, Principal};
+use crate::bus::Topic;
+use crate::store::keys::{self as stored, StoredKey};
+use crate::store::patiently;
+use crate::store::StoreError;
+
+/// What a key that was made here begins with.
+const PREFIX: &str = "ti_";
+/// The fewest characters of a key that is given: the original's keys may be this short.
+const MIN_GIVEN: usize = 8;
+/// Below this many characters a given key is kept with a warning.
+const WEAK: usize = 16;
+/// The most characters of a key that is given.
+const MAX_GIVEN: usize = 512;
+/// The longest name of a key, in characters.
+const MAX_NAME: usize = 100;
+/// Characters of the hint that tells keys apart.
+const HINT: usize = 6;
+
+/// A key to make.
+#[derive(Clone, Debug, Default)]
+pub struct NewKey {
+    /// What it is called, in lists and in the log.
+    pub name: String,
+    /// The schemas it sees; `None`: all.
+    pub schemas: Option<Vec<String>>,
+    /// What it may do; `None`: [`Permission::DEFAULT`].
+    pub permissions: Option<Vec<Permission>>,
+    /// How long it works; `None`: until it is revoked.
+    pub expires: Option<Duration>,
+    /// How many requests it may make; `None`: any number.
+    pub rate: Option<Rate>,
+    /// The key itself, if it is not to be made.
+    pub key: Option<String>,
+}
+
+/// A key as lists show it.
+#[derive(Clone, Debug)]
+pub struct KeyInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its first characters.
+    pub hint: String,
+    /// The schemas it sees; `None`: all.
+    pub schemas: Option<Vec<String>>,
+    /// What it may do.
+    pub permissions: Vec<String>,
+    /// How many requests it may make.
+    pub rate: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it stops working.
+    pub expires: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked: Option<Timestamp>,
+    /// When it was last used, within a few seconds.
+    pub last_used: Option<Timestamp>,
+}
+
+/// A key that was made. The only time that it is shown.
+#[derive(Clone, Debug)]
+pub struct CreatedKey {
+    /// The key.
+    pub key: String,
+    /// What lists show of it.
+    pub info: KeyInfo,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+impl CreatedKey {
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        self.info.id
+    }
+}
+
+impl From<StoredKey> for KeyInfo {
+    fn from(key: StoredKey) -> Self {
+        Self {
+            id: key.id,
+            name: key.name,
+            hint: key.hint,
+            schemas: key.schemas,
+            permissions: key.permissions,
+            rate: key.rate,
+            created: key.created,
+            expires: key.expires,
+            revoked: key.revoked,
+            last_used: key.last_used,
+        }
+    }
+}
+
+/// Makes a key.
+pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKey> {
+    who.may(Permission::KeysWrite)?;
+    let name = check_name(&new.name)?;
+    let permissions = new.permissions.clone().unwrap_or_else(|| Permission::DEFAULT.to_vec());
+    check_not_more_than(who, &permissions, new.schemas.as_deref())?;
+    let mut warnings = unknown_schemas(app, new.schemas.as_deref());
+    let key = match new.key {
+        Some(key) => {
+            warnings.extend(check_given(&key)?);
+            key
+        }
+        None => format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())),
+    };
+    let now = App::now();
+    let row = StoredKey {
+        id: Uuid::now_v7(),
+        name,
+        hash: hash(&key),
+        hint: format!("{}…", key.chars().take(HINT).collect::<String>()),
+        schemas: new.schemas,
+        permissions: permissions.iter().map(ToString::to_string).collect(),
+        rate: new.rate.map(|rate| rate.to_string()),
+        created: now,
+        created_by: who.actor.pseudonym(),
+        expires: new.expires.map(|after| now.plus(after)),
+        revoked: None,
+        last_used: None,
+    };
+    patiently(async || stored::insert(&app.db, &row).await).await.map_err(|error| match error {
+        StoreError::Data(_) => AppError::conflict("this key exists already; give another one, or none"),
+        other => other.into(),
+    })?;
+    app.bus.publish(Topic::Keys);
+    Ok(CreatedKey { key, info: row.into(), warnings })
+}
+
+/// Every key, the newest last.
+pub async fn list(app: &App, who: &Principal) -> Result<Vec<KeyInfo>> {
+    who.may(Permission::KeysWrite)?;
+    let (_, keys) = stored::all(&app.db).await?;
+    Ok(keys.into_iter().map(KeyInfo::from).collect())
+}
+
+/// Ends a key; whoever uses it is refused from now on. Revoking twice changes nothing.
+pub async fn revoke(app: &App, who: &Principal, id: Uuid) -> Result<KeyInfo> {
+    who.may(Permission::KeysWrite)?;
+    let now = App::now();
+    let key = patiently(async || stored::revoke(&app.db, id, now).await)
+        .await?
+        .ok_or_else(|| AppError::NotFound(format!("there is no API key {id}; `task-inbox api_keys` lists them")))?;
+    app.bus.publish(Topic::Keys);
+    Ok(key.into())
+}
+
+/// Whose key this is.
+///
+/// # Errors
+///
+/// [`AppError::Forbidden`] for a key that is unknown, revoked or expired; with no key on the
+/// server at all, it names the command that makes one. [`AppError::TooManyRequests`] over its rate.
+pub async fn authenticate(app: &App, presented: &str) -> Result<Principal> {
+    app.keys.authenticate(&app.db, &hash(presented), App::now()).await
+}
+
+fn hash(key: &str) -> Hash {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+fn check_name(name: &str) -> Result<String> {
+    let name = name.trim();
+    let length = name.chars().count();
+    if (1..=MAX_NAME).contains(&length) && !name.chars().any(char::is_control) {
+        return Ok(name.to_owned());
+    }
+    Err(AppError::invalid("/name", format!("a key's name is 1 to {MAX_NAME} characters, without control characters")))
+}
+
+/// A key can't be used to make a more powerful one.
+fn check_not_more_than(who: &Principal, permissions: &[Permission], schemas: Option<&[String]>) -> Result<()> {
+    if permissions.is_empty() {
+        return Err(AppError::invalid("/permissions", "a key needs at least one permission"));
+    }
+    for permission in permissions {
+        who.may(*permission)?;
+    }
+    let allowed = match schemas {
+        Some([]) => return Err(AppError::invalid("/schemas", "name at least one schema, or leave it out for all")),
+        Some(schemas) => schemas.iter().all(|s| who.sees(s)),
+        None => who.sees_all(),
+    };
+    if allowed { Ok(()) } else { Err(AppError::Forbidden("a key can't make one that sees more than it does".to_owned())) }
+}
+
+fn unknown_schemas(app: &App, schemas: Option<&[String]>) -> Vec<String> {
+    let registry = app.registry.current();
+    let unknown = schemas.unwrap_or_default().iter().filter(|s| registry.latest(s).is_none());
+    unknown.map(|s| format!("no schema {s:?} is installed yet; the key will see it once it is")).collect()
+}
+
+fn check_given(key: &str) -> Result<Option<String>> {
+    let length = key.len();
+    if !(MIN_GIVEN..=MAX_GIVEN).contains(&length) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(AppError::invalid(
+            "/key",
+            format!("a given key must be {MIN_GIVEN} to {MAX_GIVEN} visible ASCII characters, without spaces"),
+        ));
+    }
+    let weak = length < WEAK;
+    Ok(weak.then(|| format!("the key has only {length} characters; one that nobody can guess has {WEAK} or more")))
+}

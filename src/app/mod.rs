@@ -1,0 +1,61 @@
+//! The use cases: what a caller can ask of the inbox, whoever calls and by whatever way.
+//!
+//! `http` and the command line translate a request into one of these functions and its result
+//! back; [`crate::store`] keeps what they decide, by the rules of [`task_inbox_domain`]. Each
+//! function asks first whether the caller may, and answers with one [`AppError`].
+//!
+//! Nothing here knows HTTP, and nothing here waits for the network inside a transaction.
+
+mod access;
+mod content;
+mod error;
+
+pub mod audit;
+pub mod events;
+pub mod key_cache;
+pub mod keys;
+pub mod rate;
+pub mod schemas;
+pub mod tasks;
+pub mod vault;
+pub mod webhook_keys;
+
+pub use access::{Permission, Principal};
+pub use error::{AppError, CurrentTask};
+pub use key_cache::KeyCache;
+pub use tasks::{Created, PostTask, TaskList, TaskView};
+pub use vault::Vault;
+
+use chrono::Utc;
+use ipnet::IpNet;
+use task_inbox_domain::Timestamp;
+
+use crate::bus::Bus;
+use crate::store::commit::Commit;
+use crate::store::{Db, RegistryCache};
+
+/// Everything that a use case works with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// The way tasks, events and deliveries are written.
+    pub commit: Commit,
+    /// What is installed.
+    pub registry: RegistryCache,
+    /// The API keys.
+    pub keys: KeyCache,
+    /// Encrypts webhook keys at rest.
+    pub vault: Vault,
+    /// Wake-ups.
+    pub bus: Bus,
+    /// Networks that webhooks may reach although special; here only for warnings.
+    pub allow_nets: std::sync::Arc<[IpNet]>,
+}
+
+impl App {
+    /// The time, which only this layer reads.
+    pub fn now() -> Timestamp {
+        Timestamp::from(Utc::now())
+    }
+}

@@ -1,0 +1,261 @@
+//! Posting, reading and deciding tasks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use task_inbox_domain::cursor::TaskCursor;
+use task_inbox_domain::transition::{self, Decision, NewTask, Refusal};
+use task_inbox_domain::{Actor, Document, Task};
+use uuid::Uuid;
+
+use super::content::{self, content_hash};
+use super::error::Result;
+use super::{App, AppError, Permission, Principal};
+use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
+use crate::store::log::{self, Logged};
+use crate::store::registry::{InstalledType, Registry};
+use crate::store::tasks::{self as stored, TaskFilter};
+
+/// How often a request is prepared again because schemas changed under it.
+const ATTEMPTS: usize = 5;
+
+/// The most tasks of one page.
+pub const MAX_LIMIT: u64 = 500;
+
+/// What a sender posts.
+#[derive(Clone, Debug, Default)]
+pub struct PostTask {
+    /// The schema.
+    pub schema_name: String,
+    /// The task type, in the schema's latest version.
+    pub task: String,
+    /// The state to begin in; `None` takes the type's initial state.
+    pub state: Option<String>,
+    /// What the sender says about it.
+    pub meta: Option<Document>,
+    /// The sender's own name for it, unique in the schema.
+    pub external_id: Option<String>,
+}
+
+/// Whether a post made a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It did (or did, when it was sent the first time with this idempotency key).
+    New,
+    /// The same content was there already, under the same `external_id`.
+    Existing,
+}
+
+/// A task with its type.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// The task.
+    pub task: Task,
+    /// Its type, in the version that it was posted under.
+    pub ttype: InstalledType,
+}
+
+impl TaskView {
+    /// Where the task may go from its state.
+    pub fn allowed_transitions(&self) -> Vec<Option<&str>> {
+        self.ttype.ttype().allowed_transitions(self.task.state.as_deref())
+    }
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug)]
+pub struct TaskList {
+    /// Oldest first.
+    pub tasks: Vec<TaskView>,
+    /// The types of these tasks, each once.
+    pub types: Vec<InstalledType>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<TaskCursor>,
+}
+
+/// Keeps a task that was posted.
+pub async fn create(
+    app: &App,
+    who: &Principal,
+    post: PostTask,
+    idem: Option<Idempotency>,
+) -> Result<(TaskView, Created)> {
+    who.may(Permission::TasksWrite)?;
+    content::check_external_id(post.external_id.as_deref())?;
+    let content_hash = content_hash(&post);
+    for _ in 0..ATTEMPTS {
+        let (registry, ttype) = latest_type(app, who, &post.schema_name, &post.task).await?;
+        let new = NewTask {
+            id: Uuid::now_v7(),
+            ttype_id: ttype.id,
+            schema: post.schema_name.clone(),
+            semver: ttype.version.schema.version.as_written().to_owned(),
+            state: post.state.clone(),
+            meta: post.meta.clone(),
+            external_id: post.external_id.clone(),
+        };
+        let (task, event) = transition::create(new, ttype.ttype(), &who.actor, Uuid::now_v7(), App::now())
+            .map_err(|problems| AppError::problems("the task does not match its type", problems))?;
+        let create = Create { task, entry: LogEntry::new(event), ttype, content_hash };
+        let operation = Operation::Create(Box::new(create));
+        match app.commit.submit(Member { registry, idempotency: idem.clone(), operation }).await {
+            Ok(reply) => {
+                let created = if matches!(reply, Reply::Existing(_)) { Created::Existing } else { Created::New };
+                return Ok((view(app, reply.task().clone()).await?, created));
+            }
+            Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,
+            Err(CommitError::ExternalIdTaken(task)) => {
+                return Err(AppError::Conflict {
+                    detail: format!(
+                        "the task {} of {} has this external_id, with other content",
+                        task.id, task.schema
+                    ),
+                    current: Some(app.current(*task)),
+                });
+            }
+            Err(other) => return Err(other.into()),
+        };
+    }
+    Err(AppError::registry_keeps_moving())
+}
+
+/// One task.
+pub async fn get(app: &App, who: &Principal, id: Uuid) -> Result<TaskView> {
+    who.may(Permission::TasksRead)?;
+    visible(app, who, id).await
+}
+
+/// A page of tasks, oldest first.
+pub async fn list(
+    app: &App,
+    who: &Principal,
+    filter: TaskFilter,
+    after: Option<TaskCursor>,
+    limit: u64,
+) -> Result<TaskList> {
+    who.may(Permission::TasksRead)?;
+    let limit = limit.clamp(1, MAX_LIMIT);
+    let filter = TaskFilter { schemas: who.schemas.clone(), ..filter };
+    // One more than asked for tells whether there is a next page.
+    let mut rows = stored::list(&app.db, &filter, after.map(|c| c.0), limit + 1).await?;
+    let more = rows.len() as u64 > limit;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| TaskCursor(last.id));
+    let mut registry = app.registry.current();
+    if rows.iter().any(|task| registry.type_by_id(task.ttype_id).is_none()) {
+        registry = app.registry.refresh(&app.db).await?;
+    }
+    let mut types = HashMap::new();
+    // A task without a type belongs to a schema that is being removed: it is gone already.
+    let tasks: Vec<_> = rows
+        .into_iter()
+        .filter_map(|task| {
+            let ttype = registry.type_by_id(task.ttype_id)?.clone();
+            types.entry(ttype.id).or_insert_with(|| ttype.clone());
+            Some(TaskView { task, ttype })
+        })
+        .collect();
+    let mut types: Vec<_> = types.into_values().collect();
+    types.sort_by_key(|t| t.id);
+    Ok(TaskList { tasks, types, next })
+}
+
+/// What happened to a task, oldest first.
+pub async fn history(app: &App, who: &Principal, id: Uuid) -> Result<Vec<Logged>> {
+    who.may(Permission::TasksRead)?;
+    visible(app, who, id).await?;
+    Ok(log::history(&app.db, id).await?)
+}
+
+/// Moves a task.
+pub async fn transition(
+    app: &App,
+    who: &Principal,
+    id: Uuid,
+    decision: Decision,
+    idem: Option<Idempotency>,
+    on_behalf_of: Option<String>,
+) -> Result<TaskView> {
+    who.may(Permission::TasksResolve)?;
+    content::check_reason(decision.reason.as_deref())?;
+    content::check_on_behalf_of(on_behalf_of.as_deref())?;
+    let ttype = visible(app, who, id).await?.ttype;
+    decision
+        .check(ttype.ttype())
+        .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
+    let actor = Actor { on_behalf_of, ..who.actor.clone() };
+    for _ in 0..ATTEMPTS {
+        let decide = Decide {
+            task_id: id,
+            ttype: ttype.clone(),
+            decision: decision.clone(),
+            actor: actor.clone(),
+        };
+        let operation = Operation::Decide(Box::new(decide));
+        let member = Member { registry: app.registry.current(), idempotency: idem.clone(), operation };
+        match app.commit.submit(member).await {
+            Ok(reply) => return view(app, reply.task().clone()).await,
+            Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,
+            Err(CommitError::NoSuchTask) => return Err(no_such_task(id)),
+            Err(CommitError::Refused { refusal, current }) => {
+                let (detail, current) = (refusal.to_string(), app.current(*current));
+                return Err(match refusal {
+                    Refusal::Stale { .. } => AppError::Stale { detail, current },
+                    _ => AppError::Conflict { detail, current: Some(current) },
+                });
+            }
+            Err(other) => return Err(other.into()),
+        };
+    }
+    Err(AppError::registry_keeps_moving())
+}
+
+/// The type that a task is posted as, with the snapshot it is from.
+///
+/// The snapshot may lag behind a schema that was installed a moment ago, so a miss is looked up
+/// once before it is answered.
+async fn latest_type(
+    app: &App,
+    who: &Principal,
+    schema: &str,
+    task: &str,
+) -> Result<(Arc<Registry>, InstalledType)> {
+    let mut registry = app.registry.current();
+    let find = |registry: &Registry| {
+        registry.latest_type(schema, task).filter(|_| who.sees(schema)).cloned()
+    };
+    if let Some(ttype) = find(&registry) {
+        return Ok((registry, ttype));
+    }
+    if log::head(&app.db).await?.registry != registry.number {
+        registry = app.registry.refresh(&app.db).await?;
+        if let Some(ttype) = find(&registry) {
+            return Ok((registry, ttype));
+        }
+    }
+    Err(AppError::NotFound(content::no_such_type(&registry, who, schema, task)))
+}
+
+/// A task that the caller sees.
+async fn visible(app: &App, who: &Principal, id: Uuid) -> Result<TaskView> {
+    match stored::get(&app.db, id).await? {
+        Some(task) if who.sees(&task.schema) => view(app, task).await,
+        _ => Err(no_such_task(id)),
+    }
+}
+
+/// Puts a task's type beside it. Versions are immutable, so a snapshot that has the type is new
+/// enough.
+async fn view(app: &App, task: Task) -> Result<TaskView> {
+    if let Some(ttype) = app.registry.current().type_by_id(task.ttype_id) {
+        return Ok(TaskView { ttype: ttype.clone(), task });
+    }
+    match app.registry.refresh(&app.db).await?.type_by_id(task.ttype_id) {
+        Some(ttype) => Ok(TaskView { ttype: ttype.clone(), task }),
+        None => Err(no_such_task(task.id)),
+    }
+}
+
+fn no_such_task(id: Uuid) -> AppError {
+    AppError::NotFound(format!("there is no task {id}"))
+}

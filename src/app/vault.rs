@@ -1,0 +1,202 @@
+//! Encryption at rest, under the master key ring.
+//!
+//! XChaCha20-Poly1305 with a random nonce before each ciphertext and the row's id as associated
+//! data: a ciphertext that is moved to another row does not open.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use uuid::Uuid;
+
+/// Bytes of a nonce.
+const NONCE: usize = 24;
+
+/// Name of the key of a ring that was written without names.
+const ONLY: &str = "1";
+
+/// The master key ring: the first key encrypts, all decrypt. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault(Arc<[MasterKey]>);
+
+struct MasterKey {
+    id: String,
+    cipher: XChaCha20Poly1305,
+    checkpoint: [u8; 32],
+}
+
+/// Why a master key or a ciphertext can't be used. Never quotes a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// There is no key at all.
+    #[error(
+        "TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys`, or start `task-inbox serve \
+         --dev` once, which makes one beside the database"
+    )]
+    Missing,
+    /// The text is not a ring.
+    #[error("TASK_INBOX_MASTER_KEY {0}; make one with `task-inbox generate-keys`")]
+    Ring(String),
+    /// The ring lacks the key.
+    #[error(
+        "a webhook key was encrypted under the master key {0:?}, which is not in TASK_INBOX_MASTER_KEY; add it \
+         as {0}:{{base64}} after the first"
+    )]
+    UnknownKey(String),
+    /// It was not encrypted under this key and for this row, or was altered.
+    #[error("a webhook key does not open with the master key {0:?}: another key, or altered")]
+    Refused(String),
+}
+
+impl Vault {
+    /// Reads `{base64}` or `{id}:{base64},{id}:{base64}`, of 32 bytes each.
+    pub fn parse(text: &str) -> Result<Self, VaultError> {
+        let ring = |what: String| VaultError::Ring(what);
+        let mut keys: Vec<MasterKey> = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let (id, encoded) = part.split_once(':').unwrap_or((ONLY, part));
+            if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+                return Err(ring("has a key whose id is not 1 to 64 letters, digits, _, - or .".to_owned()));
+            }
+            if keys.iter().any(|k| k.id == id) {
+                return Err(ring(format!("has two keys with the id {id}")));
+            }
+            let bytes = BASE64_STANDARD
+                .decode(encoded)
+                .ok()
+                .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+                .ok_or_else(|| ring(format!("must hold 32 bytes in standard base64; the key {id} does not")))?;
+            keys.push(MasterKey::new(id, &bytes));
+        }
+        Ok(Self(keys.into()))
+    }
+
+    /// A vault without a key, for commands that need none: whatever needs one is refused.
+    pub fn empty() -> Self {
+        Self(Arc::new([]))
+    }
+
+    fn first(&self) -> Result<&MasterKey, VaultError> {
+        self.0.first().ok_or(VaultError::Missing)
+    }
+
+    /// Encrypts a text for a row; returns the id of the key that it was encrypted under.
+    pub fn seal(&self, row: Uuid, text: &str) -> Result<(String, Vec<u8>), VaultError> {
+        let key = self.first()?;
+        let nonce: [u8; NONCE] = rand::random();
+        let payload = Payload { msg: text.as_bytes(), aad: row.as_bytes() };
+        let sealed = key
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("the cipher takes any text that fits into memory");
+        Ok((key.id.clone(), [&nonce[..], &sealed].concat()))
+    }
+
+    /// Decrypts what [`Vault::seal`] made for the same row.
+    pub fn open(&self, row: Uuid, key_id: &str, sealed: &[u8]) -> Result<String, VaultError> {
+        self.first()?;
+        let key =
+            self.0.iter().find(|k| k.id == key_id).ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?;
+        let refused = || VaultError::Refused(key_id.to_owned());
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or_else(refused)?;
+        let payload = Payload { msg: sealed, aad: row.as_bytes() };
+        let opened = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| refused())?;
+        String::from_utf8(opened).map_err(|_| refused())
+    }
+
+    /// The key that signs checkpoints of the log.
+    pub fn checkpoint_key(&self) -> Result<[u8; 32], VaultError> {
+        Ok(self.first()?.checkpoint)
+    }
+
+    /// The keys that a checkpoint may have been signed with.
+    pub fn checkpoint_keys(&self) -> Result<Vec<[u8; 32]>, VaultError> {
+        self.first()?;
+        Ok(self.0.iter().map(|k| k.checkpoint).collect())
+    }
+}
+
+impl MasterKey {
+    fn new(id: &str, bytes: &[u8; 32]) -> Self {
+        // A key of its own for each purpose, so that neither tells anything of the other.
+        let checkpoint = <Hmac<Sha256> as KeyInit>::new_from_slice(bytes)
+            .expect("HMAC takes keys of any length")
+            .chain_update(b"task-inbox checkpoint")
+            .finalize()
+            .into_bytes()
+            .into();
+        Self { id: id.to_owned(), cipher: XChaCha20Poly1305::new(bytes.into()), checkpoint }
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.0.iter().map(|k| k.id.as_str()).collect();
+        write!(f, "Vault({})", ids.join(", "))
+    }
+}
+
+/// A new master key, in its text form.
+pub fn generate() -> String {
+    BASE64_STANDARD.encode(rand::random::<[u8; 32]>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    #[test]
+    fn opens_what_it_sealed_and_only_for_the_same_row() {
+        let vault = Vault::parse(&generate()).expect("a key");
+        let (id, sealed) = vault.seal(row(1), "whsec_x").expect("sealed");
+        assert_eq!(vault.open(row(1), &id, &sealed).as_deref(), Ok("whsec_x"));
+        assert!(matches!(vault.open(row(2), &id, &sealed), Err(VaultError::Refused(_))));
+        let mut altered = sealed.clone();
+        *altered.last_mut().expect("not empty") ^= 1;
+        assert!(matches!(vault.open(row(1), &id, &altered), Err(VaultError::Refused(_))));
+        assert!(matches!(vault.open(row(1), &id, &sealed[..10]), Err(VaultError::Refused(_))));
+        assert_ne!(vault.seal(row(1), "whsec_x").expect("sealed").1, sealed, "each nonce is new");
+    }
+
+    #[test]
+    fn a_rotated_ring_opens_what_is_old_and_seals_with_the_first() {
+        let (old, new) = (generate(), generate());
+        let before = Vault::parse(&format!("a:{old}")).expect("a ring");
+        let (id, sealed) = before.seal(row(1), "x").expect("sealed");
+        let after = Vault::parse(&format!("b:{new}, a:{old}")).expect("a ring");
+        assert_eq!(after.open(row(1), &id, &sealed).as_deref(), Ok("x"));
+        assert_eq!(after.seal(row(1), "x").expect("sealed").0, "b");
+        let keys = [after.checkpoint_key().expect("a key"), before.checkpoint_key().expect("a key")];
+        assert_eq!(after.checkpoint_keys().expect("keys"), keys);
+        assert_eq!(Vault::empty().seal(row(1), "x"), Err(VaultError::Missing));
+        let without = Vault::parse(&format!("b:{new}")).expect("a ring");
+        assert_eq!(without.open(row(1), &id, &sealed), Err(VaultError::UnknownKey("a".to_owned())));
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_never_the_key() {
+        let key = generate();
+        for (text, expected) in [
+            ("", "32 bytes"),
+            ("c2hvcnQ=", "32 bytes"),
+            (&format!("a:{key},a:{key}"), "two keys"),
+            (&format!(":{key}"), "id"),
+            (&format!("a b:{key}"), "id"),
+        ] {
+            let message = Vault::parse(text).expect_err(text).to_string();
+            assert!(message.contains(expected) && message.contains("generate-keys"), "{message}");
+            assert!(!message.contains(&key));
+        }
+        let shown = format!("{:?}", Vault::parse(&key).expect("a key"));
+        assert!(!shown.contains(&key));
+    }
+}

@@ -1,0 +1,92 @@
+//! One attempt: from a leased delivery to what became of it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use task_inbox_domain::Timestamp;
+use task_inbox_domain::webhook::delivery::{self, AttemptResult, Settlement};
+use task_inbox_domain::webhook::signing;
+
+use super::targets::{Proof, Target};
+use crate::outbound::{Answer, Client, Failure};
+use crate::store::deliveries::{Fate, Leased, Settled};
+
+/// Signs and sends a delivery, and judges the answer.
+pub(super) async fn make(client: &Client, target: &Target, leased: &Leased) -> Settled {
+    let started = Timestamp::from(chrono::Utc::now());
+    let begun = Instant::now();
+    let body = leased.event.webhook_body(leased.seq, &target.auth, target.body);
+    let headers = headers(target, leased, started, body.as_bytes());
+    let sent = client.post(&target.url, headers, Bytes::from(body)).await;
+    judge(leased, started, begun.elapsed(), sent)
+}
+
+fn headers(target: &Target, leased: &Leased, now: Timestamp, body: &[u8]) -> HeaderMap {
+    let id = signing::webhook_id(leased.event.id);
+    let timestamp = now.as_secs();
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("webhook-timestamp", HeaderValue::from(timestamp));
+    match &target.proof {
+        Proof::Hmac(keys) => {
+            let live = keys.iter().filter(|(_, end)| end.is_none_or(|end| end > now)).map(|(key, _)| key);
+            insert(&mut headers, "webhook-signature", &signing::signatures(live, &id, timestamp, body));
+        }
+        Proof::Head(name, value) => {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    insert(&mut headers, "webhook-id", &id);
+    headers
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// What the answer, or its absence, means for the delivery.
+fn judge(
+    leased: &Leased,
+    started: Timestamp,
+    duration: Duration,
+    sent: Result<Answer, Failure>,
+) -> Settled {
+    let number = leased.attempts + 1;
+    let (result, outcome, status, error, response) = match sent {
+        Ok(answer) => {
+            let ok = (200..300).contains(&answer.status);
+            let outcome = if ok { "delivered" } else { "status" };
+            let error = (!ok).then(|| format!("answered {}", answer.status));
+            let result = AttemptResult::Answer { status: answer.status, retry_after: answer.retry_after };
+            (result, outcome, Some(answer.status), error, answer.body)
+        }
+        Err(failure) => {
+            let kind = failure.kind;
+            (AttemptResult::Failed(kind), kind.as_str(), None, Some(failure.detail), Vec::new())
+        }
+    };
+    let (fate, disables) = match delivery::settle(&result, number, started, rand::random()) {
+        Settlement::Delivered => (Fate::Delivered, false),
+        Settlement::Retry { after } => (Fate::Retry(after), false),
+        Settlement::Dead { reason } => (Fate::Dead(reason.as_str()), false),
+        Settlement::Gone => (Fate::Dead(delivery::DeadReason::Gone.as_str()), true),
+    };
+    Settled {
+        id: leased.id,
+        token: leased.token,
+        endpoint: leased.endpoint,
+        event_id: leased.event.id,
+        number,
+        started,
+        duration,
+        outcome: outcome.to_owned(),
+        status,
+        error,
+        response,
+        fate,
+        disables,
+    }
+}

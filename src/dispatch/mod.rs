@@ -1,0 +1,251 @@
+//! The dispatcher: leases deliveries, signs and sends them, settles what became of them.
+//!
+//! Deliveries come two ways: born leased, out of the commit that made them, and claimed from the
+//! database when they are due. Either way a delivery is sent under a lease that the database timed,
+//! and settled only if the lease still holds. The rules of signing and retrying are the domain's;
+//! nothing here holds a transaction while it waits for a receiver.
+
+mod attempt;
+mod claim;
+mod settle;
+mod slots;
+mod targets;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::app::vault::Vault;
+use crate::bus::{Bus, Topic};
+use crate::outbound::Client;
+use crate::store::commit::Hooks;
+use crate::store::deliveries::{self, Leased};
+use crate::store::{Db, RegistryCache, Result};
+use settle::Unsettled;
+use slots::Slots;
+use targets::Targets;
+
+/// How the dispatcher works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The hard end of one attempt, the answer's body included.
+    pub deadline: Duration,
+    /// How much longer than an attempt its lease runs: time to settle it.
+    pub lease_margin: Duration,
+    /// The most attempts at once.
+    pub concurrency: usize,
+    /// The most attempts at once to one endpoint.
+    pub per_endpoint: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(15),
+            lease_margin: Duration::from_secs(15),
+            concurrency: 512,
+            per_endpoint: 128,
+        }
+    }
+}
+
+impl Settings {
+    /// How long a lease runs.
+    pub fn lease(&self) -> Duration {
+        self.deadline + self.lease_margin
+    }
+}
+
+/// What the dispatcher works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// Where deliveries go.
+    pub registry: RegistryCache,
+    /// Opens endpoints' secrets.
+    pub vault: Vault,
+    /// The way out.
+    pub client: Client,
+    /// Wake-ups.
+    pub bus: Bus,
+}
+
+/// How long a shutdown waits for the last settlements. What is lost with them is delivered again.
+const SETTLING_AT_SHUTDOWN: Duration = Duration::from_secs(5);
+
+struct Shared {
+    db: Db,
+    registry: RegistryCache,
+    vault: Vault,
+    client: Client,
+    bus: Bus,
+    settings: Settings,
+    slots: Slots,
+    targets: Targets,
+    /// Something ended: there may be a place, or a successor.
+    wake: Notify,
+    attempts: TaskTracker,
+    settling: mpsc::Sender<Unsettled>,
+    /// Cancels attempts that a shutdown can't wait for.
+    cancel: CancellationToken,
+    /// Leases that were cancelled and are to be given back.
+    cancelled: Mutex<Vec<(Uuid, Uuid)>>,
+}
+
+/// The running dispatcher. Cheap to clone; hand it to the commit as its [`Hooks`].
+#[derive(Clone)]
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    stop_claiming: CancellationToken,
+    stop_settling: CancellationToken,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("in_flight", &self.shared.attempts.len()).finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// Starts claiming and settling.
+    pub fn start(parts: Parts, settings: Settings) -> Self {
+        let Parts { db, registry, vault, client, bus } = parts;
+        let (settling, unsettled) = mpsc::channel(settings.concurrency * 2);
+        let shared = Arc::new(Shared {
+            db,
+            registry,
+            vault,
+            client,
+            bus,
+            settings,
+            slots: Slots::new(settings.concurrency, settings.per_endpoint),
+            targets: Targets::default(),
+            wake: Notify::new(),
+            attempts: TaskTracker::new(),
+            settling,
+            cancel: CancellationToken::new(),
+            cancelled: Mutex::new(Vec::new()),
+        });
+        let (stop_claiming, stop_settling) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = vec![
+            tokio::spawn(claim::run(shared.clone(), stop_claiming.clone())),
+            tokio::spawn(settle::run(shared.clone(), unsettled, stop_settling.clone())),
+        ];
+        Self { shared, stop_claiming, stop_settling, tasks: Arc::new(Mutex::new(tasks)) }
+    }
+
+    /// Leases nothing more; what is under way goes on.
+    pub fn stop_leasing(&self) {
+        self.shared.slots.close();
+        self.stop_claiming.cancel();
+    }
+
+    /// Waits until everything under way is settled, at most until `deadline`, then cancels the rest
+    /// and gives its leases back: an interruption costs no attempt.
+    pub async fn drain(&self, deadline: Instant) {
+        self.stop_leasing();
+        let shared = &self.shared;
+        shared.attempts.close();
+        let deadline = tokio::time::Instant::from_std(deadline);
+        if tokio::time::timeout_at(deadline, shared.attempts.wait()).await.is_err() {
+            tracing::warn!(attempts = shared.attempts.len(), "cancelling attempts at shutdown");
+            shared.cancel.cancel();
+            shared.attempts.wait().await;
+        }
+        let cancelled = std::mem::take(&mut *shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner));
+        if !cancelled.is_empty()
+            && let Err(error) = deliveries::release(&shared.db, &cancelled).await
+        {
+            tracing::warn!(%error, leases = cancelled.len(), "leases could not be given back; they run out by themselves");
+        }
+        // Every attempt has handed its settlement over.
+        self.stop_settling.cancel();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            let _ = tokio::time::timeout(SETTLING_AT_SHUTDOWN, task).await;
+        }
+    }
+}
+
+impl Hooks for Dispatcher {
+    fn reserve(&self, endpoint: Uuid) -> bool {
+        self.shared.slots.reserve(endpoint)
+    }
+
+    fn release(&self, endpoint: Uuid) {
+        self.shared.slots.give(endpoint, 1);
+    }
+
+    fn committed(&self, leased: Vec<Leased>, events: bool, waiting: bool) {
+        for delivery in leased {
+            self.shared.launch(delivery);
+        }
+        if events {
+            self.shared.bus.publish(Topic::Log);
+        }
+        if waiting {
+            self.shared.bus.publish(Topic::Due);
+        }
+    }
+}
+
+impl Shared {
+    /// The endpoints that can be sent to: active, and with a key that opens.
+    async fn sendable_endpoints(&self) -> Result<Vec<Uuid>> {
+        self.targets.endpoints(&self.db, &self.vault, &self.registry.current()).await
+    }
+
+    /// Sends a leased delivery, for which a place was taken, in a task of its own.
+    fn launch(self: &Arc<Self>, leased: Leased) {
+        let shared = self.clone();
+        self.attempts.spawn(async move {
+            let endpoint = leased.endpoint;
+            let lease = (leased.id, leased.token);
+            let done = shared.cancel.run_until_cancelled(shared.send(leased)).await;
+            shared.slots.give(endpoint, 1);
+            if shared.slots.is_behind(endpoint) {
+                shared.wake.notify_one();
+            }
+            match done {
+                Some(Some(unsettled)) => {
+                    let _ = shared.settling.send(unsettled).await;
+                }
+                Some(None) => {}
+                None => shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
+            }
+        });
+    }
+
+    /// Makes the attempt, unless the lease is spent or the endpoint takes nothing now.
+    async fn send(&self, leased: Leased) -> Option<Unsettled> {
+        let until = leased.since + self.settings.lease();
+        // A process that was frozen wakes up with leases that others have taken over.
+        if Instant::now() + self.settings.deadline > until {
+            tracing::warn!(delivery = %leased.id, "a lease was spent before its delivery was sent");
+            return None;
+        }
+        let registry = self.registry.current();
+        let target = match self.targets.get(&self.db, &self.vault, &registry, leased.endpoint).await {
+            Ok(Some(target)) => target,
+            other => {
+                if let Err(error) = other {
+                    tracing::warn!(%error, "secrets can't be read");
+                }
+                let given_back = deliveries::release(&self.db, &[(leased.id, leased.token)]).await;
+                if let Err(error) = given_back {
+                    tracing::warn!(%error, "a lease could not be given back; it runs out by itself");
+                }
+                return None;
+            }
+        };
+        let attempt = attempt::make(&self.client, &target, &leased).await;
+        Some(Unsettled { attempt, until })
+    }
+}

@@ -1,0 +1,95 @@
+//! Writing down what became of attempts, many in one transaction.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use crate::store::deliveries::{self, Fate, Settled};
+
+/// The most rows of one settlement.
+const BATCH: usize = 100;
+
+/// How long a settlement waits for company while attempts come thick; alone, one waits for nobody.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// An attempt to settle, and until when its lease can hold.
+pub(super) struct Unsettled {
+    pub(super) attempt: Settled,
+    pub(super) until: Instant,
+}
+
+/// Settles what comes; once `stop` says that nothing more will, settles what is left and ends.
+pub(super) async fn run(shared: Arc<Shared>, mut attempts: mpsc::Receiver<Unsettled>, stop: CancellationToken) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut busy = false;
+    loop {
+        tokio::select! {
+            biased;
+            count = attempts.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            () = stop.cancelled(), if !attempts.is_closed() => { attempts.close(); continue }
+        }
+        if busy && batch.len() < BATCH {
+            let linger = async { while batch.len() < BATCH && attempts.recv_many(&mut batch, 1).await > 0 {} };
+            let _ = tokio::time::timeout(LINGER, linger).await;
+        }
+        busy = batch.len() > 1;
+        settle(&shared, std::mem::take(&mut batch)).await;
+    }
+}
+
+async fn settle(shared: &Shared, batch: Vec<Unsettled>) {
+    let Some(until) = batch.iter().map(|u| u.until).max() else { return };
+    let attempts: Vec<Settled> = batch.into_iter().map(|u| u.attempt).collect();
+    let mut pause = Duration::from_millis(5);
+    let held = loop {
+        match deliveries::settle(&shared.db, &attempts).await {
+            Ok(held) => break held,
+            // Past its end the lease proves nothing; the delivery is made again, which a receiver
+            // that deduplicates does not see.
+            Err(error) if Instant::now() >= until => {
+                tracing::error!(%error, attempts = attempts.len(), "attempts could not be settled in time");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, attempts = attempts.len(), "settling again");
+                tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+    };
+    if held.len() < attempts.len() {
+        tracing::warn!(lost = attempts.len() - held.len(), "leases had run out before their attempts were settled");
+    }
+    let held: std::collections::HashSet<_> = held.into_iter().collect();
+    let mut ended = false;
+    for attempt in attempts.iter().filter(|a| held.contains(&a.id)) {
+        log(attempt);
+        ended |= !matches!(attempt.fate, Fate::Retry(_));
+        if attempt.disables {
+            shared.bus.publish(crate::bus::Topic::Registry);
+        }
+    }
+    // A delivery that ended lets the next one of its task go.
+    if ended {
+        shared.wake.notify_one();
+    }
+}
+
+fn log(attempt: &Settled) {
+    let Settled { id, event_id, endpoint, number, outcome, status, error, .. } = attempt;
+    let ms = attempt.duration.as_millis() as u64;
+    match attempt.fate {
+        Fate::Delivered => tracing::debug!(delivery = %id, event = %event_id, attempt = number, ms, "delivered"),
+        Fate::Retry(after) => tracing::warn!(
+            delivery = %id, event = %event_id, %endpoint, attempt = number, ms, outcome, status, error,
+            retry_in_s = after.as_secs(), "an attempt failed"
+        ),
+        Fate::Dead(reason) => tracing::error!(
+            delivery = %id, event = %event_id, %endpoint, attempt = number, ms, outcome, status, error, reason,
+            "a delivery is dead: it is given up until it is resent"
+        ),
+    }
+}

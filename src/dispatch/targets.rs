@@ -1,0 +1,132 @@
+//! What sending to each endpoint needs, prepared: its URL, its secrets in the open, its form.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use http::{HeaderName, HeaderValue};
+use task_inbox_domain::Timestamp;
+use task_inbox_domain::schema::{HookAuth, HookBody};
+use task_inbox_domain::webhook::signing::{HmacKey, Secret};
+use url::Url;
+use uuid::Uuid;
+
+use crate::app::vault::Vault;
+use crate::store::registry::{Endpoint, Registry};
+use crate::store::secrets::{self, StoredSecret};
+use crate::store::{Db, Result};
+
+/// An endpoint, ready to be sent to.
+pub(super) struct Target {
+    pub(super) url: Url,
+    pub(super) auth: HookAuth,
+    pub(super) body: HookBody,
+    pub(super) proof: Proof,
+}
+
+/// How a webhook proves where it comes from.
+pub(super) enum Proof {
+    /// A signature for each key; with the end of each, if it has one.
+    Hmac(Vec<(HmacKey, Option<Timestamp>)>),
+    /// A shared secret in a header.
+    Head(HeaderName, HeaderValue),
+}
+
+/// The targets of one registry.
+#[derive(Default)]
+struct Prepared {
+    number: i64,
+    targets: HashMap<Uuid, Arc<Target>>,
+}
+
+/// Targets by endpoint, made again when the registry changes.
+#[derive(Default)]
+pub(super) struct Targets {
+    prepared: RwLock<Prepared>,
+    /// Many attempts may find the registry changed at once; one of them reads the secrets.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+impl Targets {
+    /// The target of an endpoint under this registry; `None` if it can't be sent to.
+    pub(super) async fn get(
+        &self,
+        db: &Db,
+        vault: &Vault,
+        registry: &Registry,
+        endpoint: Uuid,
+    ) -> Result<Option<Arc<Target>>> {
+        self.refresh(db, vault, registry).await?;
+        Ok(self.read().targets.get(&endpoint).cloned())
+    }
+
+    /// The endpoints that have a target under this registry.
+    pub(super) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
+        self.refresh(db, vault, registry).await?;
+        Ok(self.read().targets.keys().copied().collect())
+    }
+
+    async fn refresh(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<()> {
+        if self.read().number >= registry.number {
+            return Ok(());
+        }
+        let _one = self.refreshing.lock().await;
+        if self.read().number < registry.number {
+            let secrets = secrets::all(db).await?;
+            let prepared = prepare(registry, vault, &secrets);
+            *self.prepared.write().unwrap_or_else(PoisonError::into_inner) = prepared;
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Prepared> {
+        self.prepared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prepared {
+    let targets = registry
+        .endpoints()
+        .filter(|endpoint| endpoint.is_sendable())
+        .filter_map(|endpoint| match target(endpoint, vault, secrets) {
+            Ok(target) => Some((endpoint.id, Arc::new(target))),
+            Err(reason) => {
+                tracing::error!(endpoint = %endpoint.id, schema = endpoint.schema, reason, "an endpoint can't be sent to");
+                None
+            }
+        })
+        .collect();
+    Prepared { number: registry.number, targets }
+}
+
+fn target(endpoint: &Endpoint, vault: &Vault, secrets: &[StoredSecret]) -> std::result::Result<Target, String> {
+    let kind = match endpoint.hook.auth {
+        HookAuth::Hmac => "hmac",
+        HookAuth::Head { .. } => "head",
+    };
+    let mut open = Vec::new();
+    for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.id && s.auth_kind == kind) {
+        let text = vault
+            .open(stored.id, &stored.master_key_id, &stored.ciphertext)
+            .map_err(|e| format!("its secret can't be opened: {e}"))?;
+        let secret = Secret::parse(&endpoint.hook.auth, &text).map_err(|e| e.to_string())?;
+        open.push((secret, stored.expires));
+    }
+    let proof = match &endpoint.hook.auth {
+        HookAuth::Hmac => Proof::Hmac(
+            open.into_iter()
+                .filter_map(|(secret, expires)| match secret {
+                    Secret::Hmac(key) => Some((key, expires)),
+                    Secret::Head(_) => None,
+                })
+                .collect(),
+        ),
+        HookAuth::Head { header } => {
+            let (secret, _) = open.first().ok_or("it has no key")?;
+            let mut value = HeaderValue::from_str(secret.expose()).map_err(|e| e.to_string())?;
+            value.set_sensitive(true);
+            Proof::Head(HeaderName::from_bytes(header.as_bytes()).map_err(|e| e.to_string())?, value)
+        }
+    };
+    let url = Url::parse(&endpoint.hook.url).map_err(|e| e.to_string())?;
+    Ok(Target { url, auth: endpoint.hook.auth.clone(), body: endpoint.body, proof })
+}

@@ -1,0 +1,76 @@
+//! The HTTP API: the only importer of axum and utoipa.
+//!
+//! One table lists every route ([`routes`]); a handler extracts, calls [`crate::app`] and wraps.
+//! Bodies and queries are read by hand into the use cases' types ([`fields`], [`parameters`]),
+//! answers are written by hand from theirs ([`answer`]). Nothing here decides anything about
+//! tasks, and nothing below here knows a status code.
+//!
+//! `openapi/openapi.json` is generated from the same table.
+
+mod answer;
+mod call;
+mod caller;
+mod edge;
+mod fields;
+mod health;
+mod openapi;
+mod origin;
+mod parameters;
+mod problem;
+mod routes;
+mod serve;
+mod v1;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use ipnet::IpNet;
+
+use crate::app::App;
+
+pub use openapi::openapi;
+pub use serve::serve;
+
+/// What can be set about the API.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Addresses whose `X-Forwarded-*` and `Forwarded` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a request's body may take to arrive, and an answer to be found.
+    pub timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), timeout: Duration::from_secs(30) }
+    }
+}
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+struct Http(Arc<Shared>);
+
+struct Shared {
+    app: App,
+    settings: Settings,
+    /// The OpenAPI document, as served.
+    openapi: Bytes,
+}
+
+impl std::ops::Deref for Http {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The whole API over these use cases.
+pub fn router(app: App, settings: Settings) -> Router {
+    let (router, openapi) = routes::table();
+    let timeout = settings.timeout;
+    let openapi = Bytes::from(openapi::to_text(&openapi));
+    routes::layered(router.with_state(Http(Arc::new(Shared { app, settings, openapi }))), timeout)
+}

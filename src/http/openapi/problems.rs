@@ -1,0 +1,78 @@
+//! The errors that operations share, each as one set of responses.
+
+use std::collections::BTreeMap;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
+
+use crate::http::problem::MEDIA_TYPE;
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// What any operation may answer.
+pub(in crate::http) struct Open;
+
+impl IntoResponses for Open {
+    fn responses() -> Responses {
+        set([
+            (406, "`Accept` lets no JSON through"),
+            (500, "A fault of the service"),
+            (503, "Overloaded, or without its database: try again after `Retry-After`"),
+        ])
+    }
+}
+
+/// What an operation may answer that needs a credential.
+pub(in crate::http) struct Authenticated;
+
+impl IntoResponses for Authenticated {
+    fn responses() -> Responses {
+        let mut responses = set([
+            (400, "A malformed or unknown parameter, header or body, or two different keys"),
+            (401, "No credential"),
+            (403, "An unknown, revoked or expired key, or one without the permission"),
+            (429, "Over the key's rate: try again after `Retry-After`"),
+        ]);
+        responses.append(&mut Open::responses());
+        responses
+    }
+}
+
+/// What an operation may answer that names a thing.
+pub(in crate::http) struct NotFound;
+
+impl IntoResponses for NotFound {
+    fn responses() -> Responses {
+        set([(404, "An unknown schema, type or task, or one outside the key's schemas")])
+    }
+}
+
+/// What an operation may answer that takes a body.
+pub(in crate::http) struct WithBody;
+
+impl IntoResponses for WithBody {
+    fn responses() -> Responses {
+        set([
+            (408, "The body took too long to arrive"),
+            (413, "The body is over 512 KiB"),
+            (415, "The body is of another type"),
+            (422, "Well-formed, but not valid: `errors` lists what is wrong and where"),
+        ])
+    }
+}
+
+fn set<const N: usize>(described: [(u16, &str); N]) -> Responses {
+    described.into_iter().map(|(status, text)| (status.to_string(), response(status, text).into())).collect()
+}
+
+fn response(status: u16, description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let response = ResponseBuilder::new().description(description).content(MEDIA_TYPE, content);
+    let (name, text, kind) = match status {
+        401 => ("WWW-Authenticate", "The scheme that is expected", Type::String),
+        429 | 503 => ("Retry-After", "Seconds to wait", Type::Integer),
+        _ => return response.build(),
+    };
+    let header = HeaderBuilder::new().schema(ObjectBuilder::new().schema_type(kind)).description(Some(text));
+    response.header(name, header.build()).build()
+}

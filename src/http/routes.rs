@@ -1,0 +1,69 @@
+//! Every route, in one table.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use super::problem::{Kind, Problem};
+use super::{Http, edge, health, openapi, v1};
+
+/// Answers below this stay as they are: gzip would save less than one packet.
+const MIN_COMPRESSED: u16 = 1024;
+
+/// The table, as a router and as its description.
+pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(openapi::base())
+        .with(routes!(v1::tasks::create, v1::tasks::list))
+        .with(routes!(v1::tasks::get))
+        .with(routes!(v1::tasks::history))
+        .with(routes!(v1::tasks::transition))
+        .with(routes!(v1::events::list))
+        .with(routes!(v1::schemas::install, v1::schemas::list))
+        .with(routes!(v1::schemas::get, v1::schemas::remove))
+        .with(routes!(openapi::serve))
+        .with(routes!(health::health))
+        .with(routes!(health::live))
+        .with(routes!(health::ready))
+        .split_for_parts()
+}
+
+/// The table with what stands around every route.
+pub(super) fn layered(router: Router, timeout: Duration) -> Router {
+    let compressed = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::const_new("text/event-stream"));
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(from_fn_with_state(timeout, edge::edge))
+        .layer(CompressionLayer::new().compress_when(compressed))
+}
+
+trait BothWays {
+    /// Adds routes, each with and without a trailing slash; described without.
+    fn with(self, routes: UtoipaMethodRouter<Http>) -> Self;
+}
+
+impl BothWays for OpenApiRouter<Http> {
+    fn with(self, routes: UtoipaMethodRouter<Http>) -> Self {
+        let with_slash: Vec<_> = routes.1.paths.keys().map(|path| format!("{path}/")).collect();
+        let methods = routes.2.clone();
+        with_slash.iter().fold(self.routes(routes), |table, path| table.route(path, methods.clone()))
+    }
+}
+
+async fn unknown_route(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Problem::not_found(format!("there is no {path} here; GET /api/v1/openapi.json lists what there is"))
+}
+
+async fn unknown_method(request: Request) -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{} is not possible here; the Allow header lists what is", request.method()),
+    )
+}

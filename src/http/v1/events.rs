@@ -1,0 +1,44 @@
+//! The log, read by cursor.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+
+use super::{requests, responses};
+use crate::app::events;
+use crate::http::Http;
+use crate::http::caller::Caller;
+use crate::http::openapi::{models, problems};
+use crate::http::problem::Problem;
+
+/// Read the log
+///
+/// Every change, in the one order that all readers see. Pass `next_cursor` as `after` to go on;
+/// it is there on every page and moves past filtered events too. An empty page means that there
+/// is nothing new yet, or nothing that the filter lets through in the part that was looked at:
+/// ask again from `next_cursor`. An item is exactly the body of the `hmac` webhook.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "events", operation_id = "listEvents",
+    params(
+        ("after" = Option<String>, Query, description = "`next_cursor` of the page before, or an event's `cursor`; absent: from the beginning"),
+        ("schema" = Option<String>, Query, description = "Only events of this schema", example = "ti:sample"),
+        ("ttype" = Option<String>, Query, description = "Only events of tasks of types with this name"),
+        ("task" = Option<uuid::Uuid>, Query, description = "Only events of this task"),
+        ("type" = Option<models::EventType>, Query, description = "Only events of this type"),
+        ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default", minimum = 1, maximum = 500),
+    ),
+    responses(
+        (status = 200, body = models::EventList, description = "A page of the log"),
+        (status = 410, body = models::GoneProblem, content_type = "application/problem+json",
+            description = "Events after this cursor have been trimmed; what is kept begins after the answer's `cursor`"),
+        problems::Authenticated,
+    )
+)]
+pub(in crate::http) async fn list(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (filter, after, limit) = requests::event_list(&uri)?;
+    Ok(responses::event_list(&events::list(&http.app, &who, after, filter, limit).await?))
+}

@@ -1,0 +1,193 @@
+//! Bodies, queries and headers, read into what the use cases take.
+
+use axum::http::{HeaderMap, Uri, header};
+use task_inbox_domain::cursor::{LogCursor, TaskCursor};
+use task_inbox_domain::transition::Decision;
+use task_inbox_domain::{EventType, Phase};
+use uuid::Uuid;
+
+use crate::app::tasks::PostTask;
+use crate::http::call::Call;
+use crate::http::fields::Fields;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::store::log::EventFilter;
+use crate::store::tasks::TaskFilter;
+
+/// Names of schemas, types and states have at most so many characters.
+const MAX_NAME: usize = 64;
+/// The longest `external_id` and `on_behalf_of`.
+const MAX_EXTERNAL_ID: usize = 255;
+/// The longest `reason`.
+const MAX_REASON: usize = 4000;
+
+/// The body of a post.
+pub(super) fn post_task(body: &[u8]) -> Result<PostTask, Problem> {
+    let mut fields = Fields::parse(body)?;
+    let post = PostTask {
+        schema_name: fields.required("schema_name", MAX_NAME),
+        task: fields.required("task", MAX_NAME),
+        state: fields.text("state", MAX_NAME).filter(|state| !state.is_empty()),
+        meta: fields.object("meta"),
+        external_id: fields.name("external_id", MAX_EXTERNAL_ID),
+    };
+    fields.not_yet(&["priority", "due_at", "callback_url", "assignee", "merge_key"]);
+    fields.finish()?;
+    Ok(post)
+}
+
+/// A decision: `?state=`, where empty means unset, or a body, or both if they agree. Also whom
+/// the caller says it decides for.
+pub(super) fn decision(call: &Call) -> Result<(Decision, Option<String>), Problem> {
+    let query = Parameters::parse(call.uri.query(), &["state"])?;
+    let in_query = query.raw("state").map(|state| Some(state.to_owned()).filter(|s| !s.is_empty()));
+    let expected_version = if_match(&call.headers)?;
+    if call.body.is_empty() {
+        let state = in_query.ok_or_else(|| {
+            Problem::malformed("say which state: ?state={name}, ?state= for unset, or a JSON body with state")
+        })?;
+        return Ok((Decision { state, output: None, reason: None, expected_version }, None));
+    }
+    let mut fields = Fields::parse(&call.body)?;
+    let in_body = fields.nullable("state", MAX_NAME).map(|state| state.filter(|s| !s.is_empty()));
+    let decision = Decision {
+        state: in_body.clone().or_else(|| in_query.clone()).flatten(),
+        output: fields.value("output"),
+        reason: fields.text("reason", MAX_REASON),
+        expected_version,
+    };
+    let on_behalf_of = fields.name("on_behalf_of", MAX_EXTERNAL_ID);
+    match (&in_body, &in_query) {
+        (None, None) => fields.refuse("state", "is required; null is unset"),
+        (Some(body), Some(query)) if body != query => {
+            return Err(Problem::malformed("the query and the body name different states"));
+        }
+        _ => {}
+    }
+    fields.finish()?;
+    Ok((decision, on_behalf_of))
+}
+
+/// The version that the caller saw: `"3"` or `W/"3"`; `*` is any.
+///
+/// A weak tag counts like a strong one (against RFC 9110, section 13.1.1): proxies that compress
+/// weaken ours, and what is compared is a version, not bytes.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let mut values = headers.get_all(header::IF_MATCH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let version = text.strip_prefix("W/").unwrap_or(text);
+    let digits = version.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or_default();
+    match (values.next(), digits.bytes().all(|b| b.is_ascii_digit()), digits.parse()) {
+        (None, true, Ok(version)) => Ok(Some(version)),
+        (None, ..) if text == "*" => Ok(None),
+        _ => Err(Problem::malformed("If-Match must be the ETag of one version, such as \"3\", or *")),
+    }
+}
+
+/// Which tasks, after which, how many.
+pub(super) fn task_list(uri: &Uri) -> Result<(TaskFilter, Option<TaskCursor>, u64), Problem> {
+    let query = Parameters::parse(
+        uri.query(),
+        &["resolved", "schema", "ttype", "state", "phase", "assignee", "external_id", "limit", "cursor"],
+    )?;
+    let resolved = query.read("resolved", "un or all", |text| match text {
+        "un" => Some(true),
+        "all" => Some(false),
+        _ => None,
+    })?;
+    let filter = TaskFilter {
+        unresolved: resolved.unwrap_or_default(),
+        schemas: None,
+        schema: query.text("schema")?.map(str::to_owned),
+        ttype: query.text("ttype")?.map(str::to_owned),
+        state: query.raw("state").map(|state| Some(state.to_owned()).filter(|s| !s.is_empty())),
+        phase: query.read("phase", "open, resolved, cancelled, expired or superseded", Phase::parse)?,
+        assignee: query.read("assignee", "a UUID", uuid)?,
+        external_id: query.text("external_id")?.map(str::to_owned),
+    };
+    Ok((filter, position(&query, "cursor", TaskCursor::parse)?, query.limit()?))
+}
+
+/// Which events, after which, how many.
+pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, LogCursor, u64), Problem> {
+    let query = Parameters::parse(uri.query(), &["after", "schema", "ttype", "task", "type", "limit"])?;
+    let kinds = EventType::ALL.map(EventType::as_str).join(", ");
+    let filter = EventFilter {
+        schemas: None,
+        schema: query.text("schema")?.map(str::to_owned),
+        ttype: query.text("ttype")?.map(str::to_owned),
+        task: query.read("task", "a task's id", uuid)?,
+        kind: query.read("type", &format!("one of {kinds}"), EventType::parse)?,
+    };
+    Ok((filter, position(&query, "after", LogCursor::parse)?.unwrap_or(LogCursor(0)), query.limit()?))
+}
+
+/// What to do with a schema file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InstallOptions {
+    /// Only say what would come of it.
+    pub(super) dry_run: bool,
+    /// Install a breaking change in spite of its version.
+    pub(super) force: bool,
+}
+
+/// `dry_run` and `force`.
+pub(super) fn install_options(uri: &Uri) -> Result<InstallOptions, Problem> {
+    let query = Parameters::parse(uri.query(), &["dry_run", "force"])?;
+    Ok(InstallOptions { dry_run: query.flag("dry_run")?, force: query.flag("force")? })
+}
+
+/// `dry_run` alone.
+pub(super) fn dry_run(uri: &Uri) -> Result<bool, Problem> {
+    Parameters::parse(uri.query(), &["dry_run"])?.flag("dry_run")
+}
+
+/// Refuses a query where none is known.
+pub(super) fn no_parameters(uri: &Uri) -> Result<(), Problem> {
+    Parameters::parse(uri.query(), &[]).map(drop)
+}
+
+/// A task's id, from the path. What is no UUID is no task.
+pub(super) fn task_id(text: &str) -> Result<Uuid, Problem> {
+    uuid(text).ok_or_else(|| Problem::not_found("there is no such task: its id is not a UUID"))
+}
+
+fn uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok()
+}
+
+/// A cursor; empty is the beginning, as if it were absent.
+fn position<T, E: std::fmt::Display>(
+    query: &Parameters<'_>,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Problem> {
+    let given = query.raw(name).filter(|text| !text.is_empty());
+    given.map(|text| parse(text).map_err(|e| Problem::malformed(format!("the parameter {name} {e}")))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn reads_if_match() {
+        let read = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::IF_MATCH, HeaderValue::from_static(value));
+            }
+            if_match(&headers).map_err(|problem| problem.status())
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["*"]), Ok(None));
+        assert_eq!(read(&["\"3\""]), Ok(Some(3)));
+        assert_eq!(read(&["W/\"3\""]), Ok(Some(3)));
+        for bad in ["3", "\"\"", "\"x\"", "\"-3\"", "\"+3\"", "\"3\", \"4\"", "", "\"99999999999999999999\""] {
+            assert_eq!(read(&[bad]), Err(400), "{bad}");
+        }
+        assert_eq!(read(&["\"3\"", "\"3\""]), Err(400));
+    }
+}

@@ -1,0 +1,156 @@
+//! Lists, written from what the use cases return.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use task_inbox_domain::schema::TaskType;
+use task_inbox_domain::{Actor, Timestamp};
+use uuid::Uuid;
+
+use crate::app::tasks::TaskList;
+use crate::http::answer::Json;
+use crate::http::problem::Problem;
+use crate::store::log::{Logged, Page};
+use crate::store::registry::InstalledType;
+
+/// A page of tasks with the types that they are of.
+pub(super) fn task_list(list: &TaskList) -> Result<Response, Problem> {
+    let mut text = Json::new("{\"tasks\":[");
+    text.list(&list.tasks, |text, view| text.view(view).map(drop))?;
+    text.raw("],\"types\":{");
+    text.list(&list.types, |text, ttype| {
+        text.value(&ttype.id)?.raw(":").value(&TypeDto::of_installed(ttype)).map(drop)
+    })?;
+    text.raw("},\"next_cursor\":").value(&list.next.map(|cursor| cursor.encode()))?;
+    text.raw("}");
+    Ok(text.answer(StatusCode::OK))
+}
+
+/// A page of the log; each item is the event's envelope, the same bytes as its webhook.
+pub(super) fn event_list(page: &Page) -> Response {
+    let mut text = Json::new("{\"events\":[");
+    for (i, logged) in page.events.iter().enumerate() {
+        text.raw(if i == 0 { "" } else { "," }).raw(&logged.event.envelope(logged.seq));
+    }
+    let cursor = task_inbox_domain::cursor::LogCursor(page.seen).encode();
+    text.raw("],\"next_cursor\":\"").raw(&cursor).raw("\"}");
+    text.answer(StatusCode::OK)
+}
+
+/// A task's history.
+pub(super) fn history(events: &[Logged]) -> Result<Response, Problem> {
+    let mut text = Json::new("{\"history\":[");
+    text.list(events, |text, logged| {
+        let body: Body<'_> = serde_json::from_str(&logged.event.body)
+            .map_err(|e| Problem::internal(format!("the body of event {} can't be read: {e}", logged.seq)))?;
+        text.value(&Line::new(logged, body)).map(drop)
+    })?;
+    text.raw("]}");
+    Ok(text.answer(StatusCode::OK))
+}
+
+/// A task type, for whoever shows a task of it.
+#[derive(Serialize)]
+pub(super) struct TypeDto<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttype_id: Option<Uuid>,
+    schema_name: &'a str,
+    semver: &'a str,
+    name: &'a str,
+    title: Option<&'a str>,
+    description: Option<&'a str>,
+    pending_states: &'a [String],
+    resolved_states: &'a [String],
+    initial_state: Option<&'a str>,
+    reason_required: &'a [String],
+    input: Option<&'a Value>,
+    output: BTreeMap<&'a str, &'a Value>,
+}
+
+impl<'a> TypeDto<'a> {
+    /// A type in a list that is keyed by its id.
+    fn of_installed(installed: &'a InstalledType) -> Self {
+        let schema = &installed.version.schema;
+        Self::of(installed.ttype(), &schema.name, schema.version.as_written())
+    }
+
+    /// A type of a schema version.
+    pub(super) fn of(ttype: &'a TaskType, schema_name: &'a str, semver: &'a str) -> Self {
+        Self {
+            ttype_id: None,
+            schema_name,
+            semver,
+            name: &ttype.name,
+            title: ttype.title.as_deref(),
+            description: ttype.description.as_deref(),
+            pending_states: &ttype.pending_states,
+            resolved_states: &ttype.resolved_states,
+            initial_state: ttype.initial_state.as_deref(),
+            reason_required: &ttype.reason_required,
+            input: ttype.input.as_ref().map(|v| v.schema()),
+            output: ttype.output.iter().map(|(state, v)| (state.as_str(), v.schema())).collect(),
+        }
+    }
+}
+
+/// What history takes out of an event's body. Everything is absent once a body was erased.
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    task: Option<BodyTask<'a>>,
+    actor: Option<Actor>,
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
+    #[serde(borrow)]
+    update_meta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct BodyTask<'a> {
+    #[serde(borrow)]
+    state: Option<&'a RawValue>,
+    resolved: bool,
+    user_id: Option<Uuid>,
+}
+
+/// One line of history, with the original's names.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: Uuid,
+    created: Timestamp,
+    task_id: Option<Uuid>,
+    state: Option<&'a RawValue>,
+    resolved: Option<bool>,
+    editor_id: Option<Uuid>,
+    assigned_id: Option<Uuid>,
+    update_meta: Option<&'a RawValue>,
+    actor: Option<Actor>,
+    reason: Option<&'a RawValue>,
+    output: Option<&'a RawValue>,
+    seq: i64,
+}
+
+impl<'a> Line<'a> {
+    fn new(logged: &Logged, body: Body<'a>) -> Self {
+        Self {
+            id: logged.event.id,
+            created: logged.event.created,
+            task_id: logged.event.task_id,
+            state: body.task.as_ref().and_then(|t| t.state),
+            resolved: body.task.as_ref().map(|t| t.resolved),
+            editor_id: body.actor.as_ref().and_then(|a| a.id),
+            assigned_id: body.task.as_ref().and_then(|t| t.user_id),
+            update_meta: body.update_meta,
+            actor: body.actor,
+            reason: body.reason,
+            output: body.output,
+            seq: logged.seq,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Tasks: posted, listed, read, decided.
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::{requests, responses};
+use crate::app::tasks::{self, Created};
+use crate::http::Http;
+use crate::http::answer;
+use crate::http::call::Call;
+use crate::http::caller::Caller;
+use crate::http::openapi::{models, problems};
+use crate::http::parameters::Segment;
+use crate::http::problem::Problem;
+
+/// Post a task that a person must decide
+///
+/// `schema_name` and `task` name a type in the schema's latest version. A `null` equals an absent
+/// field. Repeat a post whose answer was lost with the same `Idempotency-Key`, or with the same
+/// `external_id`: neither makes a second task.
+#[utoipa::path(
+    post, path = "/api/v1/tasks", tag = "tasks", operation_id = "createTask",
+    params(
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters, kept for at least 24 h. The same key with the same \
+                           body gets the first answer again; with another body, 409.",
+            example = "order-4711-refund"),
+    ),
+    request_body(content = models::PostTask, description = "The task", examples(
+        ("original" = (summary = "As the original service's clients send it", value = json!({
+            "schema_name": "ti:sample", "task": "flag-content", "state": null, "meta": null
+        }))),
+        ("with meta" = (summary = "With something to look at, and a name of its own", value = json!({
+            "schema_name": "ti:sample", "task": "flag-content", "state": "level1",
+            "meta": {"url": "https://example.com/post/17"}, "external_id": "post-17"
+        }))),
+    )),
+    responses(
+        (status = 201, body = models::TaskAnswer, description = "The task was kept",
+            headers(("Location" = String, description = "Where it is"),
+                    ("ETag" = String, description = "Its version, for If-Match"))),
+        (status = 200, body = models::TaskAnswer,
+            description = "The same content had been posted under this `external_id` before: the task as it stands"),
+        (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "The `external_id` names another task, or the `Idempotency-Key` came with another body"),
+        problems::Authenticated, problems::NotFound, problems::WithBody,
+    )
+)]
+pub(in crate::http) async fn create(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    call: Call,
+) -> Result<Response, Problem> {
+    requests::no_parameters(&call.uri)?;
+    let post = requests::post_task(&call.body)?;
+    let (view, created) = tasks::create(&http.app, &who, post, call.idempotency(&who, false)?).await?;
+    let status = if matches!(created, Created::New) { StatusCode::CREATED } else { StatusCode::OK };
+    answer::posted(status, &view)
+}
+
+/// List tasks, oldest first
+///
+/// Filters combine. Pass `next_cursor` as `cursor` for the next page; it is null on the last one.
+#[utoipa::path(
+    get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks",
+    params(
+        ("resolved" = Option<models::Resolved>, Query, description = "`un`: only tasks that still wait; `all` (the default): every task"),
+        ("schema" = Option<String>, Query, description = "Only tasks of this schema", example = "ti:sample"),
+        ("ttype" = Option<String>, Query, description = "Only tasks of types with this name", example = "flag-content"),
+        ("state" = Option<String>, Query, description = "Only tasks in this state; empty: those in none"),
+        ("phase" = Option<models::Phase>, Query, description = "Only tasks in this phase"),
+        ("assignee" = Option<uuid::Uuid>, Query, description = "Only tasks of this user"),
+        ("external_id" = Option<String>, Query, description = "Only the task that its sender calls so, in each schema"),
+        ("limit" = Option<u16>, Query, description = "Tasks on a page, 100 by default", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = models::TaskList, description = "A page of tasks, and the types that they are of"),
+        problems::Authenticated,
+    )
+)]
+pub(in crate::http) async fn list(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (filter, after, limit) = requests::task_list(&uri)?;
+    responses::task_list(&tasks::list(&http.app, &who, filter, after, limit).await?)
+}
+
+/// Read a task
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "getTask",
+    params(("id" = uuid::Uuid, Path, description = "The task's id")),
+    responses(
+        (status = 200, body = models::TaskAnswer, description = "The task",
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        problems::Authenticated, problems::NotFound,
+    )
+)]
+pub(in crate::http) async fn get(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    requests::no_parameters(&uri)?;
+    let view = tasks::get(&http.app, &who, requests::task_id(&id)?).await?;
+    answer::task_with_type(StatusCode::OK, &view)
+}
+
+/// Read what happened to a task, oldest first
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/history", tag = "tasks", operation_id = "getTaskHistory",
+    params(("id" = uuid::Uuid, Path, description = "The task's id")),
+    responses(
+        (status = 200, body = models::History, description = "One line for each change"),
+        problems::Authenticated, problems::NotFound,
+    )
+)]
+pub(in crate::http) async fn history(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    requests::no_parameters(&uri)?;
+    responses::history(&tasks::history(&http.app, &who, requests::task_id(&id)?).await?)
+}
+
+/// Decide a task
+///
+/// The state comes as `?state=` (empty is unset), as the original's clients send it, or in a JSON
+/// body, where it must be present (null is unset). Checked in this order: the same caller
+/// repeating the same state and output gets 200 and nothing new happens; an `If-Match` of another
+/// version gets 412; a transition that the type doesn't allow gets 409.
+#[utoipa::path(
+    patch, path = "/api/v1/tasks/{id}/state", tag = "tasks", operation_id = "decideTask",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The task's id"),
+        ("state" = Option<String>, Query, description = "The state to move to; empty is unset", example = "allow"),
+        ("If-Match" = Option<String>, Header,
+            description = "The ETag of the version that the decision is about", example = "\"1\""),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "As for a post; the query counts as part of the body"),
+    ),
+    request_body(content = Option<models::Decide>, description = "Needed for an output or a reason only"),
+    responses(
+        (status = 200, body = models::Decided, description = "The task after the decision",
+            headers(("ETag" = String, description = "Its new version"))),
+        (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "Not possible from the task's state; or the `Idempotency-Key` came with another body"),
+        (status = 412, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "The task is at another version than `If-Match`"),
+        problems::Authenticated, problems::NotFound, problems::WithBody,
+    )
+)]
+pub(in crate::http) async fn transition(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    call: Call,
+) -> Result<Response, Problem> {
+    let id = requests::task_id(&id)?;
+    let (decision, on_behalf_of) = requests::decision(&call)?;
+    let idempotency = call.idempotency(&who, true)?;
+    answer::decided(&tasks::transition(&http.app, &who, id, decision, idempotency, on_behalf_of).await?)
+}

@@ -1,0 +1,116 @@
+//! The chain shows every kind of tampering.
+
+use sea_orm::{ConnectionTrait, Database};
+use task_inbox::store::{Engine, audit};
+use task_inbox_domain::log::Checkpoint;
+
+use crate::fixture::{Fixture, now};
+use crate::on_both_engines;
+
+on_both_engines!(
+    a_whole_log_verifies,
+    a_changed_text_shows,
+    a_changed_header_shows,
+    a_removed_row_shows,
+    swapped_rows_show,
+    a_cut_tail_shows_against_a_checkpoint,
+    an_erased_text_still_verifies,
+    a_rebuilt_chain_shows_against_a_checkpoint,
+);
+
+const KEY: &[u8] = b"kept outside";
+
+async fn logged(engine: Engine) -> (Fixture, Checkpoint) {
+    let f = Fixture::new(engine).await;
+    for _ in 0..3 {
+        let answers = f.submit_all((0..10).map(|_| f.post(None, "x")).collect()).await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    let checkpoint = audit::checkpoint(&f.db, KEY, now()).await.expect("made");
+    assert!(checkpoint.is_authentic(KEY));
+    assert!(!checkpoint.is_authentic(b"another"));
+    f.posted().await;
+    (f, checkpoint)
+}
+
+async fn tamper(f: &Fixture, sql: &str) {
+    let connection = Database::connect(&f.database.url).await.expect("connects");
+    for statement in sql.split(';') {
+        let changed = connection.execute_unprepared(statement).await.expect("runs").rows_affected();
+        assert!(changed > 0, "{statement} changed nothing");
+    }
+}
+
+async fn is_found(f: &Fixture, checkpoint: Option<&Checkpoint>) {
+    let found = audit::verify(&f.db, checkpoint).await.expect("runs");
+    assert!(!found.ok, "{found:?}");
+    assert!(found.detail.is_some());
+}
+
+async fn a_whole_log_verifies(engine: Engine) {
+    let (f, checkpoint) = logged(engine).await;
+    let found = audit::verify(&f.db, None).await.expect("runs");
+    assert!(found.ok, "{found:?}");
+    assert_eq!(found.proved_from, None);
+    let found = audit::verify(&f.db, Some(&checkpoint)).await.expect("runs");
+    assert!(found.ok, "{found:?}");
+    assert_eq!((found.proved_from, found.events), (Some(checkpoint.seq), checkpoint.seq + 1));
+}
+
+async fn a_changed_text_shows(engine: Engine) {
+    let (f, _) = logged(engine).await;
+    tamper(&f, "UPDATE events SET body = replace(body, 'shop', 'shoq') WHERE seq = 7").await;
+    let found = audit::verify(&f.db, None).await.expect("runs");
+    assert_eq!((found.ok, found.first_bad), (false, Some(7)));
+}
+
+async fn a_changed_header_shows(engine: Engine) {
+    let (f, _) = logged(engine).await;
+    tamper(&f, "UPDATE events SET actor = 'user:somebody' WHERE seq = 7").await;
+    is_found(&f, None).await;
+}
+
+async fn a_removed_row_shows(engine: Engine) {
+    let (f, _) = logged(engine).await;
+    tamper(&f, "DELETE FROM events WHERE seq = 7").await;
+    let found = audit::verify(&f.db, None).await.expect("runs");
+    assert_eq!((found.ok, found.first_bad), (false, Some(7)));
+}
+
+async fn swapped_rows_show(engine: Engine) {
+    let (f, _) = logged(engine).await;
+    tamper(
+        &f,
+        "UPDATE events SET seq = -1 WHERE seq = 7;UPDATE events SET seq = 7 WHERE seq = 8;
+         UPDATE events SET seq = 8 WHERE seq = -1",
+    )
+    .await;
+    is_found(&f, None).await;
+}
+
+async fn a_cut_tail_shows_against_a_checkpoint(engine: Engine) {
+    let (f, checkpoint) = logged(engine).await;
+    // Back to the end of an earlier batch, head and all: whole in itself.
+    tamper(
+        &f,
+        "UPDATE log_head SET seq = (SELECT min(seq) FROM events WHERE head_hash IS NOT NULL),
+            hash = (SELECT head_hash FROM events WHERE head_hash IS NOT NULL ORDER BY seq LIMIT 1);
+         DELETE FROM events WHERE seq > (SELECT seq FROM log_head)",
+    )
+    .await;
+    assert!(audit::verify(&f.db, None).await.expect("runs").ok, "nothing inside shows it");
+    is_found(&f, Some(&checkpoint)).await;
+}
+
+async fn an_erased_text_still_verifies(engine: Engine) {
+    let (f, checkpoint) = logged(engine).await;
+    tamper(&f, "UPDATE events SET body = NULL, salt = NULL WHERE seq = 7").await;
+    let found = audit::verify(&f.db, Some(&checkpoint)).await.expect("runs");
+    assert!(found.ok, "{found:?}");
+}
+
+async fn a_rebuilt_chain_shows_against_a_checkpoint(engine: Engine) {
+    let (f, checkpoint) = logged(engine).await;
+    let forged = Checkpoint { hash: "00".repeat(32), ..checkpoint };
+    is_found(&f, Some(&forged)).await;
+}

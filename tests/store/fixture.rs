@@ -1,0 +1,165 @@
+//! A database with a schema installed, and members to commit.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use task_inbox::store::commit::{
+    Commit, CommitError, Create, Decide, Hooks, Idempotency, LogEntry, Member, NoHooks, Operation, Reply, Settings,
+};
+use task_inbox::store::deliveries::Leased;
+use task_inbox::store::secrets::{NewSecret, StoredSecret};
+use task_inbox::store::{Db, Engine, RegistryCache, schemas, secrets};
+use task_inbox_domain::transition::{self, Decision, NewTask};
+use task_inbox_domain::{Actor, Document, Timestamp, schema};
+use uuid::Uuid;
+
+use crate::support::TestDatabase;
+
+/// A schema whose every event is delivered.
+pub const SCHEMA: &str = "
+name: shop
+semver: '1'
+default_hook_url: https://shop.example/hook
+hook_events: [task.created, task.state_changed]
+tasktypes:
+- name: refund
+  pending_states: [asked]
+  resolved_states: [paid, refused]
+";
+
+/// A database with [`SCHEMA`] and a key for its endpoint.
+pub struct Fixture {
+    pub database: TestDatabase,
+    pub db: Db,
+    pub registry: RegistryCache,
+    pub commit: Commit,
+}
+
+pub fn now() -> Timestamp {
+    Timestamp::from_micros(
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros() as i64,
+    )
+}
+
+pub fn hash(text: &str) -> [u8; 32] {
+    task_inbox_domain::log::digest(b"", text.as_bytes())
+}
+
+impl Fixture {
+    pub async fn new(engine: Engine) -> Self {
+        Self::with_hooks(engine, Arc::new(NoHooks)).await
+    }
+
+    pub async fn with_hooks(engine: Engine, hooks: Arc<dyn Hooks>) -> Self {
+        let (database, db) = TestDatabase::migrated(engine).await;
+        let registry = RegistryCache::load(&db).await.expect("an empty registry");
+        install(&db, &registry, SCHEMA).await;
+        let endpoint = registry.current().endpoint_of("shop", None).expect("it declares one").id;
+        let secret = StoredSecret {
+            id: Uuid::now_v7(),
+            endpoint_id: endpoint,
+            auth_kind: "hmac".to_owned(),
+            master_key_id: "test".to_owned(),
+            ciphertext: vec![1],
+            created: now(),
+            expires: None,
+        };
+        secrets::add(&db, NewSecret { secret, replaces: false }).await.expect("kept");
+        registry.refresh(&db).await.expect("read");
+        let commit = start(&db, &registry, hooks);
+        Self { database, db, registry, commit }
+    }
+
+    pub fn endpoint(&self) -> Uuid {
+        self.registry.current().endpoint_of("shop", None).expect("it has one").id
+    }
+
+    /// A task to post.
+    pub fn post(&self, external_id: Option<&str>, content: &str) -> Member {
+        let registry = self.registry.current();
+        let ttype = registry.latest_type("shop", "refund").expect("installed").clone();
+        let new = NewTask {
+            id: Uuid::now_v7(),
+            ttype_id: ttype.id,
+            schema: "shop".to_owned(),
+            semver: "1".to_owned(),
+            state: None,
+            meta: Some(Document::parse_object(&serde_json::json!({ "content": content }).to_string()).expect("valid")),
+            external_id: external_id.map(str::to_owned),
+        };
+        let (task, event) =
+            transition::create(new, ttype.ttype(), &Actor::cli(), Uuid::now_v7(), now()).expect("valid");
+        let create = Create { task, entry: LogEntry::new(event), ttype, content_hash: hash(content) };
+        Member { registry, idempotency: None, operation: Operation::Create(Box::new(create)) }
+    }
+
+    /// A decision to make.
+    pub fn decide(&self, task_id: Uuid, state: Option<&str>, expected_version: Option<i64>) -> Member {
+        let registry = self.registry.current();
+        let ttype = registry.latest_type("shop", "refund").expect("installed").clone();
+        let decision =
+            Decision { state: state.map(str::to_owned), output: None, reason: None, expected_version };
+        // Each decision is another person's, so that none counts as a repetition.
+        let actor = Actor::user(Uuid::new_v4(), "somebody");
+        let decide = Decide { task_id, ttype, decision, actor };
+        Member { registry, idempotency: None, operation: Operation::Decide(Box::new(decide)) }
+    }
+
+    pub async fn submit(&self, member: Member) -> Result<Reply, CommitError> {
+        self.commit.submit(member).await
+    }
+
+    pub async fn posted(&self) -> Uuid {
+        self.submit(self.post(None, "x")).await.expect("kept").task().id
+    }
+
+    /// Submits all at once; answers in the order of submission.
+    pub async fn submit_all(&self, members: Vec<Member>) -> Vec<Result<Reply, CommitError>> {
+        let submitted: Vec<_> = members
+            .into_iter()
+            .map(|member| {
+                let commit = self.commit.clone();
+                tokio::spawn(async move { commit.submit(member).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for answer in submitted {
+            answers.push(answer.await.expect("no panic"));
+        }
+        answers
+    }
+}
+
+pub fn start(db: &Db, registry: &RegistryCache, hooks: Arc<dyn Hooks>) -> Commit {
+    let settings = Settings { patience: Duration::from_secs(30), ..Settings::default() };
+    Commit::start(db.clone(), registry.clone(), hooks, settings)
+}
+
+pub async fn install(db: &Db, registry: &RegistryCache, source: &str) {
+    let schema = schema::parse::parse(source).expect("valid");
+    schemas::install(db, &registry.current(), &schema, source, &Actor::cli(), now()).await.expect("installs");
+    registry.refresh(db).await.expect("read");
+}
+
+pub fn with_key(mut member: Member, key: &str, body: &str) -> Member {
+    member.idempotency = Some(Idempotency { key_hash: hash(key), body_hash: hash(body) });
+    member
+}
+
+/// Takes a place for every delivery and keeps what was leased.
+#[derive(Default)]
+pub struct Collector {
+    pub leased: Mutex<Vec<Leased>>,
+}
+
+impl Hooks for Collector {
+    fn reserve(&self, _: Uuid) -> bool {
+        true
+    }
+
+    fn release(&self, _: Uuid) {}
+
+    fn committed(&self, leased: Vec<Leased>, _: bool, _: bool) {
+        self.leased.lock().expect("unpoisoned").extend(leased);
+    }
+}

@@ -1,0 +1,12 @@
+//! The conformance suite of the store: every test runs on SQLite and on PostgreSQL.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit;
+mod commit;
+mod deliveries;
+mod fixture;
+mod log;
+mod migrations;
+mod schemas;
