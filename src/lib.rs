@@ -3,5 +3,13 @@
 //! Imports run downward only: `startup` over `http` and `dispatch`, over `app`, over `store`,
 //! `outbound` and `bus`, over the `domain` crate. `docs/ARCHITECTURE.md` is the map.
 
+pub mod app;
 pub mod bus;
+pub mod config;
+pub mod dispatch;
+pub mod http;
+pub mod outbound;
+pub mod shutdown;
+pub mod startup;
 pub mod store;
+pub mod telemetry;

@@ -8,10 +8,14 @@ use crate::schema::TaskType;
 use crate::schema::parse::parse;
 use crate::{Actor, Document, Phase, Task, Timestamp};
 
+/// Lines, each two spaces further in.
+pub(crate) fn indented(lines: &str) -> String {
+    lines.lines().flat_map(|line| ["  ", line, "\n"]).collect()
+}
+
 /// The first type of a schema file, of which the lines are indented to belong to it.
 pub(crate) fn task_type(lines: &str) -> TaskType {
-    let indented: String = lines.lines().map(|l| format!("  {l}\n")).collect();
-    let text = format!("name: x\nsemver: 1\ntasktypes:\n- name: t\n{indented}");
+    let text = format!("name: x\nsemver: 1\ntasktypes:\n- name: t\n{}", indented(lines));
     let mut schema = parse(&text).unwrap_or_else(|e| panic!("{text}\n{e:?}"));
     schema.task_types.remove(0)
 }

@@ -53,7 +53,7 @@ pub(crate) struct Stage {
     readers: Option<Readers>,
     report: Report,
     directory: PathBuf,
-    /// Removed with its content unless the run is kept.
+    /// The same, if it is a temporary one.
     scratch: Option<TempDir>,
 }
 
@@ -63,7 +63,9 @@ impl Stage {
         let (directory, scratch) = if let Some(kept) = &options.keep {
             (std::path::absolute(kept)?, None)
         } else {
-            let scratch = tempfile::Builder::new().prefix("task-inbox-faults-").tempdir()?;
+            let mut scratch = tempfile::Builder::new().prefix("task-inbox-faults-").tempdir()?;
+            // Until the audit has passed.
+            scratch.disable_cleanup(true);
             (scratch.path().to_owned(), Some(scratch))
         };
         std::fs::create_dir_all(&directory)?;
@@ -183,7 +185,16 @@ impl Stage {
 
     /// Ends the load, lets deliveries come to their end, collects, judges. `more` are calls that
     /// the scenario made itself.
-    pub(crate) async fn finish(&mut self, more: Vec<Call>) -> Result<Report> {
+    pub(crate) async fn finish(mut self, more: Vec<Call>) -> Result<Report> {
+        let report = self.audit(more).await?;
+        if report.is_clean() {
+            self.clean_up();
+        }
+        Ok(report)
+    }
+
+    /// What [`Stage::finish`] does, where the scenario goes on after it.
+    pub(crate) async fn audit(&mut self, more: Vec<Call>) -> Result<Report> {
         let mut calls = match self.load.take() {
             Some(load) => load.finish().await?,
             None => Vec::new(),
@@ -199,12 +210,14 @@ impl Stage {
         run.save(&self.directory)?;
         let mut report = judge(&run);
         report.merge(std::mem::take(&mut self.report));
-        if !report.is_clean()
-            && let Some(scratch) = self.scratch.take()
-        {
-            println!("kept for a closer look: {}", scratch.keep().display());
-        }
         Ok(report)
+    }
+
+    /// Removes the run's files, unless they are to be kept.
+    pub(crate) fn clean_up(mut self) {
+        if let Some(mut scratch) = self.scratch.take() {
+            scratch.disable_cleanup(false);
+        }
     }
 
     /// Ends every replica in good order.
@@ -237,6 +250,14 @@ impl Stage {
             attempts: collect::attempts(database).await?,
             verification: collect::verification(&self.installation, None).await?,
         })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(scratch) = &self.scratch {
+            println!("kept for a closer look: {}", scratch.path().display());
+        }
     }
 }
 

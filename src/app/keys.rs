@@ -17,7 +17,7 @@ use super::rate::Rate;
 use super::{App, AppError, Permission, Principal};
 use crate::bus::Topic;
 use crate::store::keys::{self as stored, StoredKey};
-use crate::store::patiently;
+use super::patience::patiently;
 use crate::store::StoreError;
 
 /// What a key that was made here begins with.

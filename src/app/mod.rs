@@ -9,6 +9,7 @@
 mod access;
 mod content;
 mod error;
+mod patience;
 
 pub mod audit;
 pub mod events;
@@ -27,10 +28,10 @@ pub use tasks::{Created, PostTask, TaskList, TaskView};
 pub use vault::Vault;
 
 use chrono::Utc;
-use ipnet::IpNet;
 use task_inbox_domain::Timestamp;
 
 use crate::bus::Bus;
+use crate::outbound::Policy;
 use crate::store::commit::Commit;
 use crate::store::{Db, RegistryCache};
 
@@ -49,8 +50,8 @@ pub struct App {
     pub vault: Vault,
     /// Wake-ups.
     pub bus: Bus,
-    /// Networks that webhooks may reach although special; here only for warnings.
-    pub allow_nets: std::sync::Arc<[IpNet]>,
+    /// Where webhooks may go; here only to warn of where they may not.
+    pub policy: Policy,
 }
 
 impl App {

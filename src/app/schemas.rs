@@ -5,11 +5,14 @@ use std::sync::Arc;
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
 use task_inbox_domain::schema::validate::Problem;
 use task_inbox_domain::schema::{Schema, parse};
+use url::Url;
 
 use super::error::Result;
 use super::{App, AppError, Permission, Principal, content};
 use crate::bus::Topic;
-use crate::store::patiently;
+use super::patience::patiently;
+use crate::outbound::check_url;
+use crate::store::StoreError;
 use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Registry};
 use crate::store::schemas::{self as stored, InstallError};
 
@@ -85,16 +88,17 @@ pub async fn install(
         }
         let now = App::now();
         match stored::install(&app.db, &registry, &schema, source, &who.actor, now).await {
+            Err(InstallError::Store(StoreError::Contended(_)) | InstallError::Raced) => {}
+            Err(error @ InstallError::BeingRemoved) => return Err(AppError::conflict(error.to_string())),
+            Err(InstallError::Store(error)) => return Err(error.into()),
             Ok(installed) => {
-                report.warnings.extend(installed.endpoints_without_key.iter().map(missing_key));
+                report.warnings.extend(installed.endpoints_without_key.iter().map(|e| missing_key(e)));
                 report.warnings.extend(address_warnings(app, &schema));
                 app.registry.refresh(&app.db).await?;
                 app.bus.publish(Topic::Registry);
                 app.bus.publish(Topic::Log);
                 return Ok(report);
             }
-            Err(InstallError::Raced) => {}
-            Err(InstallError::Store(error)) => return Err(error.into()),
         }
     }
     Err(AppError::registry_keeps_moving())
@@ -214,9 +218,17 @@ fn missing_key(endpoint: &Endpoint) -> String {
     )
 }
 
-/// Installing only warns of addresses that sending will refuse: they may be opened later, and a
-/// name may come to mean another address.
+/// Installing only warns of addresses that sending will refuse: they may be opened later. What a
+/// name resolves to is not asked here, for it may be another address when something is sent.
 fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
-    let _ = (app, schema);
-    Vec::new()
+    let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
+    let refused = hooks.filter_map(|hook| {
+        let error = check_url(&app.policy, &Url::parse(&hook.url).ok()?).err()?;
+        Some(format!(
+            "webhooks to {} will be refused: {error}; TASK_INBOX_ALLOW_NETS opens networks, and `serve --dev` \
+             opens loopback",
+            hook.url
+        ))
+    });
+    refused.collect()
 }

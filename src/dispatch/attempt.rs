@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use task_inbox_domain::Timestamp;
-use task_inbox_domain::webhook::delivery::{self, AttemptResult, Settlement};
+use task_inbox_domain::webhook::delivery::{self, AttemptResult, FailureKind, Settlement};
 use task_inbox_domain::webhook::signing;
 
 use super::targets::{Proof, Target};
-use crate::outbound::{Answer, Client, Failure};
+use crate::outbound::{self, Answer, Client, Failure};
 use crate::store::deliveries::{Fate, Leased, Settled};
 
 /// Signs and sends a delivery, and judges the answer.
@@ -47,6 +47,19 @@ fn insert(headers: &mut HeaderMap, name: &'static str, text: &str) {
     }
 }
 
+/// The domain's name for a failure of the way out.
+fn kind(kind: outbound::FailureKind) -> FailureKind {
+    match kind {
+        outbound::FailureKind::Timeout => FailureKind::Timeout,
+        outbound::FailureKind::Connect => FailureKind::Connect,
+        outbound::FailureKind::Dns => FailureKind::Dns,
+        outbound::FailureKind::Tls => FailureKind::Tls,
+        outbound::FailureKind::AddressRefused => FailureKind::AddressRefused,
+        // A URL that was valid when its schema was installed does not become invalid.
+        outbound::FailureKind::Protocol | outbound::FailureKind::Url => FailureKind::Protocol,
+    }
+}
+
 /// What the answer, or its absence, means for the delivery.
 fn judge(
     leased: &Leased,
@@ -64,7 +77,7 @@ fn judge(
             (result, outcome, Some(answer.status), error, answer.body)
         }
         Err(failure) => {
-            let kind = failure.kind;
+            let kind = kind(failure.kind);
             (AttemptResult::Failed(kind), kind.as_str(), None, Some(failure.detail), Vec::new())
         }
     };

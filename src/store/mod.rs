@@ -16,6 +16,7 @@ pub mod audit;
 pub mod commit;
 pub mod deliveries;
 pub mod entity;
+pub mod housekeeping;
 pub mod keys;
 pub mod listen;
 pub mod log;

@@ -1,5 +1,7 @@
 //! Installing and removing schemas, with the endpoints that they declare.
 
+use std::sync::Arc;
+
 use sea_orm::ConnectionTrait;
 use task_inbox_domain::schema::{Hook, HookAuth, HookBody, Schema};
 use task_inbox_domain::{Actor, Timestamp, event};
@@ -9,7 +11,7 @@ use super::commit::LogEntry;
 use super::db::{Db, Engine};
 use super::error::{Result, StoreError};
 use super::log::{self, Appended};
-use super::registry::{EndpointStatus, Origin, Registry};
+use super::registry::{Endpoint, EndpointStatus, Origin, Registry};
 use super::row::Row;
 use super::secrets::bump_registry;
 use super::sql::Sql;
@@ -21,6 +23,8 @@ pub struct Installed {
     pub version_id: Uuid,
     /// Its place among the schema's versions, from 1.
     pub position: i32,
+    /// Endpoints of the schema that have no key: events to them wait until one is made.
+    pub endpoints_without_key: Vec<Arc<Endpoint>>,
 }
 
 /// Why a schema was not installed.
@@ -77,9 +81,14 @@ pub async fn install(
     declare_endpoints(engine, &transaction, schema, now).await?;
     let event =
         event::schema_version_created(Uuid::now_v7(), &schema.name, schema.version.as_written(), actor, now);
-    append_with_deliveries(engine, &transaction, registry, event).await?;
+    let changed = append_with_deliveries(engine, &transaction, registry, event).await?;
     transaction.commit().await.map_err(StoreError::from)?;
-    Ok(Installed { version_id, position })
+    let endpoints_without_key = changed
+        .endpoints()
+        .filter(|e| e.schema == schema.name && e.status == EndpointStatus::Active && !e.has_key)
+        .cloned()
+        .collect();
+    Ok(Installed { version_id, position, endpoints_without_key })
 }
 
 #[expect(clippy::too_many_arguments, reason = "one row's columns, used once")]
@@ -205,13 +214,14 @@ async fn declare_endpoint(
     Ok(())
 }
 
-/// Appends an event of a schema, addresses it, and moves the registry's number with the head.
+/// Appends an event of a schema, addresses it, and moves the registry's number with the head;
+/// returns the registry as this transaction sees it.
 async fn append_with_deliveries(
     engine: Engine,
     db: &impl ConnectionTrait,
     registry: &Registry,
     event: task_inbox_domain::Event,
-) -> std::result::Result<(), InstallError> {
+) -> std::result::Result<Registry, InstallError> {
     // The endpoints as this transaction sees them: the version that is being installed may be the
     // first to name one.
     let changed = Registry::load_on(engine, db, Some(registry)).await?;
@@ -235,7 +245,10 @@ async fn append_with_deliveries(
         .await?;
     }
     match log::append(engine, db, &[LogEntry::new(event)], Some(registry.number)).await? {
-        Appended::From(_) => Ok(bump_registry(engine, db).await?),
+        Appended::From(_) => {
+            bump_registry(engine, db).await?;
+            Ok(changed)
+        }
         Appended::RegistryMoved => Err(InstallError::Raced),
     }
 }

@@ -36,21 +36,30 @@ impl std::fmt::Debug for StoredSecret {
 }
 
 /// A secret to keep.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct NewSecret {
-    /// The secret.
-    pub secret: StoredSecret,
+    /// Its id: the associated data of its encryption.
+    pub id: Uuid,
+    /// The endpoint that it belongs to.
+    pub endpoint_id: Uuid,
+    /// `hmac` or `head`.
+    pub auth_kind: &'static str,
+    /// The master key that it is encrypted under.
+    pub master_key_id: String,
+    /// Nonce and ciphertext.
+    pub ciphertext: Vec<u8>,
+    /// When it was made.
+    pub created: Timestamp,
     /// Whether the endpoint's other secrets end with it.
     pub replaces: bool,
 }
 
 /// Keeps a secret. An endpoint that had been disabled takes deliveries again: somebody is there.
-pub async fn add(db: &Db, new: NewSecret) -> Result<()> {
+pub async fn add(db: &Db, secret: NewSecret) -> Result<()> {
     let engine = db.engine();
-    let NewSecret { secret, replaces } = new;
     let transaction = db.begin().await?;
     Sql::new(engine, "SELECT id FROM endpoints WHERE id = ").bind(secret.endpoint_id).push(" {locked}").one(&transaction).await?;
-    if replaces {
+    if secret.replaces {
         Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ")
             .bind(secret.endpoint_id)
             .execute(&transaction)
@@ -72,9 +81,7 @@ pub async fn add(db: &Db, new: NewSecret) -> Result<()> {
     .bind(secret.ciphertext)
     .push(", ")
     .bind(secret.created.as_micros())
-    .push(", ")
-    .bind(secret.expires.map(Timestamp::as_micros))
-    .push(")")
+    .push(", NULL)")
     .execute(&transaction)
     .await?;
     Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, status = ")

@@ -7,7 +7,7 @@ use task_inbox::store::commit::{
     Commit, CommitError, Create, Decide, Hooks, Idempotency, LogEntry, Member, NoHooks, Operation, Reply, Settings,
 };
 use task_inbox::store::deliveries::Leased;
-use task_inbox::store::secrets::{NewSecret, StoredSecret};
+use task_inbox::store::secrets::NewSecret;
 use task_inbox::store::{Db, Engine, RegistryCache, schemas, secrets};
 use task_inbox_domain::transition::{self, Decision, NewTask};
 use task_inbox_domain::{Actor, Document, Timestamp, schema};
@@ -55,16 +55,16 @@ impl Fixture {
         let registry = RegistryCache::load(&db).await.expect("an empty registry");
         install(&db, &registry, SCHEMA).await;
         let endpoint = registry.current().endpoint_of("shop", None).expect("it declares one").id;
-        let secret = StoredSecret {
+        let secret = NewSecret {
             id: Uuid::now_v7(),
             endpoint_id: endpoint,
-            auth_kind: "hmac".to_owned(),
+            auth_kind: "hmac",
             master_key_id: "test".to_owned(),
             ciphertext: vec![1],
             created: now(),
-            expires: None,
+            replaces: false,
         };
-        secrets::add(&db, NewSecret { secret, replaces: false }).await.expect("kept");
+        secrets::add(&db, secret).await.expect("kept");
         registry.refresh(&db).await.expect("read");
         let commit = start(&db, &registry, hooks);
         Self { database, db, registry, commit }

@@ -152,6 +152,7 @@ proptest! {
         prop_assert_eq!(&envelope["data"]["cursor"], &json!(LogCursor(seq).encode()));
         prop_assert_eq!(&envelope["data"]["task"], &serde_json::to_value(&task).expect("a task"));
         prop_assert_eq!(&envelope["data"]["output"], &serde_json::to_value(&task.output).expect("a document"));
+        prop_assert_eq!(&envelope["data"]["update_meta"], &Value::Null);
         prop_assert_eq!(&envelope["data"]["actor"], &serde_json::to_value(&actor).expect("an actor"));
         prop_assert_eq!(keys(&serde_json::to_string(&task).expect("a task")).len(), 18);
     }

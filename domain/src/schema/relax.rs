@@ -363,7 +363,7 @@ mod tests {
         match value {
             Value::Object(map) => map.iter().for_each(|(k, v)| paths(v, format!("{path}/{k}"), out)),
             Value::Array(items) => {
-                items.iter().enumerate().for_each(|(i, v)| paths(v, format!("{path}/{i}"), out))
+                items.iter().enumerate().for_each(|(i, v)| paths(v, format!("{path}/{i}"), out));
             }
             _ => {}
         }

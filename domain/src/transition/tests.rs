@@ -202,7 +202,7 @@ proptest! {
         (id, now) in (uuids(), moments()),
     ) {
         let (version, decided_by, output) = before;
-        let task = Task { version, decided_by, output, ..task_in(&ttype, state.as_deref(), phase) };
+        let task = Task { output, version, decided_by, ..task_in(&ttype, state.as_deref(), phase) };
         let target = decision.state.as_deref();
         let same_output = match (&task.output, &decision.output) {
             (None, None) => true,

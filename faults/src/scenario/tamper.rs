@@ -22,7 +22,7 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
     stage.serve(&installation).await?;
     stage.begin(Work::Stream);
     stage.expect_progress(500, Duration::from_mins(1)).await?;
-    let mut report = stage.finish(Vec::new()).await?;
+    let mut report = stage.audit(Vec::new()).await?;
     stage.shut_down().await?;
 
     let checkpoint = installation.cli(&["audit", "checkpoint"]).await?;
@@ -45,6 +45,9 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
                 format!("{what}: {}", verification.text),
             );
         }
+    }
+    if report.is_clean() {
+        stage.clean_up();
     }
     Ok(report)
 }

@@ -1,9 +1,9 @@
 //! Reads a schema file.
 //!
-//! [`tree`] turns the text into nodes that know their place; [`read`] takes nodes apart; the
-//! other modules each know a part of the format: [`task_type`], [`hook`], [`states`], and
-//! [`further`] those keys that the format has and this build does not act on. Nothing stops at
-//! the first error: what can be read is read, and [`findings`] keeps what can't.
+//! `tree` turns the text into nodes that know their place; `read` takes nodes apart; the
+//! other modules each know a part of the format: `task_type`, `hook`, `states`, and
+//! `further` those keys that the format has and this build does not act on. Nothing stops at
+//! the first error: what can be read is read, and `findings` keeps what can't.
 //!
 //! Whether a schema may follow what is installed is for [`super::registry`] to say.
 
@@ -17,6 +17,8 @@ mod states;
 mod task_type;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_arbitrary;
 mod tree;
 
 pub use findings::ParseError;

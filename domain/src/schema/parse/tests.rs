@@ -1,19 +1,18 @@
-//! Whole files: the examples, what is wrong with others, and any text at all.
-
-use proptest::prelude::*;
+//! Whole files: the examples, and what is wrong with others.
 
 use super::*;
 use crate::EventType;
-use crate::schema::{Hook, HookAuth, UNSET};
+use crate::schema::{Hook, HookAuth};
+use crate::testing::indented;
 
-const SAMPLE: &str = include_str!("../../../../schemas/sample.yml");
-const AGENT: &str = include_str!("../../../../schemas/agent-command.yml");
+pub(super) const SAMPLE: &str = include_str!("../../../../schemas/sample.yml");
+pub(super) const AGENT: &str = include_str!("../../../../schemas/agent-command.yml");
 
 /// A file of one type with further lines in it.
 fn with_type(lines: &str) -> String {
-    let indented: String = lines.lines().map(|l| format!("  {l}\n")).collect();
     format!(
-        "name: a\nsemver: 1\ntasktypes:\n- name: t\n  pending_states: [p]\n  resolved_states: [r, s]\n{indented}"
+        "name: a\nsemver: 1\ntasktypes:\n- name: t\n  pending_states: [p]\n  resolved_states: [r, s]\n{}",
+        indented(lines)
     )
 }
 
@@ -26,8 +25,8 @@ fn valid(text: &str) -> Schema {
     parse(text).unwrap_or_else(|errors| panic!("{text}\n{}", shown(&errors)))
 }
 
-fn shown(errors: &[ParseError]) -> String {
-    errors.iter().map(|e| format!("{e}\n")).collect()
+pub(super) fn shown(errors: &[ParseError]) -> String {
+    errors.iter().flat_map(|e| [e.to_string(), "\n".to_owned()]).collect()
 }
 
 fn refused(text: &str) -> String {
@@ -431,8 +430,8 @@ fn keys_without_behaviour_have_shapes() {
 #[test]
 fn sizes_are_limited() {
     let types = |n: usize| -> String {
-        let list: String = (0..n).map(|i| format!("- {{name: t{i}, resolved_states: [r]}}\n")).collect();
-        format!("name: a\nsemver: 1\ntasktypes:\n{list}")
+        let list: Vec<_> = (0..n).map(|i| format!("- {{name: t{i}, resolved_states: [r]}}\n")).collect();
+        format!("name: a\nsemver: 1\ntasktypes:\n{}", list.concat())
     };
     assert_eq!(valid(&types(200)).task_types.len(), 200);
     assert_eq!(refused(&types(201)), "line 4, column 3: tasktypes: has 201 items; at most 200 are allowed\n");
@@ -456,169 +455,4 @@ fn errors_are_found_in_reasonable_time() {
     assert_eq!(errors.len(), findings::MAX_ERRORS);
     assert!(errors[findings::MAX_ERRORS - 1].message.contains("more errors"));
     assert!(started.elapsed().as_secs() < 30);
-}
-
-/// Text that gets further than random characters do.
-fn almost_yaml() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        prop::sample::select(vec![
-            "name",
-            "semver",
-            "tasktypes",
-            "resolved_states",
-            "pending_states",
-            "transitions",
-            "input",
-            "output",
-            "hook_auth",
-            "kind",
-            "unset",
-            ": ",
-            "- ",
-            "\n",
-            "\n  ",
-            "[",
-            "]",
-            "{",
-            "}",
-            ", ",
-            "'",
-            "\"",
-            "|",
-            ">",
-            "&a ",
-            "*a",
-            "!t ",
-            "? ",
-            "~",
-            "true",
-            "1.10",
-            "#",
-            "---\n",
-            "...\n",
-            "%YAML 1.2\n",
-            "<<",
-            "\t",
-            "\u{feff}",
-            "\u{0}",
-            "é",
-        ])
-        .prop_map(str::to_owned),
-        ".{0,3}",
-    ];
-    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
-}
-
-/// An example with some of it cut out, doubled or written over.
-fn damaged() -> impl Strategy<Value = String> {
-    let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[\\PC\n]{0,4}", 0..3);
-    (prop::sample::select(vec![SAMPLE, AGENT]), prop::collection::vec(edit, 1..4)).prop_map(
-        |(text, edits)| {
-            let mut chars: Vec<char> = text.chars().collect();
-            for (at, length, insert, kind) in edits {
-                let at = at.index(chars.len().max(1));
-                let end = (at + length.index(12)).min(chars.len());
-                let old: Vec<char> = chars[at.min(end)..end].to_vec();
-                let new = match kind {
-                    0 => Vec::new(),
-                    1 => old.iter().chain(&old).copied().collect(),
-                    _ => insert.chars().collect(),
-                };
-                chars.splice(at.min(end)..end, new);
-            }
-            chars.into_iter().collect()
-        },
-    )
-}
-
-/// A valid file, and what must be read from it.
-#[derive(Clone, Debug)]
-struct Generated {
-    text: String,
-    types: Vec<(String, Vec<String>, Vec<String>)>,
-}
-
-fn generated() -> impl Strategy<Value = Generated> {
-    let name = "[A-Za-z0-9][A-Za-z0-9:_-]{0,20}".prop_filter("reserved", |n| {
-        n != UNSET && !matches!(tree::meaning(n), tree::Plain::Bool(_) | tree::Plain::Null)
-    });
-    let states = prop::collection::btree_set(name.clone(), 1..8);
-    let types = prop::collection::btree_map(name, (states, any::<prop::sample::Index>()), 1..5);
-    (types, any::<[bool; 3]>()).prop_map(|(types, [flow, quoted, windows])| {
-        let types: Vec<_> = types
-            .into_iter()
-            .map(|(name, (states, split))| {
-                let mut pending: Vec<_> = states.into_iter().collect();
-                let resolved = pending.split_off(split.index(pending.len()));
-                (name, pending, resolved)
-            })
-            .collect();
-        // A name that ends in a colon, or holds one in a flow list, must be quoted.
-        let scalar = |s: &str| if quoted || s.contains(':') { format!("'{s}'") } else { s.to_owned() };
-        let list = |items: &[String]| {
-            if flow || items.is_empty() {
-                let items: Vec<_> = items.iter().map(|s| scalar(s)).collect();
-                format!(" [{}]", items.join(", "))
-            } else {
-                items.iter().map(|s| format!("\n  - {}", scalar(s))).collect()
-            }
-        };
-        let mut text = "name: x\nsemver: 1\ntasktypes:\n".to_owned();
-        for (name, pending, resolved) in &types {
-            text += &format!(
-                "- name: {}\n  pending_states:{}\n  resolved_states:{}\n",
-                scalar(name),
-                list(pending),
-                list(resolved)
-            );
-        }
-        if windows {
-            text = text.replace('\n', "\r\n");
-        }
-        Generated { text, types }
-    })
-}
-
-fn places_are_real(text: &str) -> Result<(), TestCaseError> {
-    if let Err(errors) = parse(text) {
-        prop_assert!(!errors.is_empty() && errors.len() <= findings::MAX_ERRORS);
-        let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() as u64;
-        for error in &errors {
-            prop_assert!(error.line >= 1 && error.line <= lines + 1, "{}", error);
-            prop_assert!(error.column >= 1, "{}", error);
-            prop_assert!(!error.message.is_empty());
-        }
-        prop_assert!(errors.is_sorted_by_key(|e| (e.line, e.column)));
-    }
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
-    #[test]
-    fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
-        places_are_real(&text)?;
-    }
-
-    #[test]
-    fn almost_yaml_is_read_or_refused(text in almost_yaml()) {
-        places_are_real(&text)?;
-    }
-
-    #[test]
-    fn damaged_files_are_read_or_refused(text in damaged()) {
-        places_are_real(&text)?;
-    }
-
-    #[test]
-    fn what_was_written_is_read(file in generated()) {
-        let schema = parse(&file.text).map_err(|e| TestCaseError::fail(format!("{}\n{}", file.text, shown(&e))))?;
-        let read: Vec<_> = schema
-            .task_types
-            .into_iter()
-            .map(|t| (t.name, t.pending_states, t.resolved_states))
-            .collect();
-        prop_assert_eq!(read, file.types);
-    }
 }

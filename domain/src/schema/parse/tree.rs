@@ -326,11 +326,10 @@ mod tests {
         assert!(refused(&"- ".repeat(100_000))[0].contains("deeper than 32"));
         assert!(refused(&"a: {".repeat(60_000))[0].contains("deeper than 32"));
         assert!(refused(&"x".repeat(MAX_BYTES + 1))[0].contains("262145 bytes"));
-        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for i in 1..50 {
-            laughs += &format!("a{i}: &a{i} [{}]\n", format!("*a{}, ", i - 1).repeat(10));
-        }
-        // 49 * 11 + 1 errors were found, and only so many are kept.
+        let line =
+            |i: usize| format!("a{i}: &a{i} [{}]\n", format!("*a{}, ", i.saturating_sub(1)).repeat(10));
+        let laughs = (0..50).map(line).collect::<Vec<_>>().concat();
+        // Eleven errors a line were found, and only so many are kept.
         assert_eq!(refused(&laughs).len(), super::super::findings::MAX_ERRORS);
     }
 

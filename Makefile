@@ -1,0 +1,45 @@
+# `make run` starts the service, `make test` runs every test. `make help` lists the rest.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+
+.PHONY: help
+help: ## What there is to make
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: ## The service on SQLite with the sample schema; prints a key and a request to try
+	@CARGO="$(CARGO)" scripts/run
+
+.PHONY: receiver
+receiver: ## The example receiver that the sample schema's webhooks go to
+	@CARGO="$(CARGO)" scripts/receiver
+
+.PHONY: demo
+demo: scripts/tools ## The whole job once, on SQLite and on PostgreSQL
+	@scripts/tools postgresql
+	$(CARGO) build --quiet -p task-inbox-cli -p receiver-example
+	scripts/demo sqlite
+	scripts/with-postgres scripts/demo postgres
+
+.PHONY: test
+test: ## Installs what the tests need, and runs every test
+	@scripts/tools postgresql sqlite3
+	$(CARGO) build --workspace --bins
+	scripts/with-postgres $(CARGO) test --workspace
+	$(MAKE) faults-short
+
+.PHONY: lint
+lint: ## Formatting, clippy, docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates (needs cargo-deny)
+	$(CARGO) deny --offline check bans licenses sources
+
+.PHONY: generate
+generate: ## Files that are generated from the code
+	$(CARGO) run --quiet -p task-inbox-cli -- openapi > openapi/openapi.json.new
+	mv openapi/openapi.json.new openapi/openapi.json

@@ -1,0 +1,121 @@
+//! The one table of what can be set.
+
+/// One thing that can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name in the environment and in `.env`.
+    pub name: &'static str,
+    /// What it is if it is not set, as it would be written; empty: nothing.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// A value for `.env.example`, where the default tells too little.
+    pub example: &'static str,
+}
+
+impl Variable {
+    const fn new(name: &'static str, default: &'static str, about: &'static str) -> Self {
+        Self { name, default, about, example: "" }
+    }
+
+    const fn like(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// Its name in `task-inbox.toml`.
+    pub fn toml_key(&self) -> String {
+        self.name.trim_start_matches("TASK_INBOX_").to_ascii_lowercase()
+    }
+}
+
+/// Everything that can be set.
+pub const VARIABLES: &[Variable] = &[
+    Variable::new(
+        "DATABASE_URL",
+        "sqlite://data/task-inbox.db",
+        "Where the database is: `sqlite://{file}` for one process, `postgres://...` for replicas.",
+    )
+    .like("postgres://task_inbox:password@localhost/task_inbox"),
+    Variable::new(
+        "TASK_INBOX_LISTEN",
+        "127.0.0.1:8080",
+        "Where to listen. Port 0 picks a free one; the first line on stdout says which.",
+    )
+    .like("0.0.0.0:8080"),
+    Variable::new(
+        "TASK_INBOX_MASTER_KEY",
+        "",
+        "Encrypts webhook keys at rest: 32 bytes in base64, or a ring `{id}:{base64},...` whose first key encrypts \
+         and whose every key decrypts. `task-inbox generate-keys` makes one. `serve --dev` makes one in a file \
+         beside the SQLite database (`{file}.master-key`) or, on PostgreSQL, in `data/master-key`, where commands \
+         find it; required otherwise.",
+    )
+    .like("1:{base64 of 32 bytes}"),
+    Variable::new(
+        "TASK_INBOX_ROLES",
+        "api,realtime,dispatcher,timers,ui",
+        "What this process does. `realtime`, `timers` and `ui` are known and do nothing yet.",
+    )
+    .like("api,dispatcher"),
+    Variable::new("TASK_INBOX_API_URL", "", "Where a process without the role `api` finds one that has it. Not used yet."),
+    Variable::new(
+        "TASK_INBOX_REALTIME_URL",
+        "",
+        "Where a process without the role `realtime` finds one that has it. Not used yet.",
+    ),
+    Variable::new(
+        "TASK_INBOX_BUS",
+        "",
+        "How processes wake each other. By the database's engine if it is not set; other values are not used yet.",
+    ),
+    Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
+        .like("https://inbox.example.com"),
+    Variable::new("TASK_INBOX_CORS_ORIGINS", "", "Origins whose scripts may call the API. Not used yet."),
+    Variable::new(
+        "TASK_INBOX_TRUSTED_PROXIES",
+        "",
+        "Networks of reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are believed, separated by commas.",
+    )
+    .like("10.0.0.0/8"),
+    Variable::new(
+        "TASK_INBOX_ALLOW_NETS",
+        "",
+        "Private or otherwise special networks that webhooks may reach all the same, separated by commas. \
+         `serve --dev` adds loopback.",
+    )
+    .like("10.1.0.0/16,127.0.0.1/32"),
+    Variable::new(
+        "TASK_INBOX_MIGRATE",
+        "off",
+        "Whether `serve` brings the database's schema up to date when it starts. `task-inbox migrate up` does it by \
+         hand; `serve --dev` always does.",
+    )
+    .like("on"),
+    Variable::new(
+        "TASK_INBOX_GENESIS",
+        "off",
+        "Whether that may happen to an empty database. Set it for the first start only: without it, a volume that \
+         was not mounted is noticed.",
+    )
+    .like("on"),
+    Variable::new(
+        "TASK_INBOX_LOG",
+        "info",
+        "Which log lines are written, to stderr: `error`, `warn`, `info`, `debug`, `trace`, or per module, as \
+         `info,task_inbox::dispatch=debug`. Commands other than `serve` write warnings if it is not set.",
+    )
+    .like("debug"),
+    Variable::new("TASK_INBOX_LOG_FORMAT", "human", "How log lines look: `human` or `json`.").like("json"),
+    Variable::new(
+        "TASK_INBOX_DELIVERY_DEADLINE",
+        "15s",
+        "The hard end of one attempt at a webhook, the answer's body included: `15s`, `500ms`.",
+    )
+    .like("5s"),
+    Variable::new(
+        "TASK_INBOX_LEASE_MARGIN",
+        "15s",
+        "How much longer than an attempt its lease runs; after both, another process takes over from one that died.",
+    )
+    .like("5s"),
+];

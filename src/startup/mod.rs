@@ -1,0 +1,157 @@
+//! The composition root: makes every part, hands each what it needs, and ends them in order.
+//!
+//! [`serve`] runs a server; [`open`] gives a command what it needs to work on the same database
+//! beside a running one.
+
+mod announce;
+mod database;
+mod master_key;
+mod watch;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use database::connect;
+
+use crate::app::{App, KeyCache, Vault};
+use crate::bus::Bus;
+use crate::config::{Config, Role};
+use crate::dispatch::{self, Dispatcher};
+use crate::http;
+use crate::outbound::{self, Policy};
+use crate::store::commit::{self, Commit, Hooks, NoHooks};
+use crate::store::{Db, RegistryCache, secrets};
+use announce::Announce;
+
+/// How long a shutdown may take before what is under way is cancelled: shorter than a lease.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Runs a server until a signal stops it.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting, with what to do about it.
+pub async fn serve(config: &Config) -> anyhow::Result<()> {
+    let stop = crate::shutdown::on_signal().context("signals can't be listened to")?;
+    let db = database::connect(&config.database_url).await?;
+    let _alone = database::lock(&db)?;
+    database::prepare(&db, config).await?;
+    let vault = master_key::for_server(config)?;
+    let registry = RegistryCache::load(&db).await?;
+    let keys = KeyCache::load(&db).await?;
+    let background = CancellationToken::new();
+    let bus = Bus::start(&db, &background);
+    let dispatcher = match config.has(Role::Dispatcher) {
+        true => Some(start_dispatcher(config, &db, &registry, &vault, &bus).await?),
+        false => None,
+    };
+    let hooks: Arc<dyn Hooks> = match &dispatcher {
+        Some(dispatcher) => Arc::new(dispatcher.clone()),
+        None => Arc::new(Announce(bus.clone())),
+    };
+    let settings = commit::Settings { lease: dispatch_settings(config).lease(), ..commit::Settings::default() };
+    let commit = Commit::start(db.clone(), registry.clone(), hooks, settings);
+    let app = App { db: db.clone(), commit, registry, keys, vault, bus, policy: policy(config) };
+    let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
+
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen))?;
+    announce(&listener)?;
+    let http_settings = http::Settings { trusted_proxies: config.trusted_proxies.clone(), ..http::Settings::default() };
+    let router = http::router(app.clone(), http_settings);
+    let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+
+    stop.cancelled().await;
+    let deadline = Instant::now() + DRAIN;
+    if let Some(dispatcher) = &dispatcher {
+        dispatcher.stop_leasing();
+    }
+    serving.await.context("the HTTP server broke")??;
+    app.commit.close().await;
+    if let Some(dispatcher) = dispatcher {
+        dispatcher.drain(deadline).await;
+    }
+    background.cancel();
+    let _ = watching.await;
+    if let Err(error) = app.keys.write_uses(&db).await {
+        tracing::debug!(%error, "last uses of keys were lost");
+    }
+    db.close().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The one call site of the dispatcher.
+async fn start_dispatcher(
+    config: &Config,
+    db: &Db,
+    registry: &RegistryCache,
+    vault: &Vault,
+    bus: &Bus,
+) -> anyhow::Result<Dispatcher> {
+    for secret in secrets::all(db).await? {
+        vault.open(secret.id, &secret.master_key_id, &secret.ciphertext)?;
+    }
+    let settings = dispatch_settings(config);
+    let limits = outbound::Limits { deadline: settings.deadline, ..outbound::Limits::default() };
+    let agent = concat!("task-inbox/", env!("CARGO_PKG_VERSION"));
+    let client = outbound::Client::new(policy(config), limits, agent)?;
+    let parts = dispatch::Parts {
+        db: db.clone(),
+        registry: registry.clone(),
+        vault: vault.clone(),
+        client,
+        bus: bus.clone(),
+    };
+    Ok(Dispatcher::start(parts, settings))
+}
+
+fn dispatch_settings(config: &Config) -> dispatch::Settings {
+    dispatch::Settings {
+        deadline: config.delivery_deadline,
+        lease_margin: config.lease_margin,
+        ..dispatch::Settings::default()
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let policy = Policy::new(config.allow_nets.iter().copied());
+    if config.dev { policy.open_loopback() } else { policy }
+}
+
+/// The first line on stdout: what starts a server waits for it.
+fn announce(listener: &TcpListener) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    Ok(stdout.flush()?)
+}
+
+/// What a command works with, beside a running server or without one.
+///
+/// # Errors
+///
+/// A database that is not there, or not up to date; a master key that doesn't read.
+pub async fn open(config: &Config) -> anyhow::Result<App> {
+    database::must_exist(&config.database_url)?;
+    let db = database::connect(&config.database_url).await?;
+    database::must_be_current(&db).await?;
+    let vault = master_key::for_command(config)?;
+    let registry = RegistryCache::load(&db).await?;
+    let keys = KeyCache::load(&db).await?;
+    // A running server notices what a command wrote by looking at the log's head.
+    let commit = Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), commit::Settings::default());
+    Ok(App { db, commit, registry, keys, vault, bus: Bus::memory(), policy: policy(config) })
+}
+
+/// Ends what [`open`] made.
+pub async fn close(app: App) -> anyhow::Result<()> {
+    app.commit.close().await;
+    Ok(app.db.close().await?)
+}

@@ -1,0 +1,110 @@
+//! Follows the log's head, and brings what this process caches up to date with it.
+//!
+//! The bus tells at once what replicas say; the look each half second finds what a hint lost and
+//! what other processes wrote on SQLite: commands beside a running server.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::bus::Topic;
+use crate::store::{Result, log};
+
+/// How often to look without having been told.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How often last uses of keys are written.
+const WRITE_USES: Duration = Duration::from_secs(5);
+
+/// Looks until it is stopped.
+pub(super) async fn run(app: App, stop: CancellationToken) {
+    let (mut registry, mut keys) = (app.bus.subscribe(Topic::Registry), app.bus.subscribe(Topic::Keys));
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seq = None;
+    let mut written = Instant::now();
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {}
+            Ok(()) = registry.changed() => {}
+            Ok(()) = keys.changed() => {}
+        }
+        let result = step(&app, &mut seq).await;
+        match (&result, failing) {
+            (Err(error), false) => tracing::warn!(%error, "the database can't be watched"),
+            (Ok(()), true) => tracing::info!("the database is back"),
+            _ => {}
+        }
+        failing = result.is_err();
+        if written.elapsed() >= WRITE_USES {
+            written = Instant::now();
+            if let Err(error) = app.keys.write_uses(&app.db).await {
+                tracing::debug!(%error, "last uses of keys are written later");
+            }
+        }
+    }
+}
+
+/// Looks once. `seq` is the last event that was seen.
+async fn step(app: &App, seq: &mut Option<i64>) -> Result<()> {
+    let head = log::head(&app.db).await?;
+    if head.keys != app.keys.number() {
+        app.keys.refresh(&app.db).await?;
+    }
+    if head.registry != app.registry.current().number {
+        app.registry.refresh(&app.db).await?;
+        // Deliveries may have waited for a key or for an endpoint that is back.
+        app.bus.wake(Topic::Registry);
+        app.bus.wake(Topic::Due);
+    }
+    if seq.replace(head.seq).is_some_and(|seen| seen != head.seq) {
+        app.bus.wake(Topic::Log);
+        app.bus.wake(Topic::Due);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::keys::{self, NewKey};
+    use crate::app::{Principal, schemas};
+    use crate::config::{Config, Flags};
+    use crate::startup::{close, open};
+
+    const SCHEMA: &str = "name: s\nsemver: '1'\ntasktypes:\n- name: t\n  resolved_states: [done]\n";
+
+    async fn process(folder: &std::path::Path) -> App {
+        let url = format!("sqlite://{}", folder.join("a.db").display());
+        crate::startup::connect(&url).await.expect("a database").migrate_up().await.expect("migrated");
+        let flags = Flags { variables: vec![("DATABASE_URL", url)], dev: false };
+        open(&Config::load(&flags, folder).expect("right")).await.expect("open")
+    }
+
+    #[tokio::test]
+    async fn notices_what_another_process_wrote() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (here, there) = (process(folder.path()).await, process(folder.path()).await);
+        let mut seq = None;
+        step(&here, &mut seq).await.expect("looked");
+        let (mut log, mut due) = (here.bus.subscribe(Topic::Log), here.bus.subscribe(Topic::Due));
+        let made = keys::create(&there, &Principal::cli(), NewKey { name: "k".to_owned(), ..NewKey::default() });
+        made.await.expect("made");
+        schemas::install(&there, &Principal::cli(), SCHEMA, false, false).await.expect("installed");
+        assert!(here.registry.current().latest("s").is_none());
+        step(&here, &mut seq).await.expect("looked");
+        assert!(here.registry.current().latest("s").is_some());
+        assert_eq!(here.keys.number(), there.keys.number() + 1);
+        assert!(log.has_changed().expect("there") && due.has_changed().expect("there"));
+        log.mark_unchanged();
+        due.mark_unchanged();
+        step(&here, &mut seq).await.expect("looked");
+        assert!(!log.has_changed().expect("there") && !due.has_changed().expect("there"));
+        close(here).await.expect("closed");
+        close(there).await.expect("closed");
+    }
+}

@@ -1,0 +1,47 @@
+//! Taking away what has had its time, in pieces small enough to disturb nobody.
+
+use super::db::{Db, Engine};
+use super::error::Result;
+use super::row::Row;
+use super::sql::Sql;
+
+/// The most rows that one transaction deletes.
+const PIECE: i64 = 1_000;
+
+/// The size above which SQLite's write-ahead log is folded into the file and cut off, in bytes. It is
+/// reused from its beginning otherwise, but never gets smaller by itself.
+const MAX_WAL: u64 = 64 * 1024 * 1024;
+
+/// Deletes idempotency keys whose time is over; returns how many.
+pub async fn expire_idempotency_keys(db: &Db) -> Result<u64> {
+    let mut expired = 0;
+    loop {
+        let transaction = db.begin().await?;
+        let deleted = Sql::new(
+            db.engine(),
+            "DELETE FROM idempotency_keys WHERE key_hash IN
+                (SELECT key_hash FROM idempotency_keys WHERE expires_at <= {now} ORDER BY key_hash LIMIT ",
+        )
+        .bind(PIECE)
+        .push(" {skip_locked})")
+        .execute(&transaction)
+        .await?;
+        transaction.commit().await?;
+        expired += deleted;
+        if deleted < PIECE as u64 {
+            return Ok(expired);
+        }
+    }
+}
+
+/// Cuts off SQLite's write-ahead log if it has grown large; tells whether it did.
+pub async fn truncate_wal(db: &Db) -> Result<bool> {
+    let Some(file) = db.sqlite_file() else { return Ok(false) };
+    let size = std::fs::metadata(format!("{file}-wal")).map_or(0, |m| m.len());
+    if size <= MAX_WAL {
+        return Ok(false);
+    }
+    // One row: whether somebody was in the way, which the next time will not be.
+    let row = Sql::new(Engine::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)").one(db.write()).await?;
+    Ok(row.map(|r| r.get::<i32>("busy")).transpose()? == Some(0))
+}
