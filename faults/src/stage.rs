@@ -60,12 +60,10 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets up the database, the schema, keys and the receiver. Nothing serves yet.
     pub(crate) async fn build(options: &Options) -> Result<Self> {
-        let (directory, scratch) = if let Some(kept) = &options.keep {
+        let (directory, mut scratch) = if let Some(kept) = &options.keep {
             (std::path::absolute(kept)?, None)
         } else {
-            let mut scratch = tempfile::Builder::new().prefix("task-inbox-faults-").tempdir()?;
-            // Until the audit has passed.
-            scratch.disable_cleanup(true);
+            let scratch = tempfile::Builder::new().prefix("task-inbox-faults-").tempdir()?;
             (scratch.path().to_owned(), Some(scratch))
         };
         std::fs::create_dir_all(&directory)?;
@@ -84,6 +82,10 @@ impl Stage {
             .with("TASK_INBOX_ALLOW_NETS", "127.0.0.0/8");
         let receiver = Receiver::start().await?;
         let keys = install(&installation, &receiver, &directory).await?;
+        if let Some(scratch) = &mut scratch {
+            // Until the audit has passed.
+            scratch.disable_cleanup(true);
+        }
         Ok(Self {
             options: options.clone(),
             installation,

@@ -139,7 +139,7 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         revoked: None,
         last_used: None,
     };
-    patiently(async || stored::insert(&app.db, &row).await).await.map_err(|error| match error {
+    patiently(|| stored::insert(&app.db, &row)).await.map_err(|error| match error {
         StoreError::Data(_) => AppError::conflict("this key exists already; give another one, or none"),
         other => other.into(),
     })?;
@@ -158,7 +158,7 @@ pub async fn list(app: &App, who: &Principal) -> Result<Vec<KeyInfo>> {
 pub async fn revoke(app: &App, who: &Principal, id: Uuid) -> Result<KeyInfo> {
     who.may(Permission::KeysWrite)?;
     let now = App::now();
-    let key = patiently(async || stored::revoke(&app.db, id, now).await)
+    let key = patiently(|| stored::revoke(&app.db, id, now))
         .await?
         .ok_or_else(|| AppError::NotFound(format!("there is no API key {id}; `task-inbox api_keys` lists them")))?;
     app.bus.publish(Topic::Keys);

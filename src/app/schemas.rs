@@ -115,7 +115,7 @@ pub async fn remove(app: &App, who: &Principal, name: &str, dry_run: bool) -> Re
         stored::count(&app.db, name).await?
     } else {
         let now = App::now();
-        patiently(async || stored::remove(&app.db, name, &who.actor, now).await).await?
+        patiently(|| stored::remove(&app.db, name, &who.actor, now)).await?
     };
     let registry = app.registry.refresh(&app.db).await?;
     let removal = removal.ok_or_else(|| not_found(&registry))?;

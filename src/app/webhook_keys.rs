@@ -67,7 +67,7 @@ pub async fn create(
         created: App::now(),
         replaces: rotate,
     };
-    patiently(async || secrets::add(&app.db, new.clone()).await).await?;
+    patiently(|| secrets::add(&app.db, new.clone())).await?;
     app.registry.refresh(&app.db).await?;
     app.bus.publish(Topic::Registry);
     app.bus.publish(Topic::Due);

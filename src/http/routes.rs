@@ -14,7 +14,7 @@ use super::problem::{Kind, Problem};
 use super::{Http, edge, health, openapi, v1};
 
 /// Answers below this stay as they are: gzip would save less than one packet.
-const MIN_COMPRESSED: u16 = 1024;
+const MIN_COMPRESSED: u64 = 1024;
 
 /// The table, as a router and as its description.
 pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -45,7 +44,14 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             () = stop.cancelled() => break,
         };
         let _ = stream.set_nodelay(true);
-        let connection = connections.watch(connection(&server, stream, peer, router.clone()));
+        let router = router.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let mut router = router.clone();
+            async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = connections.watch(server.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, %peer, "connection broke");
@@ -57,23 +63,6 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         tracing::warn!("requests were still under way when the time to finish them was over");
     }
     Ok(())
-}
-
-type Connection<S> = http1::Connection<TokioIo<TcpStream>, S>;
-
-fn connection(
-    server: &http1::Builder,
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-) -> Connection<impl hyper::service::HttpService<Incoming, ResBody = Body>> {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
-    });
-    server.serve_connection(TokioIo::new(stream), service)
 }
 
 /// A connection that was gone before it was accepted is nothing; being out of descriptors passes.

@@ -5,6 +5,7 @@
 
 mod announce;
 mod database;
+mod housekeeping;
 mod master_key;
 mod watch;
 
@@ -58,6 +59,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings);
     let app = App { db: db.clone(), commit, registry, keys, vault, bus, policy: policy(config) };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
+    let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -79,7 +81,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         dispatcher.drain(deadline).await;
     }
     background.cancel();
-    let _ = watching.await;
+    let _ = tokio::join!(watching, housekeeping);
     if let Err(error) = app.keys.write_uses(&db).await {
         tracing::debug!(%error, "last uses of keys were lost");
     }

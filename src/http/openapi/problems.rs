@@ -73,6 +73,6 @@ fn response(status: u16, description: &str) -> Response {
         429 | 503 => ("Retry-After", "Seconds to wait", Type::Integer),
         _ => return response.build(),
     };
-    let header = HeaderBuilder::new().schema(ObjectBuilder::new().schema_type(kind)).description(Some(text));
+    let header = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).description(Some(text));
     response.header(name, header.build()).build()
 }

@@ -11,8 +11,9 @@ use task_inbox_domain::schema::TaskType;
 use task_inbox_domain::{Actor, Timestamp};
 use uuid::Uuid;
 
+use crate::app::schemas::{InstallReport, RemovalReport, SchemaView};
 use crate::app::tasks::TaskList;
-use crate::http::answer::Json;
+use crate::http::answer::{self, Json};
 use crate::http::problem::Problem;
 use crate::store::log::{Logged, Page};
 use crate::store::registry::InstalledType;
@@ -153,4 +154,97 @@ impl<'a> Line<'a> {
             seq: logged.seq,
         }
     }
+}
+
+/// What installing did.
+#[derive(Serialize)]
+pub(super) struct Installation<'a> {
+    name: &'a str,
+    semver: &'a str,
+    version: i32,
+    breaking: bool,
+    changes: &'a [String],
+    warnings: &'a [String],
+}
+
+impl<'a> Installation<'a> {
+    pub(super) fn of(report: &'a InstallReport) -> Self {
+        let InstallReport { name, semver, version, breaking, changes, warnings } = report;
+        Self { name, semver, version: *version, breaking: *breaking, changes, warnings }
+    }
+}
+
+/// What removing did.
+#[derive(Serialize)]
+pub(super) struct Removal<'a> {
+    name: &'a str,
+    versions: i64,
+    tasks: i64,
+    deleted: bool,
+}
+
+impl<'a> Removal<'a> {
+    pub(super) fn of(report: &'a RemovalReport) -> Self {
+        let RemovalReport { name, versions, tasks, deleted } = report;
+        Self { name, versions: *versions, tasks: *tasks, deleted: *deleted }
+    }
+}
+
+#[derive(Serialize)]
+struct SchemaDto<'a> {
+    name: &'a str,
+    semver: &'a str,
+    version: i32,
+    installed: Timestamp,
+    description: Option<&'a str>,
+    types: Vec<TypeDto<'a>>,
+    endpoints: Vec<EndpointDto<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct EndpointDto<'a> {
+    id: Uuid,
+    ttype: Option<&'a str>,
+    url: &'a str,
+    status: &'a str,
+    /// Why deliveries wait, if they do.
+    held: Option<&'a str>,
+}
+
+fn schema_dto(view: &SchemaView, with_source: bool) -> SchemaDto<'_> {
+    let schema = &view.latest.schema;
+    let semver = schema.version.as_written();
+    SchemaDto {
+        name: &schema.name,
+        semver,
+        version: view.latest.position,
+        installed: view.latest.installed_at,
+        description: schema.description.as_deref(),
+        types: schema.task_types.iter().map(|t| TypeDto::of(t, &schema.name, semver)).collect(),
+        endpoints: view
+            .endpoints
+            .iter()
+            .map(|e| EndpointDto {
+                id: e.id,
+                ttype: e.ttype.as_deref(),
+                url: &e.hook.url,
+                status: e.status.as_str(),
+                held: e.held_reason(),
+            })
+            .collect(),
+        source: with_source.then_some(view.latest.source.as_str()),
+    }
+}
+
+/// The schemas that a caller sees.
+pub(super) fn schema_list(views: &[SchemaView]) -> Result<Response, Problem> {
+    let schemas: Vec<_> = views.iter().map(|view| schema_dto(view, false)).collect();
+    answer::json(StatusCode::OK, &serde_json::json!({ "schemas": schemas }))
+}
+
+/// One schema, with its file.
+pub(super) fn schema(view: &SchemaView) -> Result<Response, Problem> {
+    answer::json(StatusCode::OK, &schema_dto(view, true))
 }

@@ -1,0 +1,26 @@
+//! Taking away what has had its time, now and then.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Db, housekeeping};
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// Keeps house until it is stopped; what fails is left for the next time.
+pub(super) async fn run(db: Db, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        match housekeeping::expire_idempotency_keys(&db).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::debug!(expired, "idempotency keys are over"),
+            Err(error) => tracing::warn!(%error, "idempotency keys that are over can't be removed"),
+        }
+        match housekeeping::truncate_wal(&db).await {
+            Ok(true) => tracing::debug!("cut off the write-ahead log"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the write-ahead log can't be cut off"),
+        }
+    }
+}
