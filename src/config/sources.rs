@@ -71,8 +71,10 @@ impl Settings {
             Err(e) => return Err(ConfigError::File(format!(".env can't be read: {e}"))),
         };
         let flags = flags.variables.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
-        let figment = Figment::new()
-            .merge(Toml::file_exact(directory.join(TOML_FILE)))
+        let toml = directory.join(TOML_FILE);
+        // A file that is not there sets nothing; one that can't be read is an error.
+        let figment = if toml.exists() { Figment::from(Toml::file_exact(toml)) } else { Figment::new() };
+        let figment = figment
             .merge(Source::new(".env", dotenv))
             .merge(Source::new("the environment", environment))
             .merge(Source::new("the command line", flags));

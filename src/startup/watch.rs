@@ -92,8 +92,8 @@ mod tests {
         let mut seq = None;
         step(&here, &mut seq).await.expect("looked");
         let (mut log, mut due) = (here.bus.subscribe(Topic::Log), here.bus.subscribe(Topic::Due));
-        let made = keys::create(&there, &Principal::cli(), NewKey { name: "k".to_owned(), ..NewKey::default() });
-        made.await.expect("made");
+        let new = NewKey { name: "k".to_owned(), ..NewKey::default() };
+        keys::create(&there, &Principal::cli(), new).await.expect("made");
         schemas::install(&there, &Principal::cli(), SCHEMA, false, false).await.expect("installed");
         assert!(here.registry.current().latest("s").is_none());
         step(&here, &mut seq).await.expect("looked");

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::support::TestDatabase;
 
 /// A schema whose every event is delivered.
-pub const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
 name: shop
 semver: '1'
 default_hook_url: https://shop.example/hook
@@ -28,29 +28,29 @@ tasktypes:
 ";
 
 /// A database with [`SCHEMA`] and a key for its endpoint.
-pub struct Fixture {
-    pub database: TestDatabase,
-    pub db: Db,
-    pub registry: RegistryCache,
-    pub commit: Commit,
+pub(crate) struct Fixture {
+    pub(crate) database: TestDatabase,
+    pub(crate) db: Db,
+    pub(crate) registry: RegistryCache,
+    pub(crate) commit: Commit,
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros() as i64,
     )
 }
 
-pub fn hash(text: &str) -> [u8; 32] {
+pub(crate) fn hash(text: &str) -> [u8; 32] {
     task_inbox_domain::log::digest(b"", text.as_bytes())
 }
 
 impl Fixture {
-    pub async fn new(engine: Engine) -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         Self::with_hooks(engine, Arc::new(NoHooks)).await
     }
 
-    pub async fn with_hooks(engine: Engine, hooks: Arc<dyn Hooks>) -> Self {
+    pub(crate) async fn with_hooks(engine: Engine, hooks: Arc<dyn Hooks>) -> Self {
         let (database, db) = TestDatabase::migrated(engine).await;
         let registry = RegistryCache::load(&db).await.expect("an empty registry");
         install(&db, &registry, SCHEMA).await;
@@ -70,12 +70,12 @@ impl Fixture {
         Self { database, db, registry, commit }
     }
 
-    pub fn endpoint(&self) -> Uuid {
+    pub(crate) fn endpoint(&self) -> Uuid {
         self.registry.current().endpoint_of("shop", None).expect("it has one").id
     }
 
     /// A task to post.
-    pub fn post(&self, external_id: Option<&str>, content: &str) -> Member {
+    pub(crate) fn post(&self, external_id: Option<&str>, content: &str) -> Member {
         let registry = self.registry.current();
         let ttype = registry.latest_type("shop", "refund").expect("installed").clone();
         let new = NewTask {
@@ -94,7 +94,7 @@ impl Fixture {
     }
 
     /// A decision to make.
-    pub fn decide(&self, task_id: Uuid, state: Option<&str>, expected_version: Option<i64>) -> Member {
+    pub(crate) fn decide(&self, task_id: Uuid, state: Option<&str>, expected_version: Option<i64>) -> Member {
         let registry = self.registry.current();
         let ttype = registry.latest_type("shop", "refund").expect("installed").clone();
         let decision =
@@ -105,16 +105,16 @@ impl Fixture {
         Member { registry, idempotency: None, operation: Operation::Decide(Box::new(decide)) }
     }
 
-    pub async fn submit(&self, member: Member) -> Result<Reply, CommitError> {
+    pub(crate) async fn submit(&self, member: Member) -> Result<Reply, CommitError> {
         self.commit.submit(member).await
     }
 
-    pub async fn posted(&self) -> Uuid {
+    pub(crate) async fn posted(&self) -> Uuid {
         self.submit(self.post(None, "x")).await.expect("kept").task().id
     }
 
     /// Submits all at once; answers in the order of submission.
-    pub async fn submit_all(&self, members: Vec<Member>) -> Vec<Result<Reply, CommitError>> {
+    pub(crate) async fn submit_all(&self, members: Vec<Member>) -> Vec<Result<Reply, CommitError>> {
         let submitted: Vec<_> = members
             .into_iter()
             .map(|member| {
@@ -130,26 +130,26 @@ impl Fixture {
     }
 }
 
-pub fn start(db: &Db, registry: &RegistryCache, hooks: Arc<dyn Hooks>) -> Commit {
+pub(crate) fn start(db: &Db, registry: &RegistryCache, hooks: Arc<dyn Hooks>) -> Commit {
     let settings = Settings { patience: Duration::from_secs(30), ..Settings::default() };
     Commit::start(db.clone(), registry.clone(), hooks, settings)
 }
 
-pub async fn install(db: &Db, registry: &RegistryCache, source: &str) {
+pub(crate) async fn install(db: &Db, registry: &RegistryCache, source: &str) {
     let schema = schema::parse::parse(source).expect("valid");
     schemas::install(db, &registry.current(), &schema, source, &Actor::cli(), now()).await.expect("installs");
     registry.refresh(db).await.expect("read");
 }
 
-pub fn with_key(mut member: Member, key: &str, body: &str) -> Member {
+pub(crate) fn with_key(mut member: Member, key: &str, body: &str) -> Member {
     member.idempotency = Some(Idempotency { key_hash: hash(key), body_hash: hash(body) });
     member
 }
 
 /// Takes a place for every delivery and keeps what was leased.
 #[derive(Default)]
-pub struct Collector {
-    pub leased: Mutex<Vec<Leased>>,
+pub(crate) struct Collector {
+    pub(crate) leased: Mutex<Vec<Leased>>,
 }
 
 impl Hooks for Collector {

@@ -9,9 +9,9 @@ use task_inbox::store::{Db, Engine};
 const VARIABLE: &str = "TASK_INBOX_TEST_POSTGRES";
 
 /// A database that goes with the test.
-pub struct TestDatabase {
+pub(crate) struct TestDatabase {
     /// Its address.
-    pub url: String,
+    pub(crate) url: String,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -19,7 +19,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl TestDatabase {
     /// Makes an empty database.
-    pub async fn new(engine: Engine) -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         match engine {
             Engine::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder");
@@ -48,7 +48,7 @@ impl TestDatabase {
     }
 
     /// Makes a database with the current schema and connects to it.
-    pub async fn migrated(engine: Engine) -> (Self, Db) {
+    pub(crate) async fn migrated(engine: Engine) -> (Self, Db) {
         let database = Self::new(engine).await;
         let db = database.connect().await;
         db.migrate_up().await.expect("migrations run");
@@ -56,7 +56,7 @@ impl TestDatabase {
     }
 
     /// One more connection, as another process would have.
-    pub async fn connect(&self) -> Db {
+    pub(crate) async fn connect(&self) -> Db {
         Db::connect(&self.url).await.expect("the test database answers")
     }
 }

@@ -6,8 +6,8 @@ use task_inbox_domain::transition::Decision;
 use task_inbox_domain::{EventType, Phase};
 use uuid::Uuid;
 
-use crate::app::tasks::PostTask;
-use crate::http::call::Call;
+use crate::app::PostTask;
+use crate::http::call::{Call, MAX_BODY};
 use crate::http::fields::Fields;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
@@ -16,10 +16,8 @@ use crate::store::tasks::TaskFilter;
 
 /// Names of schemas, types and states have at most so many characters.
 const MAX_NAME: usize = 64;
-/// The longest `external_id` and `on_behalf_of`.
-const MAX_EXTERNAL_ID: usize = 255;
-/// The longest `reason`.
-const MAX_REASON: usize = 4000;
+/// Texts whose limit the use case knows.
+const ANY: usize = MAX_BODY;
 
 /// The body of a post.
 pub(super) fn post_task(body: &[u8]) -> Result<PostTask, Problem> {
@@ -29,7 +27,7 @@ pub(super) fn post_task(body: &[u8]) -> Result<PostTask, Problem> {
         task: fields.required("task", MAX_NAME),
         state: fields.text("state", MAX_NAME).filter(|state| !state.is_empty()),
         meta: fields.object("meta"),
-        external_id: fields.name("external_id", MAX_EXTERNAL_ID),
+        external_id: fields.name("external_id", ANY),
     };
     fields.not_yet(&["priority", "due_at", "callback_url", "assignee", "merge_key"]);
     fields.finish()?;
@@ -53,10 +51,10 @@ pub(super) fn decision(call: &Call) -> Result<(Decision, Option<String>), Proble
     let decision = Decision {
         state: in_body.clone().or_else(|| in_query.clone()).flatten(),
         output: fields.value("output"),
-        reason: fields.text("reason", MAX_REASON),
+        reason: fields.text("reason", ANY),
         expected_version,
     };
-    let on_behalf_of = fields.name("on_behalf_of", MAX_EXTERNAL_ID);
+    let on_behalf_of = fields.name("on_behalf_of", ANY);
     match (&in_body, &in_query) {
         (None, None) => fields.refuse("state", "is required; null is unset"),
         (Some(body), Some(query)) if body != query => {

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::{requests, responses};
-use crate::app::tasks::{self, Created};
+use crate::app::{Created, tasks};
 use crate::http::Http;
 use crate::http::answer;
 use crate::http::call::Call;
