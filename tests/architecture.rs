@@ -37,11 +37,16 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
+        } else if path.extension().is_some_and(|e| e == "rs") && !is_test(&path) {
             files.push(path);
         }
     }
     files
+}
+
+/// Whether a file holds tests alone, by its name.
+fn is_test(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with("test"))
 }
 
 /// The code of a file: without comments, and without the tests at its end, which may use more.
