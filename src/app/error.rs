@@ -142,9 +142,9 @@ impl From<CommitError> for AppError {
     /// For the errors that no use case treats on its own.
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::IdempotencyMismatch => Self::conflict(error.to_string()),
-            CommitError::ExternalIdTaken(_) => Self::conflict(error.to_string()),
-            CommitError::Refused { refusal, .. } => Self::conflict(refusal.to_string()),
+            CommitError::IdempotencyMismatch
+            | CommitError::ExternalIdTaken(_)
+            | CommitError::Refused { .. } => Self::conflict(error.to_string()),
             CommitError::NoSuchTask => Self::NotFound("there is no such task".to_owned()),
             CommitError::RegistryMoved => Self::registry_keeps_moving(),
             CommitError::Overloaded => {

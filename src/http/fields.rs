@@ -100,6 +100,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A string whose `null` means something: absent, null or text.
+    #[expect(clippy::option_option, reason = "these are just the three cases")]
     pub(super) fn nullable(&mut self, name: &str, longest: usize) -> Option<Option<String>> {
         let value = self.take(name)?;
         Some(if value.get() == "null" { None } else { self.read_text(name, value, longest) })

@@ -43,26 +43,6 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Every kind, for the documentation.
-    pub(super) const ALL: [Self; 16] = [
-        Self::Malformed,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::TimedOut,
-        Self::Conflict,
-        Self::Gone,
-        Self::Stale,
-        Self::TooLarge,
-        Self::UnsupportedMediaType,
-        Self::Invalid,
-        Self::TooManyRequests,
-        Self::Internal,
-        Self::Unavailable,
-    ];
-
     /// Status, slug and title.
     pub(super) const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {

@@ -47,9 +47,10 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let keys = KeyCache::load(&db).await?;
     let background = CancellationToken::new();
     let bus = Bus::start(&db, &background);
-    let dispatcher = match config.has(Role::Dispatcher) {
-        true => Some(start_dispatcher(config, &db, &registry, &vault, &bus).await?),
-        false => None,
+    let dispatcher = if config.has(Role::Dispatcher) {
+        Some(start_dispatcher(config, &db, &registry, &vault, &bus).await?)
+    } else {
+        None
     };
     let hooks: Arc<dyn Hooks> = match &dispatcher {
         Some(dispatcher) => Arc::new(dispatcher.clone()),

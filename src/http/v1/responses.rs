@@ -7,16 +7,18 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use task_inbox_domain::cursor::{LogCursor, TaskCursor};
 use task_inbox_domain::schema::TaskType;
+use task_inbox_domain::schema::validate::Validator;
 use task_inbox_domain::{Actor, Timestamp};
 use uuid::Uuid;
 
-use crate::app::TaskList;
 use crate::app::schemas::{InstallReport, RemovalReport, SchemaView};
+use crate::app::tasks::TaskList;
 use crate::http::answer::{self, Json};
 use crate::http::problem::Problem;
 use crate::store::log::{Logged, Page};
-use crate::store::registry::{Endpoint, InstalledType};
+use crate::store::registry::InstalledType;
 
 /// A page of tasks with the types that they are of.
 pub(super) fn task_list(list: &TaskList) -> Result<Response, Problem> {
@@ -26,7 +28,7 @@ pub(super) fn task_list(list: &TaskList) -> Result<Response, Problem> {
     text.list(&list.types, |text, ttype| {
         text.value(&ttype.id)?.raw(":").value(&TypeDto::of_installed(ttype)).map(drop)
     })?;
-    text.raw("},\"next_cursor\":").value(&list.next.map(|cursor| cursor.encode()))?;
+    text.raw("},\"next_cursor\":").value(&list.next.map(TaskCursor::encode))?;
     text.raw("}");
     Ok(text.answer(StatusCode::OK))
 }
@@ -37,7 +39,7 @@ pub(super) fn event_list(page: &Page) -> Response {
     for (i, logged) in page.events.iter().enumerate() {
         text.raw(if i == 0 { "" } else { "," }).raw(&logged.event.envelope(logged.seq));
     }
-    let cursor = task_inbox_domain::cursor::LogCursor(page.seen).encode();
+    let cursor = LogCursor(page.seen).encode();
     text.raw("],\"next_cursor\":\"").raw(&cursor).raw("\"}");
     text.answer(StatusCode::OK)
 }
@@ -52,105 +54,6 @@ pub(super) fn history(events: &[Logged]) -> Result<Response, Problem> {
     })?;
     text.raw("]}");
     Ok(text.answer(StatusCode::OK))
-}
-
-/// What became of a schema file.
-pub(super) fn installed(report: &InstallReport, dry_run: bool) -> Result<Response, Problem> {
-    let InstallReport { name, semver, version, breaking, changes, warnings } = report;
-    let installed = InstalledDto { name, semver, version: *version, breaking: *breaking, changes, warnings };
-    if dry_run {
-        return answer::json(StatusCode::OK, &installed);
-    }
-    let mut response = answer::json(StatusCode::CREATED, &installed)?;
-    answer::set(&mut response, header::LOCATION, &format!("/api/v1/schemas/{name}"));
-    Ok(response)
-}
-
-/// What became of a removal.
-pub(super) fn removed(report: &RemovalReport) -> Result<Response, Problem> {
-    let RemovalReport { name, versions, tasks, deleted } = report;
-    answer::json(StatusCode::OK, &RemovedDto { name, versions: *versions, tasks: *tasks, deleted: *deleted })
-}
-
-/// Schemas, each in its latest version.
-pub(super) fn schema_list(schemas: &[SchemaView]) -> Result<Response, Problem> {
-    let mut text = Json::new("{\"schemas\":[");
-    text.list(schemas, |text, view| text.value(&SchemaDto::of(view)).map(drop))?;
-    text.raw("]}");
-    Ok(text.answer(StatusCode::OK))
-}
-
-/// A schema with its file.
-pub(super) fn schema(view: &SchemaView) -> Result<Response, Problem> {
-    let mut text = Json::new("{\"schema\":");
-    text.value(&SchemaDto::of(view))?.raw(",\"source\":").value(&view.latest.source)?.raw("}");
-    Ok(text.answer(StatusCode::OK))
-}
-
-#[derive(Serialize)]
-struct InstalledDto<'a> {
-    name: &'a str,
-    semver: &'a str,
-    version: i32,
-    breaking: bool,
-    changes: &'a [String],
-    warnings: &'a [String],
-}
-
-#[derive(Serialize)]
-struct RemovedDto<'a> {
-    name: &'a str,
-    versions: i64,
-    tasks: i64,
-    deleted: bool,
-}
-
-#[derive(Serialize)]
-struct SchemaDto<'a> {
-    name: &'a str,
-    semver: &'a str,
-    version: i32,
-    description: Option<&'a str>,
-    installed: Timestamp,
-    tasktypes: Vec<TypeDto<'a>>,
-    endpoints: Vec<EndpointDto<'a>>,
-}
-
-impl<'a> SchemaDto<'a> {
-    fn of(view: &'a SchemaView) -> Self {
-        let schema = &view.latest.schema;
-        let semver = schema.version.as_written();
-        Self {
-            name: &schema.name,
-            semver,
-            version: view.latest.position,
-            description: schema.description.as_deref(),
-            installed: view.latest.installed_at,
-            tasktypes: schema.task_types.iter().map(|t| TypeDto::of(t, &schema.name, semver)).collect(),
-            endpoints: view.endpoints.iter().map(|e| EndpointDto::of(e)).collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct EndpointDto<'a> {
-    id: Uuid,
-    ttype: Option<&'a str>,
-    url: &'a str,
-    status: &'a str,
-    held: Option<&'a str>,
-}
-
-impl<'a> EndpointDto<'a> {
-    fn of(endpoint: &'a Endpoint) -> Self {
-        Self {
-            id: endpoint.id,
-            ttype: endpoint.ttype.as_deref(),
-            url: &endpoint.hook.url,
-            status: endpoint.status.as_str(),
-            held: endpoint.held_reason(),
-        }
-    }
 }
 
 /// A task type, for whoever shows a task of it.
@@ -188,7 +91,7 @@ impl<'a> TypeDto<'a> {
             resolved_states: &ttype.resolved_states,
             initial_state: ttype.initial_state.as_deref(),
             reason_required: &ttype.reason_required,
-            input: ttype.input.as_ref().map(|v| v.schema()),
+            input: ttype.input.as_ref().map(Validator::schema),
             output: ttype.output.iter().map(|(state, v)| (state.as_str(), v.schema())).collect(),
         }
     }
@@ -250,4 +153,99 @@ impl<'a> Line<'a> {
             seq: logged.seq,
         }
     }
+}
+
+#[derive(Serialize)]
+struct Installation<'a> {
+    name: &'a str,
+    semver: &'a str,
+    version: i32,
+    breaking: bool,
+    changes: &'a [String],
+    warnings: &'a [String],
+}
+
+/// What installing did, or would do.
+pub(super) fn installation(report: &InstallReport, dry_run: bool) -> Result<Response, Problem> {
+    let InstallReport { name, semver, version, breaking, changes, warnings } = report;
+    let body = Installation { name, semver, version: *version, breaking: *breaking, changes, warnings };
+    if dry_run {
+        return answer::json(StatusCode::OK, &body);
+    }
+    let mut response = answer::json(StatusCode::CREATED, &body)?;
+    answer::set(&mut response, header::LOCATION, &format!("/api/v1/schemas/{name}"));
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct Removal<'a> {
+    name: &'a str,
+    versions: i64,
+    tasks: i64,
+    deleted: bool,
+}
+
+/// What removing did, or would do.
+pub(super) fn removal(report: &RemovalReport) -> Result<Response, Problem> {
+    let RemovalReport { name, versions, tasks, deleted } = report;
+    answer::json(StatusCode::OK, &Removal { name, versions: *versions, tasks: *tasks, deleted: *deleted })
+}
+
+#[derive(Serialize)]
+struct SchemaDto<'a> {
+    name: &'a str,
+    semver: &'a str,
+    version: i32,
+    installed: Timestamp,
+    description: Option<&'a str>,
+    types: Vec<TypeDto<'a>>,
+    endpoints: Vec<EndpointDto<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct EndpointDto<'a> {
+    id: Uuid,
+    ttype: Option<&'a str>,
+    url: &'a str,
+    status: &'a str,
+    /// Why deliveries wait, if they do.
+    held: Option<&'a str>,
+}
+
+fn schema_dto(view: &SchemaView, with_source: bool) -> SchemaDto<'_> {
+    let schema = &view.latest.schema;
+    let semver = schema.version.as_written();
+    SchemaDto {
+        name: &schema.name,
+        semver,
+        version: view.latest.position,
+        installed: view.latest.installed_at,
+        description: schema.description.as_deref(),
+        types: schema.task_types.iter().map(|t| TypeDto::of(t, &schema.name, semver)).collect(),
+        endpoints: view
+            .endpoints
+            .iter()
+            .map(|e| EndpointDto {
+                id: e.id,
+                ttype: e.ttype.as_deref(),
+                url: &e.hook.url,
+                status: e.status.as_str(),
+                held: e.held_reason(),
+            })
+            .collect(),
+        source: with_source.then_some(view.latest.source.as_str()),
+    }
+}
+
+/// The schemas that a caller sees.
+pub(super) fn schema_list(views: &[SchemaView]) -> Result<Response, Problem> {
+    let schemas: Vec<_> = views.iter().map(|view| schema_dto(view, false)).collect();
+    answer::json(StatusCode::OK, &serde_json::json!({ "schemas": schemas }))
+}
+
+/// One schema, with its file.
+pub(super) fn schema(view: &SchemaView) -> Result<Response, Problem> {
+    answer::json(StatusCode::OK, &schema_dto(view, true))
 }

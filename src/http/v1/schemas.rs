@@ -15,23 +15,21 @@ use crate::http::problem::Problem;
 
 /// Install a schema version
 ///
-/// A version is immutable, and a new one is greater than the latest. Tasks that are there stay on
-/// theirs. A breaking change needs a new major version (before 1.0, a new minor one), or `force`.
+/// The body is the YAML file. A version is immutable and greater than the latest; a breaking one
+/// has a greater major. With `dry_run`, nothing is installed: the answer says what would come of it.
 #[utoipa::path(
     post, path = "/api/v1/schemas", tag = "schemas", operation_id = "installSchema",
     params(
         ("dry_run" = Option<bool>, Query, description = "Only say what would come of it"),
-        ("force" = Option<bool>, Query, description = "Install a breaking change whatever its version"),
+        ("force" = Option<bool>, Query, description = "Install a breaking change in spite of its version"),
     ),
-    request_body(content = String, content_type = "application/yaml",
-        description = "The schema file; `text/yaml` and `text/plain` do as well",
-        example = json!("name: 'ti:sample'\nsemver: '1'\ntasktypes:\n- name: delete-acct\n  resolved_states: ['deleted']\n")),
+    request_body(content = String, content_type = "application/yaml", description = "The schema file"),
     responses(
-        (status = 201, body = models::Installed, description = "Installed",
+        (status = 201, body = models::Installation, description = "The version was installed",
             headers(("Location" = String, description = "Where the schema is"))),
-        (status = 200, body = models::Installed, description = "It would be installed (`dry_run`)"),
+        (status = 200, body = models::Installation, description = "What `dry_run` found"),
         (status = 409, body = models::Problem, content_type = "application/problem+json",
-            description = "The version is there already, or is not greater than the latest"),
+            description = "The version is installed already, or is not greater than the latest"),
         problems::Authenticated, problems::WithBody,
     )
 )]
@@ -42,14 +40,14 @@ pub(in crate::http) async fn install(
 ) -> Result<Response, Problem> {
     let options = requests::install_options(&call.uri)?;
     let report = schemas::install(&http.app, &who, &call.text, options.force, options.dry_run).await?;
-    responses::installed(&report, options.dry_run)
+    responses::installation(&report, options.dry_run)
 }
 
-/// List the schemas that the key sees, by name
+/// List schemas
 #[utoipa::path(
     get, path = "/api/v1/schemas", tag = "schemas", operation_id = "listSchemas",
     responses(
-        (status = 200, body = models::SchemaList, description = "Each schema in its latest version"),
+        (status = 200, body = models::SchemaList, description = "The schemas that the key sees, by name"),
         problems::Authenticated,
     )
 )]
@@ -62,12 +60,12 @@ pub(in crate::http) async fn list(
     responses::schema_list(&schemas::list(&http.app, &who)?)
 }
 
-/// Read a schema in its latest version
+/// Read a schema
 #[utoipa::path(
     get, path = "/api/v1/schemas/{name}", tag = "schemas", operation_id = "getSchema",
     params(("name" = String, Path, description = "The schema's name", example = "ti:sample")),
     responses(
-        (status = 200, body = models::SchemaAnswer, description = "The schema, with its file as installed"),
+        (status = 200, body = models::SchemaAnswer, description = "The schema's latest version, with its file"),
         problems::Authenticated, problems::NotFound,
     )
 )]
@@ -81,17 +79,18 @@ pub(in crate::http) async fn get(
     responses::schema(&schemas::get(&http.app, &who, &name)?)
 }
 
-/// Remove a schema with all its versions and tasks
+/// Remove a schema with its versions and tasks
 ///
-/// Frees the name and the versions for a new install. Live deliveries end; the log stays.
+/// Its live deliveries end, keys that see it alone are revoked, and the log stays. With `dry_run`,
+/// nothing is removed: the answer says what would go.
 #[utoipa::path(
     delete, path = "/api/v1/schemas/{name}", tag = "schemas", operation_id = "removeSchema",
     params(
         ("name" = String, Path, description = "The schema's name", example = "ti:sample"),
-        ("dry_run" = Option<bool>, Query, description = "Only count what would go"),
+        ("dry_run" = Option<bool>, Query, description = "Only say what would go"),
     ),
     responses(
-        (status = 200, body = models::Removed, description = "What went, or with `dry_run` would go"),
+        (status = 200, body = models::Removal, description = "What was removed"),
         problems::Authenticated, problems::NotFound,
     )
 )]
@@ -102,5 +101,6 @@ pub(in crate::http) async fn remove(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let dry_run = requests::dry_run(&uri)?;
-    responses::removed(&schemas::remove(&http.app, &who, &name, dry_run).await?)
+    let report = schemas::remove(&http.app, &who, &name, dry_run).await?;
+    responses::removal(&report)
 }

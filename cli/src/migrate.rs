@@ -1,0 +1,64 @@
+//! `migrate up`, `migrate down`, `migrate status`.
+
+use serde_json::json;
+use task_inbox::config::Config;
+use task_inbox::startup;
+use task_inbox::store::Db;
+
+use crate::output::{Answer, table};
+
+/// What to do with the database's schema.
+#[derive(clap::Subcommand)]
+pub(crate) enum Migrate {
+    /// Apply every pending migration
+    Up,
+    /// Take back the latest migrations; destroys what is in their tables
+    Down {
+        /// How many
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        steps: u32,
+    },
+    /// List migrations
+    Status,
+}
+
+pub(crate) async fn run(args: &Migrate, config: &Config) -> anyhow::Result<Answer> {
+    let db = startup::connect(&config.database_url).await?;
+    let done = match args {
+        Migrate::Up => up(&db).await,
+        Migrate::Down { steps } => down(&db, *steps).await,
+        Migrate::Status => status(&db).await,
+    };
+    db.close().await?;
+    done
+}
+
+async fn up(db: &Db) -> anyhow::Result<Answer> {
+    let applied = db.migrate_up().await?;
+    let text = match applied.len() {
+        0 => "the database is up to date".to_owned(),
+        _ => format!("applied {}", applied.join(", ")),
+    };
+    Ok(Answer::new(json!({"applied": applied}), text))
+}
+
+async fn down(db: &Db, steps: u32) -> anyhow::Result<Answer> {
+    let before = db.applied_migrations().await?;
+    db.migrate_down(steps).await?;
+    let after = db.applied_migrations().await?;
+    let reverted: Vec<_> = before.into_iter().filter(|name| !after.contains(name)).collect();
+    let text = match reverted.len() {
+        0 => "there is nothing to take back".to_owned(),
+        _ => format!("took back {}", reverted.join(", ")),
+    };
+    Ok(Answer::new(json!({"reverted": reverted}), text))
+}
+
+async fn status(db: &Db) -> anyhow::Result<Answer> {
+    let (applied, pending) = (db.applied_migrations().await?, db.pending_migrations().await?);
+    let row = |status: &str, name: &String| vec![status.to_owned(), name.clone()];
+    let rows: Vec<_> =
+        applied.iter().map(|n| row("applied", n)).chain(pending.iter().map(|n| row("pending", n))).collect();
+    let text = table(&["status", "migration"], &rows, "there are no migrations");
+    Ok(Answer::new(json!({"applied": applied, "pending": pending}), text))
+}

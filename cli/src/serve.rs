@@ -1,0 +1,38 @@
+//! `serve`.
+
+use task_inbox::config::Flags;
+
+/// Arguments of `serve`.
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// For development: migrates, makes a master key, lets webhooks reach loopback
+    #[arg(long)]
+    dev: bool,
+    /// Where to listen, over TASK_INBOX_LISTEN
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// What this process does, over TASK_INBOX_ROLES
+    #[arg(long, value_name = "ROLE,...")]
+    roles: Option<String>,
+    /// Bring the database's schema up to date first, over TASK_INBOX_MIGRATE
+    #[arg(long)]
+    migrate: bool,
+    /// Let that happen to an empty database, over TASK_INBOX_GENESIS
+    #[arg(long)]
+    genesis: bool,
+}
+
+impl Serve {
+    /// Adds what was said to the flags.
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        flags.dev = self.dev;
+        let on = |set: bool| set.then(|| "on".to_owned());
+        let variables = [
+            ("TASK_INBOX_LISTEN", self.listen.clone()),
+            ("TASK_INBOX_ROLES", self.roles.clone()),
+            ("TASK_INBOX_MIGRATE", on(self.migrate)),
+            ("TASK_INBOX_GENESIS", on(self.genesis)),
+        ];
+        flags.variables.extend(variables.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    }
+}

@@ -1,0 +1,24 @@
+//! The HTTP API, from outside: a real server on a port of its own, a fresh database for each
+//! test, every test on SQLite and on PostgreSQL.
+//!
+//! Every answer that a test gets is checked against the committed OpenAPI document
+//! ([`contract`]).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contract;
+mod server;
+
+mod access;
+mod bodies;
+mod decide;
+mod events;
+mod external_ids;
+mod health;
+mod idempotency;
+mod lists;
+mod openapi;
+mod original;
+mod protocol;
+mod schemas;

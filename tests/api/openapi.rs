@@ -1,0 +1,86 @@
+//! The description: committed as it is generated, and sound.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use task_inbox::store::Engine;
+
+use crate::contract::TEXT;
+use crate::on_both_engines;
+use crate::server::Server;
+
+on_both_engines!(is_served_to_anybody);
+
+async fn is_served_to_anybody(engine: Engine) {
+    let server = Server::start(engine).await;
+    let answer = server.bare(reqwest::Method::GET, "/api/v1/openapi.json").send().await;
+    let served = answer.ok(200);
+    assert_eq!(served["info"]["title"], "task-inbox");
+    assert_eq!(answer.bytes, TEXT.as_bytes(), "what is served is what is committed");
+}
+
+#[test]
+fn the_committed_document_is_current() {
+    let generated = task_inbox::http::openapi().to_pretty_json().expect("JSON") + "\n";
+    assert!(
+        generated == TEXT,
+        "openapi/openapi.json is not what the routes say. Regenerate it: task-inbox openapi > openapi/openapi.json \
+         (make generate)"
+    );
+}
+
+fn document() -> Value {
+    serde_json::from_str(TEXT).expect("JSON")
+}
+
+/// Every value in the document, with the name it stands under.
+fn walk<'a>(value: &'a Value, name: &'a str, visit: &mut impl FnMut(&'a str, &'a Value)) {
+    visit(name, value);
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| walk(value, name, visit)),
+        Value::Array(items) => items.iter().for_each(|item| walk(item, name, visit)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_everything_is_used() {
+    let document = document();
+    let mut used = HashSet::new();
+    walk(&document, "", &mut |name, value| {
+        if name == "$ref" {
+            let pointer = value.as_str().and_then(|r| r.strip_prefix('#')).expect("a local reference");
+            assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+            used.insert(pointer.rsplit('/').next().expect("a name").to_owned());
+        }
+    });
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    let unused: Vec<_> = schemas.keys().filter(|name| !used.contains(*name)).collect();
+    assert!(unused.is_empty(), "never referred to: {unused:?}");
+}
+
+#[test]
+fn every_operation_says_what_it_does_and_how_it_fails() {
+    let document = document();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut ids = HashSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        assert!(!path.ends_with('/'), "{path}");
+        for (method, operation) in item.as_object().expect("operations") {
+            let place = format!("{method} {path}");
+            assert!(operation["summary"].as_str().is_some_and(|s| !s.is_empty()), "{place}: no summary");
+            assert!(ids.insert(operation["operationId"].clone()), "{place}: operationId is taken");
+            let in_path = path.matches('{').count();
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            assert_eq!(parameters.iter().filter(|p| p["in"] == "path").count(), in_path, "{place}: path parameters");
+            let responses = operation["responses"].as_object().expect("responses");
+            for (status, response) in responses {
+                assert!(response["description"].as_str().is_some_and(|d| !d.is_empty()), "{place} {status}");
+                let media_type = if status.starts_with('2') { "application/json" } else { "application/problem+json" };
+                assert!(response["content"][media_type].is_object(), "{place} {status}: no {media_type}");
+            }
+            let open = operation["security"] == serde_json::json!([{}]);
+            assert_eq!(responses.contains_key("401"), !open, "{place}: 401");
+        }
+    }
+}
