@@ -37,6 +37,10 @@ struct Cli {
     /// The database, over DATABASE_URL
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
+    /// For development: a master key is made if there is none, webhooks reach loopback, and serve
+    /// migrates first
+    #[arg(long, global = true)]
+    dev: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -104,7 +108,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Option<Answer>> {
-    let mut flags = Flags::default();
+    let mut flags = Flags { variables: Vec::new(), dev: cli.dev };
     flags.variables.extend(cli.database_url.map(|url| ("DATABASE_URL", url)));
     // These need neither settings nor a database, and must work where both are wrong.
     match &cli.command {

@@ -94,19 +94,19 @@ pub(crate) async fn list(config: &Config) -> anyhow::Result<Answer> {
         let rows: Vec<_> = views
             .iter()
             .map(|v| {
-                let (latest, waiting) = (&v.latest, v.endpoints.iter().find_map(|e| e.held_reason()));
+                let (latest, held) = (&v.latest, v.endpoints.iter().find_map(|e| e.held_reason()));
                 vec![
                     latest.schema.name.clone(),
                     latest.schema.version.to_string(),
                     latest.position.to_string(),
                     names(v).join(", "),
                     or_dash(v.endpoints.first().map(|e| &e.hook.url)),
-                    or_dash(waiting),
+                    or_dash(held),
                 ]
             })
             .collect();
         let none = "no schema is installed; install one with `task-inbox taskschema FILE`";
-        let text = table(&["name", "semver", "versions", "task types", "webhooks to", "waiting"], &rows, none);
+        let text = table(&["name", "semver", "versions", "task types", "webhooks to", "held"], &rows, none);
         Ok(Answer::new(json!({"schemas": views.iter().map(schema_json).collect::<Vec<_>>()}), text))
     })
     .await
@@ -123,7 +123,7 @@ fn schema_json(view: &SchemaView) -> Value {
         "semver": latest.schema.version.as_written(),
         "version": latest.position,
         "installed": latest.installed_at,
-        "tasktypes": names(view),
+        "types": names(view),
         "endpoints": view.endpoints.iter().map(|e| endpoint_json(e)).collect::<Vec<_>>(),
     })
 }
@@ -132,9 +132,9 @@ fn endpoint_json(endpoint: &Endpoint) -> Value {
     json!({
         "id": endpoint.id,
         "url": endpoint.hook.url,
-        "type": endpoint.ttype,
+        "ttype": endpoint.ttype,
         "status": endpoint.status.as_str(),
-        "waiting": endpoint.held_reason(),
+        "held": endpoint.held_reason(),
     })
 }
 
@@ -166,5 +166,5 @@ fn types_of(app: &App, name: &str) -> anyhow::Result<Answer> {
         .collect();
     let text = table(&["name", "pending states", "resolved states"], &rows, "the schema has no task types");
     let semver = schema.version.as_written();
-    Ok(Answer::new(json!({"schema": schema.name, "semver": semver, "tasktypes": types}), text))
+    Ok(Answer::new(json!({"schema": schema.name, "semver": semver, "types": types}), text))
 }

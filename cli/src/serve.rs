@@ -5,9 +5,6 @@ use task_inbox::config::Flags;
 /// Arguments of `serve`.
 #[derive(clap::Args)]
 pub(crate) struct Serve {
-    /// For development: migrates, makes a master key, lets webhooks reach loopback
-    #[arg(long)]
-    dev: bool,
     /// Where to listen, over TASK_INBOX_LISTEN
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -25,7 +22,6 @@ pub(crate) struct Serve {
 impl Serve {
     /// Adds what was said to the flags.
     pub(crate) fn flags(&self, flags: &mut Flags) {
-        flags.dev = self.dev;
         let on = |set: bool| set.then(|| "on".to_owned());
         let variables = [
             ("TASK_INBOX_LISTEN", self.listen.clone()),

@@ -29,7 +29,7 @@ pub(crate) async fn create(args: WebhookKey, config: &Config) -> anyhow::Result<
         let made =
             webhook_keys::create(app, &Principal::cli(), &args.schema, ttype, args.key, args.rotate).await?;
         let json = json!({
-            "id": made.id, "key": made.key, "kind": made.kind, "schema": args.schema, "type": args.ttype,
+            "id": made.id, "key": made.key, "kind": made.kind, "schema": args.schema, "ttype": args.ttype,
             "url": made.url,
         });
         let use_of_it = match made.kind {

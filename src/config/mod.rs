@@ -80,7 +80,7 @@ pub struct Config {
     pub delivery_deadline: Duration,
     /// How much longer than that a lease runs.
     pub lease_margin: Duration,
-    /// `serve --dev`.
+    /// `--dev`.
     pub dev: bool,
 }
 

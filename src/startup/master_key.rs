@@ -1,4 +1,4 @@
-//! Where the master key comes from: the configuration, or a file that `serve --dev` makes.
+//! Where the master key comes from: the configuration, or a file that `--dev` makes.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -22,6 +22,26 @@ pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
     if !config.dev {
         bail!("TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env");
     }
+    for_development(config)
+}
+
+/// A command's key: what is set, or what was made for development; many commands need none.
+pub(super) fn for_command(config: &Config) -> anyhow::Result<Vault> {
+    if let Some(text) = &config.master_key {
+        return Ok(Vault::parse(text)?);
+    }
+    if config.dev {
+        return for_development(config);
+    }
+    let path = file(&config.database_url);
+    match read(&path)? {
+        Some(text) => parse(&path, &text),
+        None => Ok(Vault::empty()),
+    }
+}
+
+/// The key in the file, which is made if it is not there.
+fn for_development(config: &Config) -> anyhow::Result<Vault> {
     let path = file(&config.database_url);
     if let Some(text) = read(&path)? {
         return parse(&path, &text);
@@ -30,18 +50,6 @@ pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
     make(&path, &text).with_context(|| format!("{} can't be made", path.display()))?;
     tracing::info!(path = %path.display(), "made a master key for development");
     parse(&path, &text)
-}
-
-/// A command's key: what is set, or what `serve --dev` made; many commands need none.
-pub(super) fn for_command(config: &Config) -> anyhow::Result<Vault> {
-    if let Some(text) = &config.master_key {
-        return Ok(Vault::parse(text)?);
-    }
-    let path = file(&config.database_url);
-    match read(&path)? {
-        Some(text) => parse(&path, &text),
-        None => Ok(Vault::empty()),
-    }
 }
 
 fn file(url: &str) -> PathBuf {
