@@ -30,7 +30,7 @@ const WEAK: usize = 16;
 const MAX_GIVEN: usize = 512;
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
-/// Characters of the hint that tells keys apart.
+/// Most characters of the hint that tells keys apart.
 const HINT: usize = 6;
 
 /// A key to make.
@@ -129,7 +129,7 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         id: Uuid::now_v7(),
         name,
         hash: hash(&key),
-        hint: format!("{}…", key.chars().take(HINT).collect::<String>()),
+        hint: hint(&key),
         schemas: new.schemas,
         permissions: permissions.iter().map(ToString::to_string).collect(),
         rate: new.rate.map(|rate| rate.to_string()),
@@ -177,6 +177,11 @@ pub async fn authenticate(app: &App, presented: &str) -> Result<Principal> {
 
 fn hash(key: &str) -> Hash {
     Sha256::digest(key.as_bytes()).into()
+}
+
+/// The first characters, and never more of a short key than a third.
+fn hint(key: &str) -> String {
+    format!("{}…", key.chars().take(HINT.min(key.len() / 3)).collect::<String>())
 }
 
 fn check_name(name: &str) -> Result<String> {

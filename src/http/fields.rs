@@ -18,6 +18,9 @@ use super::problem::Problem;
 /// More than any request has; what is beyond is counted, not kept.
 const MAX_FIELDS: usize = 32;
 
+/// How much of a foreign field's name is repeated.
+const MAX_SHOWN: usize = 100;
+
 const NOT_VALID: &str = "the body is JSON, but not what this call takes; errors lists what is wrong";
 
 /// The fields of an object. A `null` equals an absent field.
@@ -138,8 +141,7 @@ impl<'a> Fields<'a> {
     pub(super) fn finish(mut self) -> Result<(), Problem> {
         for (name, value) in std::mem::take(&mut self.entries) {
             if value.get() != "null" {
-                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                self.errors.push(Invalid::new(shortened(pointer), "is not a field of this call"));
+                self.errors.push(Invalid::new(pointer(&name), "is not a field of this call"));
             }
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(NOT_VALID, self.errors)) }
@@ -157,10 +159,12 @@ pub(super) fn check_text(text: &str, longest: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn shortened(text: String) -> String {
-    match text.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+/// The JSON pointer of a field that the caller named, who may have named it at any length.
+fn pointer(name: &str) -> String {
+    let escaped = name.replace('~', "~0").replace('/', "~1");
+    match escaped.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("/{}…", &escaped[..end]),
+        None => format!("/{escaped}"),
     }
 }
 
@@ -193,11 +197,13 @@ impl<'de> Visitor<'de> for Entries {
                 }
                 continue;
             }
+            let value = map.next_value()?;
             // RFC 7493, section 2.3: readers disagree about which of the two counts.
             if entries.iter().any(|(known, _)| *known == name) {
-                errors.push(Invalid::new(format!("/{name}"), "occurs twice"));
+                errors.push(Invalid::new(pointer(&name), "occurs twice"));
+            } else {
+                entries.push((name, value));
             }
-            entries.push((name, map.next_value()?));
         }
         errors.dedup();
         Ok(Fields { entries, errors })

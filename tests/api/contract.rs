@@ -33,7 +33,8 @@ fn close(schema: &mut Value) {
 
 /// The described path that a request's path belongs to.
 fn template(path: &str) -> Option<&'static str> {
-    let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
+    let path = path.split('?').next().unwrap_or_default();
+    let path = path.strip_suffix('/').unwrap_or(path);
     let matches = |template: &str| {
         let (mut a, mut b) = (template.split('/'), path.split('/'));
         loop {

@@ -65,7 +65,7 @@ pub(in crate::http) async fn create(
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks",
     params(
-        ("resolved" = Option<models::Resolved>, Query, description = "`un`: only tasks that still wait; `all` (the default): every task"),
+        ("resolved" = inline(Option<models::Resolved>), Query, description = "`un`: only tasks that still wait; `all` (the default): every task"),
         ("schema" = Option<String>, Query, description = "Only tasks of this schema", example = "ti:sample"),
         ("ttype" = Option<String>, Query, description = "Only tasks of types with this name", example = "flag-content"),
         ("state" = Option<String>, Query, description = "Only tasks in this state; empty: those in none"),

@@ -70,6 +70,12 @@ impl Findings {
         self.unsupported.push(Unsupported { path: path.to_owned(), line, column });
     }
 
+    /// Whether another error would still be told of. What would not needs no hint, which may be
+    /// dear to find.
+    pub(super) fn are_told(&self) -> bool {
+        self.errors.len() < MAX_ERRORS
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }

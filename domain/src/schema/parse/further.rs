@@ -10,7 +10,7 @@ use super::names::{name, quoted};
 use super::read::{At, Fields};
 use super::states::States;
 use super::tree::Value;
-use super::{MAX_DESCRIPTION, MAX_TITLE, json};
+use super::{MAX_DESCRIPTION, MAX_TITLE, hook};
 
 /// Longest list of these keys.
 const MAX_ITEMS: usize = 100;
@@ -47,11 +47,7 @@ pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findi
         duration(&at, findings);
     }
     if let Some(at) = fields.get("guard") {
-        let what = "a mapping from a state to a JSON Schema of the decision";
-        for (key, value) in at.entries(findings, what).iter().flatten() {
-            let _ = states.key_or_unset(key, &value.path, findings);
-            json::validator(value, findings);
-        }
+        guard(&at, states, findings);
     }
     if let Some(at) = fields.get("approvals") {
         approvals(&at, states, findings);
@@ -255,6 +251,27 @@ fn timeouts(at: &At<'_>, states: &States, findings: &mut Findings) {
     }
     if let Some(at) = fields.get_or_null("final_state") {
         let _ = states.state_or_unset(&at, findings);
+    }
+}
+
+/// Whom to ask before a transition: the application server, at a URL, for some of the states or for
+/// every one.
+fn guard(at: &At<'_>, states: &States, findings: &mut Findings) {
+    let keys = ["url", "timeout", "on_error", "states"];
+    let Some(fields) = at.fields(findings, "a guard", &keys) else { return };
+    if let Some(at) = fields.required(findings, "url", "where the application server answers") {
+        let _ = hook::url(&at, findings);
+    }
+    if let Some(at) = fields.get("timeout") {
+        duration(&at, findings);
+    }
+    if let Some(at) = fields.get("on_error") {
+        let _ = at.one_of(findings, &["allow", "deny"]);
+    }
+    if let Some(at) = fields.get("states") {
+        for item in at.list(findings, "a list of states", MAX_ITEMS).iter().flatten() {
+            let _ = states.state_or_unset(item, findings);
+        }
     }
 }
 

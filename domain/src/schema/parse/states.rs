@@ -113,7 +113,7 @@ impl States {
             return Some(text.to_owned());
         }
         if self.complete {
-            let hint = match nearest(text, &all) {
+            let hint = match findings.are_told().then(|| nearest(text, &all)).unwrap_or_default() {
                 hint if hint.is_empty() => format!("; it has {}", shown(&all)),
                 hint => hint,
             };

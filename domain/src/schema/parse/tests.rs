@@ -349,7 +349,7 @@ fn own_keys_are_ignored_everywhere() {
 #[test]
 fn keys_without_behaviour_are_checked_and_noted() {
     let text = with_type(
-        "binds: [/meta/amount]\nundo: 6s\nguard: {r: {type: object}}\napprovals: 2\nroles: [admin]\n\
+        "binds: [/meta/amount]\nundo: 6s\nguard: {url: 'https://a.example/ask', timeout: 3s, on_error: deny, states: [r]}\napprovals: 2\nroles: [admin]\n\
          timeouts: {after: 2h, remind: [30m, 1h], escalate_to: lead, final_state: s}\nmerge_key: /user\n\
          priority: 5\nactions: [{state: r, label: Yes, key: y, style: primary, confirm: true}]\nhook_events: [task.due]",
     ) + "callback_hosts: [example.com, '*.example.org']\nretention: {tasks: 365d}\nmigrate: {tasks: open, states: {t: {q: p}}}\n\
@@ -394,8 +394,9 @@ fn keys_without_behaviour_have_shapes() {
         ("undo: s", "is not a duration"),
         ("undo: 6é", "is not a duration"),
         ("undo: +6s", "is not a duration"),
-        ("guard: {q: {}}", "guard.q: \"q\" is not a state"),
-        ("guard: {r: {type: x}}", "guard.r.type: \"x\" is not a type"),
+        ("guard: {timeout: 3s}", "where the application server answers"),
+        ("guard: {url: 'https://a.example/', on_error: ask}", "guard.on_error"),
+        ("guard: {url: 'https://a.example/', states: [q]}", "\"q\" is not a state"),
         ("approvals: 0", "an integer from 1 to 20"),
         ("approvals: {p: 2}", "p is a pending state"),
         ("roles: [a b]", "roles[0]: \"a b\" is not a name"),
@@ -445,14 +446,12 @@ fn sizes_are_limited() {
 }
 
 #[test]
-fn errors_are_found_in_reasonable_time() {
+fn of_very_many_errors_the_first_are_told() {
     let wrong: Vec<_> = (0..12_000).map(|i| format!("state-{i}: [x]")).collect();
-    let started = std::time::Instant::now();
     let states: Vec<_> = (0..98).map(|i| format!("state_{i}")).collect();
     let text = with_type(&format!("transitions: {{{}}}", wrong.join(", ")))
         .replace("[r, s]", &format!("[{}]", states.join(", ")));
     let errors = parse(&text).expect_err("none of them is a state");
     assert_eq!(errors.len(), findings::MAX_ERRORS);
     assert!(errors[findings::MAX_ERRORS - 1].message.contains("more errors"));
-    assert!(started.elapsed().as_secs() < 30);
 }

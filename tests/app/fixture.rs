@@ -1,0 +1,102 @@
+//! Two processes on one database.
+
+use std::sync::Arc;
+
+use task_inbox::app::{App, AppError, KeyCache, Permission, PostTask, Principal, Vault, schemas};
+use task_inbox::bus::Bus;
+use task_inbox::outbound::Policy;
+use task_inbox::store::commit::{Commit, NoHooks, Settings};
+use task_inbox::store::{Engine, RegistryCache};
+use task_inbox_domain::{Actor, Document};
+use uuid::Uuid;
+
+use crate::support::TestDatabase;
+
+/// A schema that leaves little out.
+pub(crate) const SHOP: &str = "
+name: shop
+semver: '1'
+default_hook_url: http://10.0.0.1/hook
+tasktypes:
+- name: refund
+  pending_states: [asked]
+  resolved_states: [paid, refused]
+  reason_required: [refused]
+  input: {type: object, required: [order], properties: {order: {type: string}}}
+- name: note
+  resolved_states: [seen]
+  hook_url: https://notes.example/hook
+  hook_auth: {kind: head, val: x-key}
+";
+
+/// A database with one process on it.
+pub(crate) struct Fixture {
+    pub(crate) app: App,
+    database: TestDatabase,
+}
+
+impl Fixture {
+    /// An empty, migrated database.
+    pub(crate) async fn empty(engine: Engine) -> Self {
+        let (database, db) = TestDatabase::migrated(engine).await;
+        db.close().await.expect("closes");
+        let app = process(&database).await;
+        Self { app, database }
+    }
+
+    /// One with [`SHOP`] installed.
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let fixture = Self::empty(engine).await;
+        schemas::install(&fixture.app, &Principal::cli(), SHOP, false, false).await.expect("installed");
+        fixture
+    }
+
+    /// Another process on the same database.
+    pub(crate) async fn another(&self) -> App {
+        process(&self.database).await
+    }
+}
+
+async fn process(database: &TestDatabase) -> App {
+    let db = database.connect().await;
+    let registry = RegistryCache::load(&db).await.expect("a registry");
+    App {
+        commit: Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default()),
+        keys: KeyCache::load(&db).await.expect("keys"),
+        vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
+        bus: Bus::memory(),
+        policy: Policy::new([]),
+        db,
+        registry,
+    }
+}
+
+/// A caller with these permissions and schemas.
+pub(crate) fn caller(permissions: &[Permission], schemas: Option<&[&str]>) -> Principal {
+    Principal {
+        actor: Actor::key(Uuid::from_u128(7), "ci"),
+        schemas: schemas.map(|names| names.iter().map(|n| (*n).to_owned()).collect()),
+        permissions: permissions.to_vec(),
+        key_id: Some(Uuid::from_u128(7)),
+    }
+}
+
+/// A refund to post.
+pub(crate) fn refund(meta: &str, external_id: Option<&str>) -> PostTask {
+    PostTask {
+        schema_name: "shop".to_owned(),
+        task: "refund".to_owned(),
+        meta: Some(Document::parse_object(meta).expect("an object")),
+        external_id: external_id.map(str::to_owned),
+        ..PostTask::default()
+    }
+}
+
+/// What a refusal says, if it is of this kind.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, AppError>, kind: &str) -> String {
+    let error = result.expect_err("refused");
+    let shown = format!("{error:?}");
+    assert!(shown.starts_with(kind), "not {kind}: {shown}");
+    error.to_string()
+}

@@ -1,0 +1,97 @@
+//! Installing, comparing and removing.
+
+use task_inbox::app::schemas::{get, install, list, remove};
+use task_inbox::app::{AppError, Permission, Principal, tasks};
+use task_inbox::bus::Topic;
+use task_inbox::store::Engine;
+
+use crate::fixture::{Fixture, SHOP, caller, refund, refused};
+
+async fn installing_tells_what_waits_and_what_will_be_refused(engine: Engine) {
+    let fixture = Fixture::empty(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let woken = app.bus.subscribe(Topic::Registry);
+    let dry = install(app, &cli, SHOP, false, true).await.expect("compared");
+    assert_eq!((dry.version, dry.semver.as_str()), (1, "1"));
+    assert!(app.registry.current().latest("shop").is_none() && !woken.has_changed().expect("there"));
+    let report = install(app, &cli, SHOP, false, false).await.expect("installed");
+    let warnings = report.warnings.join("\n");
+    assert!(warnings.contains("task-inbox webhook_key shop`"), "{warnings}");
+    assert!(warnings.contains("task-inbox webhook_key shop --type note`"), "{warnings}");
+    assert!(warnings.contains("10.0.0.1 is refused") && warnings.contains("TASK_INBOX_ALLOW_NETS"), "{warnings}");
+    assert!(woken.has_changed().expect("there"));
+    assert_eq!(get(app, &cli, "shop").expect("there").endpoints.len(), 2);
+}
+
+async fn a_version_is_immutable_and_follows_the_latest(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let again = refused(install(app, &cli, SHOP, false, false).await, "Conflict");
+    assert!(again.contains("shop") && again.contains("semver"), "{again}");
+    let older = SHOP.replace("semver: '1'", "semver: '0.9'");
+    refused(install(app, &cli, &older, true, false).await, "Conflict");
+    let breaking = SHOP.replace("semver: '1'", "semver: '1.1'").replace("[paid, refused]", "[paid]").replace("reason_required: [refused]", "title: x");
+    match install(app, &cli, &breaking, false, false).await.expect_err("breaking") {
+        AppError::Invalid { problems, .. } => assert!(!problems.is_empty()),
+        error => panic!("{error:?}"),
+    }
+    let forced = install(app, &cli, &breaking, true, false).await.expect("forced");
+    assert!(forced.breaking && forced.version == 2 && !forced.changes.is_empty(), "{forced:?}");
+}
+
+async fn a_file_that_is_wrong_tells_all_of_it(engine: Engine) {
+    let fixture = Fixture::empty(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let file = "name: shop\nsemver: x\ntasktypes:\n- name: refund\n  colour: red\n  resolved_states: [a]\n";
+    match install(app, &cli, file, false, false).await.expect_err("wrong") {
+        AppError::Invalid { problems, .. } => {
+            assert_eq!(problems.len(), 2, "{problems:?}");
+            assert!(problems[0].detail.starts_with("line 2, column"), "{problems:?}");
+            assert!(problems[1].pointer.contains("tasktypes[0]"), "{problems:?}");
+        }
+        error => panic!("{error:?}"),
+    }
+    let guarded = SHOP.replace("  pending_states: [asked]", "  pending_states: [asked]\n  roles: {decide: [boss]}");
+    let unsupported = refused(install(app, &cli, &guarded, true, false).await, "Invalid");
+    assert!(unsupported.contains("does not act on"), "{unsupported}");
+}
+
+async fn removing_frees_name_and_version(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let (view, _) = tasks::create(app, &cli, refund(r#"{"order":"1"}"#, None), None).await.expect("posted");
+    let dry = remove(app, &cli, "shop", true).await.expect("counted");
+    assert_eq!((dry.versions, dry.tasks, dry.deleted), (1, 1, false));
+    let done = remove(app, &cli, "shop", false).await.expect("removed");
+    assert_eq!((done.versions, done.tasks, done.deleted), (1, 1, true));
+    refused(tasks::get(app, &cli, view.task.id).await, "NotFound");
+    refused(remove(app, &cli, "shop", false).await, "NotFound");
+    assert!(list(app, &cli).expect("listed").is_empty());
+    install(app, &cli, SHOP, false, false).await.expect("the name is free");
+}
+
+async fn schemas_are_for_those_who_may_and_see_them(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let blind = caller(&Permission::ALL, Some(&["other"]));
+    refused(install(app, &blind, SHOP, false, false).await, "Forbidden");
+    refused(remove(app, &blind, "shop", false).await, "NotFound");
+    refused(get(app, &blind, "shop"), "NotFound");
+    assert!(list(app, &blind).expect("listed").is_empty());
+    let writer = caller(&Permission::DEFAULT, None);
+    refused(install(app, &writer, SHOP, false, true).await, "Forbidden");
+    refused(remove(app, &writer, "shop", true).await, "Forbidden");
+    refused(list(app, &writer), "Forbidden");
+}
+
+crate::on_both_engines!(
+    installing_tells_what_waits_and_what_will_be_refused,
+    a_version_is_immutable_and_follows_the_latest,
+    a_file_that_is_wrong_tells_all_of_it,
+    removing_frees_name_and_version,
+    schemas_are_for_those_who_may_and_see_them,
+);

@@ -1,0 +1,66 @@
+//! Webhook keys: made, given, rotated, encrypted.
+
+use task_inbox::app::webhook_keys::create;
+use task_inbox::app::{App, Permission, Principal, Vault};
+use task_inbox::bus::Topic;
+use task_inbox::store::{Engine, secrets};
+
+use crate::fixture::{Fixture, SHOP, caller, refused};
+
+async fn a_key_is_of_its_endpoints_kind_and_kept_encrypted(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let due = app.bus.subscribe(Topic::Due);
+    let made = create(app, &cli, "shop", None, None, false).await.expect("made");
+    assert!(made.kind == "hmac" && made.key.starts_with("whsec_"), "{made:?}");
+    assert!(due.has_changed().expect("there"), "what waited for it goes out");
+    assert!(app.registry.current().endpoint_of("shop", None).expect("declared").is_sendable());
+    let stored = secrets::all(&app.db).await.expect("read").remove(0);
+    assert!(!stored.ciphertext.windows(6).any(|w| w == b"whsec_"));
+    let opened = app.vault.open(stored.id, &stored.master_key_id, &stored.ciphertext);
+    assert_eq!(opened, Ok(made.key));
+    let head = create(app, &cli, "shop", Some("note"), None, false).await.expect("made");
+    assert!(head.kind == "head" && head.key.len() == 43 && head.url.contains("notes"), "{head:?}");
+}
+
+async fn a_key_that_is_there_is_replaced_only_on_purpose(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let give = |key: &str, rotate| create(app, &cli, "shop", Some("note"), Some(key.to_owned()), rotate);
+    give("first-key", false).await.expect("taken over");
+    let kept = refused(give("second-key", false).await, "Conflict");
+    assert!(kept.contains("--rotate"), "{kept}");
+    give("second-key", true).await.expect("rotated");
+    let stored = secrets::all(&app.db).await.expect("read");
+    assert_eq!(stored.len(), 1);
+    let opened = app.vault.open(stored[0].id, &stored[0].master_key_id, &stored[0].ciphertext);
+    assert_eq!(opened.as_deref(), Ok("second-key"));
+}
+
+async fn what_can_not_be_is_refused_with_what_can(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let given = create(app, &cli, "shop", None, Some("not-an-hmac-key".to_owned()), false).await;
+    let wrong = refused(given, "Invalid");
+    assert!(wrong.contains("whsec_") && !wrong.contains("not-an-hmac-key"), "{wrong}");
+    let no_endpoint = refused(create(app, &cli, "shop", Some("refund"), None, false).await, "NotFound");
+    assert!(no_endpoint.contains("leave out the type"), "{no_endpoint}");
+    refused(create(app, &cli, "shop", Some("other"), None, false).await, "NotFound");
+    refused(create(app, &cli, "other", None, None, false).await, "NotFound");
+    refused(create(app, &caller(&Permission::DEFAULT, None), "shop", None, None, false).await, "Forbidden");
+    let locked = App { vault: Vault::empty(), ..app.clone() };
+    let missing = refused(create(&locked, &cli, "shop", None, None, false).await, "Unavailable");
+    assert!(missing.contains("generate-keys"), "{missing}");
+    let bare = SHOP.replace("name: shop", "name: bare").replace("default_hook_url: http://10.0.0.1/hook\n", "");
+    task_inbox::app::schemas::install(app, &cli, &bare, false, false).await.expect("installed");
+    refused(create(app, &cli, "bare", None, None, false).await, "NotFound");
+}
+
+crate::on_both_engines!(
+    a_key_is_of_its_endpoints_kind_and_kept_encrypted,
+    a_key_that_is_there_is_replaced_only_on_purpose,
+    what_can_not_be_is_refused_with_what_can,
+);
