@@ -51,7 +51,9 @@ fn read(from: &str) -> anyhow::Result<Checkpoint> {
 async fn verify(app: &App, from: Option<&Checkpoint>) -> anyhow::Result<Answer> {
     let found = audit::verify(app, from).await?;
     let text = match (found.ok, &found.detail, found.proved_from) {
-        (false, detail, _) => format!("the log is NOT what was written: {}", detail.as_deref().unwrap_or("unknown")),
+        (false, detail, _) => {
+            format!("the log is NOT what was written: {}", detail.as_deref().unwrap_or("unknown"))
+        }
         (true, _, Some(seq)) => {
             format!("the log is whole: {} events; the checkpoint proves it up to event {seq}", found.events)
         }

@@ -104,7 +104,8 @@ pub(crate) async fn list(config: &Config) -> anyhow::Result<Answer> {
         };
         let rows: Vec<_> = keys.iter().map(row).collect();
         let head = ["id", "name", "key", "schemas", "permissions", "rate", "status", "last used"];
-        let text = table(&head, &rows, "there are no API keys; make one with `task-inbox api_key --name NAME`");
+        let text =
+            table(&head, &rows, "there are no API keys; make one with `task-inbox api_key --name NAME`");
         Ok(Answer::new(json!({"api_keys": keys.iter().map(key_json).collect::<Vec<_>>()}), text))
     })
     .await

@@ -48,8 +48,11 @@ impl Answer {
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     let mut lines = vec![format!("task-inbox: {}", format!("{error:#}").replace('\n', " "))];
     if let Some(AppError::Invalid { problems, .. }) = error.downcast_ref() {
-        for problem in problems {
-            let at = if problem.pointer.is_empty() { String::new() } else { format!("{}: ", problem.pointer) };
+        // A problem that is the whole message needs no second line.
+        let said = |detail: &str| problems.len() == 1 && lines[0].contains(detail);
+        for problem in problems.iter().filter(|p| !said(&p.detail)).collect::<Vec<_>>() {
+            let at =
+                if problem.pointer.is_empty() { String::new() } else { format!("{}: ", problem.pointer) };
             lines.push(format!("  {at}{}", problem.detail));
         }
     }

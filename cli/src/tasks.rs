@@ -6,10 +6,10 @@ use task_inbox::app::tasks::{self, Created, PostTask, TaskView};
 use task_inbox::app::{App, Principal};
 use task_inbox::config::Config;
 use task_inbox::store::tasks::TaskFilter;
+use task_inbox_domain::Document;
 use task_inbox_domain::cursor::TaskCursor;
 use task_inbox_domain::schema::UNSET;
 use task_inbox_domain::transition::Decision;
-use task_inbox_domain::Document;
 use uuid::Uuid;
 
 use crate::output::{Answer, or_dash, table};
@@ -127,7 +127,9 @@ async fn page(app: &App, args: Tasks) -> anyhow::Result<Answer> {
             // A type that only an older version has may still have tasks.
             let versions = app.registry.current();
             let exists = versions.versions(schema).iter().any(|v| v.schema.task_type(ttype).is_some());
-            exists.then_some(()).with_context(|| format!("{schema} has no task type {ttype:?}; it has {}", known.join(", ")))?;
+            exists.then_some(()).with_context(|| {
+                format!("{schema} has no task type {ttype:?}; it has {}", known.join(", "))
+            })?;
         }
     }
     let filter = TaskFilter {
@@ -151,7 +153,8 @@ async fn page(app: &App, args: Tasks) -> anyhow::Result<Answer> {
         ]
     };
     let rows: Vec<_> = list.tasks.iter().map(row).collect();
-    let mut text = table(&["id", "schema", "type", "state", "phase", "created", "external id"], &rows, "no tasks");
+    let mut text =
+        table(&["id", "schema", "type", "state", "phase", "created", "external id"], &rows, "no tasks");
     if let Some(next) = &next {
         text.push_str("\nthere are more: --cursor ");
         text.push_str(next);

@@ -123,7 +123,9 @@ pub(super) fn no_such_schema(registry: &Registry, who: &Principal, schema: &str)
     names.retain(|name| who.sees(name));
     match names.as_slice() {
         [] if who.sees_all() => {
-            format!("there is no schema {schema:?}, and none is installed; install one with `task-inbox taskschema FILE`")
+            format!(
+                "there is no schema {schema:?}, and none is installed; install one with `task-inbox taskschema FILE`"
+            )
         }
         [] => format!("there is no schema {schema:?} that this key sees"),
         names => format!("there is no schema {schema:?}; there is {}", names.join(", ")),
@@ -154,8 +156,15 @@ mod tests {
 
     #[test]
     fn another_meaning_has_another_hash() {
-        let texts =
-            [r#"{"a":[]}"#, r#"{"a":{}}"#, r#"{"a":""}"#, r#"{"a":null}"#, "{}", r#"{"a":["b","c"]}"#, r#"{"a":["bc"]}"#];
+        let texts = [
+            r#"{"a":[]}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":""}"#,
+            r#"{"a":null}"#,
+            "{}",
+            r#"{"a":["b","c"]}"#,
+            r#"{"a":["bc"]}"#,
+        ];
         for (i, a) in texts.iter().enumerate() {
             for b in &texts[i + 1..] {
                 assert_ne!(hash(Some(a), None), hash(Some(b), None), "{a} {b}");

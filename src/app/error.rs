@@ -98,7 +98,8 @@ impl AppError {
     /// An [`AppError::Invalid`] about several places.
     pub(crate) fn problems(what: &str, problems: Vec<Problem>) -> Self {
         let detail = match problems.as_slice() {
-            [one] => format!("{what}: {}", one.detail),
+            [one] if one.pointer.is_empty() => format!("{what}: {}", one.detail),
+            [one] => format!("{what}: {}: {}", one.pointer, one.detail),
             many => format!("{what}: {} problems", many.len()),
         };
         Self::Invalid { detail, problems }
@@ -166,10 +167,11 @@ impl From<CommitError> for AppError {
 impl App {
     /// A task as it stands, with where it may go.
     pub(super) fn current(&self, task: Task) -> Box<CurrentTask> {
-        let allowed_transitions = self.registry.current().type_by_id(task.ttype_id).map_or_else(Vec::new, |t| {
-            let allowed = t.ttype().allowed_transitions(task.state.as_deref());
-            allowed.into_iter().map(|s| s.map(str::to_owned)).collect()
-        });
+        let allowed_transitions =
+            self.registry.current().type_by_id(task.ttype_id).map_or_else(Vec::new, |t| {
+                let allowed = t.ttype().allowed_transitions(task.state.as_deref());
+                allowed.into_iter().map(|s| s.map(str::to_owned)).collect()
+            });
         Box::new(CurrentTask {
             decided_by: task.decided_by.clone(),
             decided_at: task.decided_at,

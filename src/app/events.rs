@@ -13,7 +13,13 @@ pub const MAX_LIMIT: u64 = 500;
 ///
 /// The page's `seen` is where the next one begins; it moves past events that the filter leaves
 /// out, so that a follower of little never falls below the log's floor.
-pub async fn list(app: &App, who: &Principal, after: LogCursor, filter: EventFilter, limit: u64) -> Result<Page> {
+pub async fn list(
+    app: &App,
+    who: &Principal,
+    after: LogCursor,
+    filter: EventFilter,
+    limit: u64,
+) -> Result<Page> {
     who.may(Permission::TasksRead)?;
     let filter = EventFilter { schemas: who.schemas.clone(), ..filter };
     match log::read(&app.db, after.0, &filter, limit.clamp(1, MAX_LIMIT)).await {

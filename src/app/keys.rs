@@ -13,12 +13,12 @@ use task_inbox_domain::log::Hash;
 use uuid::Uuid;
 
 use super::error::Result;
+use super::patience::patiently;
 use super::rate::Rate;
 use super::{App, AppError, Permission, Principal};
 use crate::bus::Topic;
-use crate::store::keys::{self as stored, StoredKey};
-use super::patience::patiently;
 use crate::store::StoreError;
+use crate::store::keys::{self as stored, StoredKey};
 
 /// What a key that was made here begins with.
 const PREFIX: &str = "ti_";
@@ -158,9 +158,9 @@ pub async fn list(app: &App, who: &Principal) -> Result<Vec<KeyInfo>> {
 pub async fn revoke(app: &App, who: &Principal, id: Uuid) -> Result<KeyInfo> {
     who.may(Permission::KeysWrite)?;
     let now = App::now();
-    let key = patiently(|| stored::revoke(&app.db, id, now))
-        .await?
-        .ok_or_else(|| AppError::NotFound(format!("there is no API key {id}; `task-inbox api_keys` lists them")))?;
+    let key = patiently(|| stored::revoke(&app.db, id, now)).await?.ok_or_else(|| {
+        AppError::NotFound(format!("there is no API key {id}; `task-inbox api_keys` lists them"))
+    })?;
     app.bus.publish(Topic::Keys);
     Ok(key.into())
 }
@@ -190,11 +190,18 @@ fn check_name(name: &str) -> Result<String> {
     if (1..=MAX_NAME).contains(&length) && !name.chars().any(char::is_control) {
         return Ok(name.to_owned());
     }
-    Err(AppError::invalid("/name", format!("a key's name is 1 to {MAX_NAME} characters, without control characters")))
+    Err(AppError::invalid(
+        "/name",
+        format!("a key's name is 1 to {MAX_NAME} characters, without control characters"),
+    ))
 }
 
 /// A key can't be used to make a more powerful one.
-fn check_not_more_than(who: &Principal, permissions: &[Permission], schemas: Option<&[String]>) -> Result<()> {
+fn check_not_more_than(
+    who: &Principal,
+    permissions: &[Permission],
+    schemas: Option<&[String]>,
+) -> Result<()> {
     if permissions.is_empty() {
         return Err(AppError::invalid("/permissions", "a key needs at least one permission"));
     }
@@ -202,11 +209,17 @@ fn check_not_more_than(who: &Principal, permissions: &[Permission], schemas: Opt
         who.may(*permission)?;
     }
     let allowed = match schemas {
-        Some([]) => return Err(AppError::invalid("/schemas", "name at least one schema, or leave it out for all")),
+        Some([]) => {
+            return Err(AppError::invalid("/schemas", "name at least one schema, or leave it out for all"));
+        }
         Some(schemas) => schemas.iter().all(|s| who.sees(s)),
         None => who.sees_all(),
     };
-    if allowed { Ok(()) } else { Err(AppError::Forbidden("a key can't make one that sees more than it does".to_owned())) }
+    if allowed {
+        Ok(())
+    } else {
+        Err(AppError::Forbidden("a key can't make one that sees more than it does".to_owned()))
+    }
 }
 
 fn unknown_schemas(app: &App, schemas: Option<&[String]>) -> Vec<String> {
@@ -220,9 +233,13 @@ fn check_given(key: &str) -> Result<Option<String>> {
     if !(MIN_GIVEN..=MAX_GIVEN).contains(&length) || !key.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(AppError::invalid(
             "/key",
-            format!("a given key must be {MIN_GIVEN} to {MAX_GIVEN} visible ASCII characters, without spaces"),
+            format!(
+                "a given key must be {MIN_GIVEN} to {MAX_GIVEN} visible ASCII characters, without spaces"
+            ),
         ));
     }
     let weak = length < WEAK;
-    Ok(weak.then(|| format!("the key has only {length} characters; one that nobody can guess has {WEAK} or more")))
+    Ok(weak.then(|| {
+        format!("the key has only {length} characters; one that nobody can guess has {WEAK} or more")
+    }))
 }

@@ -1,5 +1,6 @@
 //! Installing and removing schemas.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
@@ -8,9 +9,9 @@ use task_inbox_domain::schema::{Schema, parse};
 use url::Url;
 
 use super::error::Result;
+use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content};
 use crate::bus::Topic;
-use super::patience::patiently;
 use crate::outbound::check_url;
 use crate::store::StoreError;
 use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Registry};
@@ -166,8 +167,8 @@ fn compare(registry: &Registry, schema: &Schema, force: bool) -> Result<InstallR
     let versions = registry.versions(&schema.name);
     let installed: Vec<_> = versions.iter().map(|v| v.schema.version.clone()).collect();
     let latest = registry.latest(&schema.name);
-    let difference =
-        check_install(&installed, latest.map(|v| &v.schema), schema, force).map_err(|r| refused(schema, r))?;
+    let difference = check_install(&installed, latest.map(|v| &v.schema), schema, force)
+        .map_err(|r| refused(schema, r))?;
     Ok(InstallReport {
         name: schema.name.clone(),
         semver: schema.version.as_written().to_owned(),
@@ -204,7 +205,9 @@ fn refused(schema: &Schema, refusal: InstallRefusal) -> AppError {
             ),
             problems: keys
                 .into_iter()
-                .map(|k| Problem::new(k.path, format!("line {}, column {}: not supported yet", k.line, k.column)))
+                .map(|k| {
+                    Problem::new(k.path, format!("line {}, column {}: not supported yet", k.line, k.column))
+                })
                 .collect(),
         },
     }
@@ -219,14 +222,19 @@ fn missing_key(endpoint: &Endpoint) -> String {
 }
 
 /// Installing only warns of addresses that sending will refuse: they may be opened later. What a
-/// name resolves to is not asked here, for it may be another address when something is sent.
+/// name resolves to is not asked here, for it may be another address when something is sent; but
+/// `localhost` is loopback always (RFC 6761, section 6.3).
 fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
     let refused = hooks.filter_map(|hook| {
-        let error = check_url(&app.policy, &Url::parse(&hook.url).ok()?).err()?;
+        let url = Url::parse(&hook.url).ok()?;
+        let reason = match url.host_str() {
+            Some("localhost") => app.policy.judge(Ipv4Addr::LOCALHOST.into()).err()?.to_string(),
+            _ => check_url(&app.policy, &url).err()?.to_string(),
+        };
         Some(format!(
-            "webhooks to {} will be refused: {error}; TASK_INBOX_ALLOW_NETS opens networks, and `serve --dev` \
-             opens loopback",
+            "webhooks to {} will be refused: {reason}; TASK_INBOX_ALLOW_NETS opens networks, and `--dev` opens \
+             loopback",
             hook.url
         ))
     });

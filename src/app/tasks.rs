@@ -100,7 +100,8 @@ pub async fn create(
         let operation = Operation::Create(Box::new(create));
         match app.commit.submit(Member { registry, idempotency: idem.clone(), operation }).await {
             Ok(reply) => {
-                let created = if matches!(reply, Reply::Existing(_)) { Created::Existing } else { Created::New };
+                let created =
+                    if matches!(reply, Reply::Existing(_)) { Created::Existing } else { Created::New };
                 return Ok((view(app, reply.task().clone()).await?, created));
             }
             Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,
@@ -185,12 +186,8 @@ pub async fn transition(
         .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
     let actor = Actor { on_behalf_of, ..who.actor.clone() };
     for _ in 0..ATTEMPTS {
-        let decide = Decide {
-            task_id: id,
-            ttype: ttype.clone(),
-            decision: decision.clone(),
-            actor: actor.clone(),
-        };
+        let decide =
+            Decide { task_id: id, ttype: ttype.clone(), decision: decision.clone(), actor: actor.clone() };
         let operation = Operation::Decide(Box::new(decide));
         let member = Member { registry: app.registry.current(), idempotency: idem.clone(), operation };
         match app.commit.submit(member).await {
@@ -221,9 +218,7 @@ async fn latest_type(
     task: &str,
 ) -> Result<(Arc<Registry>, InstalledType)> {
     let mut registry = app.registry.current();
-    let find = |registry: &Registry| {
-        registry.latest_type(schema, task).filter(|_| who.sees(schema)).cloned()
-    };
+    let find = |registry: &Registry| registry.latest_type(schema, task).filter(|_| who.sees(schema)).cloned();
     if let Some(ttype) = find(&registry) {
         return Ok((registry, ttype));
     }

@@ -60,7 +60,10 @@ impl Vault {
         let mut keys: Vec<MasterKey> = Vec::new();
         for part in text.split(',').map(str::trim) {
             let (id, encoded) = part.split_once(':').unwrap_or((ONLY, part));
-            if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+            if id.is_empty()
+                || id.len() > 64
+                || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+            {
                 return Err(ring("has a key whose id is not 1 to 64 letters, digits, _, - or .".to_owned()));
             }
             if keys.iter().any(|k| k.id == id) {
@@ -70,7 +73,9 @@ impl Vault {
                 .decode(encoded)
                 .ok()
                 .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-                .ok_or_else(|| ring(format!("must hold 32 bytes in standard base64; the key {id} does not")))?;
+                .ok_or_else(|| {
+                    ring(format!("must hold 32 bytes in standard base64; the key {id} does not"))
+                })?;
             keys.push(MasterKey::new(id, &bytes));
         }
         Ok(Self(keys.into()))
@@ -100,8 +105,11 @@ impl Vault {
     /// Decrypts what [`Vault::seal`] made for the same row.
     pub fn open(&self, row: Uuid, key_id: &str, sealed: &[u8]) -> Result<String, VaultError> {
         self.first()?;
-        let key =
-            self.0.iter().find(|k| k.id == key_id).ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?;
+        let key = self
+            .0
+            .iter()
+            .find(|k| k.id == key_id)
+            .ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?;
         let refused = || VaultError::Refused(key_id.to_owned());
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or_else(refused)?;
         let payload = Payload { msg: sealed, aad: row.as_bytes() };

@@ -7,11 +7,11 @@ use task_inbox_domain::webhook::signing::{HeadKey, HmacKey, Secret};
 use uuid::Uuid;
 
 use super::error::Result;
+use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content};
 use crate::bus::Topic;
 use crate::store::registry::{Endpoint, Registry};
 use crate::store::secrets::{self, NewSecret};
-use super::patience::patiently;
 
 /// A webhook key that was made or taken over. The only time that it is shown.
 #[derive(Clone, Debug)]

@@ -44,6 +44,15 @@ impl Role {
     ];
 }
 
+/// Variables of the final product that this version knows and does not act on.
+const NO_EFFECT_YET: [&str; 5] = [
+    "TASK_INBOX_API_URL",
+    "TASK_INBOX_REALTIME_URL",
+    "TASK_INBOX_BUS",
+    "TASK_INBOX_PUBLIC_URL",
+    "TASK_INBOX_CORS_ORIGINS",
+];
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -82,6 +91,8 @@ pub struct Config {
     pub lease_margin: Duration,
     /// `--dev`.
     pub dev: bool,
+    /// What was set and has no effect in this version.
+    pub unused: Vec<&'static str>,
 }
 
 impl std::fmt::Debug for Config {
@@ -117,17 +128,20 @@ impl Config {
 
     fn from_settings(settings: &sources::Settings, dev: bool) -> Result<Self, ConfigError> {
         let some = |name| settings.parse(name, |text| Ok(text.to_owned()));
+        let unused = NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect();
         let or_default = |name| some(name).map(|text| text.unwrap_or_else(|| default_of(name).to_owned()));
-        // Known and checked for nothing yet: what they set is built by later versions.
-        for later in ["TASK_INBOX_API_URL", "TASK_INBOX_REALTIME_URL", "TASK_INBOX_PUBLIC_URL"] {
-            settings.parse(later, |text| {
+        for url in ["TASK_INBOX_API_URL", "TASK_INBOX_REALTIME_URL", "TASK_INBOX_PUBLIC_URL"] {
+            settings.parse(url, |text| {
                 url::Url::parse(text).map(drop).map_err(|e| format!("is not a URL: {e}"))
             })?;
         }
         Ok(Self {
-            database_url: settings.parse("DATABASE_URL", database_url)?.unwrap_or_else(|| default_of("DATABASE_URL").to_owned()),
+            database_url: settings
+                .parse("DATABASE_URL", database_url)?
+                .unwrap_or_else(|| default_of("DATABASE_URL").to_owned()),
             listen: settings.required("TASK_INBOX_LISTEN", |text| {
-                text.parse().map_err(|_| format!("is {text:?}, not an address and port such as 127.0.0.1:8080"))
+                text.parse()
+                    .map_err(|_| format!("is {text:?}, not an address and port such as 127.0.0.1:8080"))
             })?,
             master_key: some("TASK_INBOX_MASTER_KEY")?,
             roles: settings.required("TASK_INBOX_ROLES", roles)?,
@@ -139,11 +153,16 @@ impl Config {
             log_format: match or_default("TASK_INBOX_LOG_FORMAT")?.as_str() {
                 "json" => LogFormat::Json,
                 "human" => LogFormat::Human,
-                other => return Err(settings.wrong("TASK_INBOX_LOG_FORMAT", format!("is {other:?}, not human or json"))),
+                other => {
+                    return Err(
+                        settings.wrong("TASK_INBOX_LOG_FORMAT", format!("is {other:?}, not human or json"))
+                    );
+                }
             },
             delivery_deadline: settings.required("TASK_INBOX_DELIVERY_DEADLINE", positive_duration)?,
             lease_margin: settings.required("TASK_INBOX_LEASE_MARGIN", positive_duration)?,
             dev,
+            unused,
         })
     }
 
@@ -238,15 +257,19 @@ mod tests {
             assert!(message.starts_with(name) && message.contains("the environment"), "{message}");
             assert!(message.contains(expected), "{message}");
         }
-        let secret = load(&[("DATABASE_URL", "mysql://root:swordfish@db")]).expect_err("not ours").to_string();
+        let secret =
+            load(&[("DATABASE_URL", "mysql://root:swordfish@db")]).expect_err("not ours").to_string();
         assert!(!secret.contains("swordfish"), "{secret}");
     }
 
     #[test]
     fn reads_lists() {
-        let config = load(&[("TASK_INBOX_ALLOW_NETS", "127.0.0.1, 10.0.0.0/8,"), ("TASK_INBOX_ROLES", "api")]);
+        let config =
+            load(&[("TASK_INBOX_ALLOW_NETS", "127.0.0.1, 10.0.0.0/8,"), ("TASK_INBOX_ROLES", "api")]);
         let config = config.expect("right");
         assert_eq!(config.allow_nets.len(), 2);
         assert_eq!(config.roles, [Role::Api]);
+        assert!(config.unused.is_empty());
+        assert_eq!(load(&[("TASK_INBOX_BUS", "memory")]).expect("known").unused, ["TASK_INBOX_BUS"]);
     }
 }

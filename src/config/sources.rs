@@ -35,7 +35,7 @@ impl Source {
         let known = |name: &str| VARIABLES.iter().find(|v| v.name == name);
         let texts = texts
             .into_iter()
-            .filter_map(|(name, text)| Some((known(&name)?.toml_key(), text)))
+            .filter_map(|(name, text)| Some((key_of(known(&name)?.name), text)))
             .filter(|(_, text)| !text.trim().is_empty())
             .collect();
         Self { name, texts }
@@ -83,12 +83,18 @@ impl Settings {
         })?;
         let mut texts = BTreeMap::new();
         for (key, value) in values {
-            if !VARIABLES.iter().any(|v| v.toml_key() == key) {
-                let known: Vec<_> = VARIABLES.iter().map(super::Variable::toml_key).collect();
-                return Err(ConfigError::File(format!("{TOML_FILE} sets {key}; it may set {}", known.join(", "))));
+            if !VARIABLES.iter().any(|v| key_of(v.name) == key) {
+                let known: Vec<_> = VARIABLES.iter().map(|v| key_of(v.name)).collect();
+                return Err(ConfigError::File(format!(
+                    "{TOML_FILE} sets {key}; it may set {}",
+                    known.join(", ")
+                )));
             }
-            let text = to_text(&value)
-                .ok_or_else(|| ConfigError::File(format!("{TOML_FILE} sets {key} to neither a text, a number, a switch nor a list")))?;
+            let text = to_text(&value).ok_or_else(|| {
+                ConfigError::File(format!(
+                    "{TOML_FILE} sets {key} to neither a text, a number, a switch nor a list"
+                ))
+            })?;
             texts.insert(key, text);
         }
         Ok(Self { figment, texts })
@@ -100,9 +106,13 @@ impl Settings {
         name: &'static str,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        let key = name.trim_start_matches("TASK_INBOX_").to_ascii_lowercase();
-        let text = self.texts.get(&key);
+        let text = self.texts.get(&key_of(name));
         text.map(|text| read(text).map_err(|what| self.wrong(name, what))).transpose()
+    }
+
+    /// Whether a variable is set.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.texts.contains_key(&key_of(name))
     }
 
     /// Reads a variable, or its default.
@@ -118,14 +128,17 @@ impl Settings {
     }
 
     pub(super) fn wrong(&self, name: &'static str, what: String) -> ConfigError {
-        let key = name.trim_start_matches("TASK_INBOX_").to_ascii_lowercase();
-        let source_name = match self.figment.find_metadata(&key) {
+        let source_name = match self.figment.find_metadata(&key_of(name)) {
             Some(metadata) if metadata.source.is_some() => TOML_FILE.to_owned(),
             Some(metadata) => metadata.name.to_string(),
             None => "its default".to_owned(),
         };
         ConfigError::Value { name, source_name, what }
     }
+}
+
+fn key_of(name: &str) -> String {
+    name.trim_start_matches("TASK_INBOX_").to_ascii_lowercase()
 }
 
 fn to_text(value: &Value) -> Option<String> {
@@ -176,10 +189,14 @@ mod tests {
     fn flags_override_environment_overrides_dotenv_overrides_toml() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
-        write("task-inbox.toml", "listen = \"toml\"\nlog = \"toml\"\nbus = \"toml\"\nroles = [\"a\", \"b\"]\nmigrate = true\n");
+        write(
+            "task-inbox.toml",
+            "listen = \"toml\"\nlog = \"toml\"\nbus = \"toml\"\nroles = [\"a\", \"b\"]\nmigrate = true\n",
+        );
         write(".env", "export TASK_INBOX_LISTEN=dot\nTASK_INBOX_LOG='dot' # why\nTASK_INBOX_BUS=\nOTHER=1\n");
         let flags = Flags { variables: vec![("TASK_INBOX_LISTEN", "flag".to_owned())], dev: false };
-        let environment = owned(&[("TASK_INBOX_LISTEN", "env"), ("TASK_INBOX_UNKNOWN", "x"), ("TASK_INBOX_BUS", "")]);
+        let environment =
+            owned(&[("TASK_INBOX_LISTEN", "env"), ("TASK_INBOX_UNKNOWN", "x"), ("TASK_INBOX_BUS", "")]);
         let settings = Settings::read(&flags, environment, folder.path()).expect("right");
         let get = |name| settings.parse(name, |t| Ok(t.to_owned())).expect("right");
         assert_eq!(get("TASK_INBOX_LISTEN").as_deref(), Some("flag"));

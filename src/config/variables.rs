@@ -21,11 +21,6 @@ impl Variable {
     const fn like(self, example: &'static str) -> Self {
         Self { example, ..self }
     }
-
-    /// Its name in `task-inbox.toml`.
-    pub fn toml_key(&self) -> String {
-        self.name.trim_start_matches("TASK_INBOX_").to_ascii_lowercase()
-    }
 }
 
 /// Everything that can be set.
@@ -46,9 +41,9 @@ pub const VARIABLES: &[Variable] = &[
         "TASK_INBOX_MASTER_KEY",
         "",
         "Encrypts webhook keys at rest: 32 bytes in base64, or a ring `{id}:{base64},...` whose first key encrypts \
-         and whose every key decrypts. `task-inbox generate-keys` makes one. `serve --dev` makes one in a file \
-         beside the SQLite database (`{file}.master-key`) or, on PostgreSQL, in `data/master-key`, where commands \
-         find it; required otherwise.",
+         and whose every key decrypts. `task-inbox generate-keys` makes one. With `--dev`, one is made in a \
+         file beside the SQLite database (`{file}.master-key`) or, on PostgreSQL, in `data/master-key`, where \
+         commands find it; required otherwise.",
     )
     .like("1:{base64 of 32 bytes}"),
     Variable::new(
@@ -81,7 +76,7 @@ pub const VARIABLES: &[Variable] = &[
         "TASK_INBOX_ALLOW_NETS",
         "",
         "Private or otherwise special networks that webhooks may reach all the same, separated by commas. \
-         `serve --dev` adds loopback.",
+         `--dev` adds loopback.",
     )
     .like("10.1.0.0/16,127.0.0.1/32"),
     Variable::new(

@@ -41,7 +41,8 @@ impl FromRequest<Http> for Call {
     async fn from_request(request: Request, http: &Http) -> Result<Self, Problem> {
         let call = receive(request, http.settings.timeout).await?;
         check_type(&call, "JSON, as application/json", |essence| {
-            essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+            essence == "application/json"
+                || (essence.starts_with("application/") && essence.ends_with("+json"))
         })?;
         Ok(call)
     }
@@ -61,7 +62,10 @@ impl FromRequest<Http> for YamlCall {
     async fn from_request(request: Request, http: &Http) -> Result<Self, Problem> {
         let call = receive(request, http.settings.timeout).await?;
         check_type(&call, "a YAML file, as application/yaml", |essence| {
-            matches!(essence, "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" | "text/plain")
+            matches!(
+                essence,
+                "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" | "text/plain"
+            )
         })?;
         let text = String::from_utf8(call.body.into())
             .map_err(|e| Problem::malformed(format!("the body is not UTF-8: {}", e.utf8_error())))?;
@@ -81,9 +85,7 @@ async fn receive(request: Request, timeout: Duration) -> Result<Call, Problem> {
 }
 
 async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::new(Kind::TooLarge, format!("the body is larger than {MAX_BODY} bytes"))
-    };
+    let too_large = || Problem::new(Kind::TooLarge, format!("the body is larger than {MAX_BODY} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let waits = headers.contains_key(header::EXPECT);
     if announced.is_some_and(|length| length > MAX_DRAINED || (waits && length > MAX_BODY)) {
@@ -128,7 +130,10 @@ fn check_type(call: &Call, expected: &str, is_type: impl Fn(&str) -> bool) -> Re
         Err(Problem::new(Kind::UnsupportedMediaType, format!("{what}; this call takes {expected}")))
     };
     if let Some(coding) = call.headers.get(header::CONTENT_ENCODING).filter(|v| *v != "identity") {
-        return refuse(&format!("the body has the content-encoding {}", String::from_utf8_lossy(coding.as_bytes())));
+        return refuse(&format!(
+            "the body has the content-encoding {}",
+            String::from_utf8_lossy(coding.as_bytes())
+        ));
     }
     let Some(given) = call.headers.get(header::CONTENT_TYPE) else {
         return refuse("the body has no content-type");
@@ -136,7 +141,9 @@ fn check_type(call: &Call, expected: &str, is_type: impl Fn(&str) -> bool) -> Re
     let text = String::from_utf8_lossy(given.as_bytes()).to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
     let foreign = |parameter: &str| {
-        parameter.strip_prefix("charset=").is_some_and(|c| !matches!(c.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
+        parameter
+            .strip_prefix("charset=")
+            .is_some_and(|c| !matches!(c.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
     };
     if !is_type(parts.next().unwrap_or_default()) || parts.any(foreign) {
         return refuse(&format!("the body's content-type is {text}"));
@@ -148,17 +155,25 @@ impl Call {
     /// The request's `Idempotency-Key`, bound to the caller, the method and the path.
     ///
     /// `with_query` counts the query as part of what is sent, where it says what to do.
-    pub(super) fn idempotency(&self, who: &Principal, with_query: bool) -> Result<Option<Idempotency>, Problem> {
+    pub(super) fn idempotency(
+        &self,
+        who: &Principal,
+        with_query: bool,
+    ) -> Result<Option<Idempotency>, Problem> {
         let mut values = self.headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(key) = values.next() else { return Ok(None) };
         let length = key.as_bytes().len();
         let visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
         if values.next().is_some() || !visible || !(1..=255).contains(&length) {
-            return Err(Problem::malformed("Idempotency-Key must be one value of 1 to 255 visible ASCII characters"));
+            return Err(Problem::malformed(
+                "Idempotency-Key must be one value of 1 to 255 visible ASCII characters",
+            ));
         }
         // Neither a pseudonym, a method nor a path holds a line feed, so the parts can't run together.
         let mut scope = Sha256::new();
-        for part in [who.actor.pseudonym().as_bytes(), self.method.as_str().as_bytes(), self.path().as_bytes()] {
+        for part in
+            [who.actor.pseudonym().as_bytes(), self.method.as_str().as_bytes(), self.path().as_bytes()]
+        {
             scope.update(part);
             scope.update(b"\n");
         }

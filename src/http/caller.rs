@@ -70,7 +70,9 @@ mod tests {
         assert_eq!(read(&[(API_KEY, "k"), (AUTHORIZATION, "Basic eA==")]), Ok("k".to_owned()));
         assert_eq!(read(&[(API_KEY, "k"), (AUTHORIZATION, "Bearer l")]), Err(400));
         assert_eq!(read(&[(API_KEY, "k"), (API_KEY, "l")]), Err(400));
-        for none in [&[][..], &[(API_KEY, "")], &[(AUTHORIZATION, "Bearer ")], &[(AUTHORIZATION, "Basic eA==")]] {
+        for none in
+            [&[][..], &[(API_KEY, "")], &[(AUTHORIZATION, "Bearer ")], &[(AUTHORIZATION, "Basic eA==")]]
+        {
             assert_eq!(read(none), Err(401));
         }
     }

@@ -26,7 +26,8 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = if route.is_some() && !accepts_json(request.headers()) {
-        Problem::new(Kind::NotAcceptable, "answers are application/json; Accept must allow it").into_response()
+        Problem::new(Kind::NotAcceptable, "answers are application/json; Accept must allow it")
+            .into_response()
     } else {
         match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
             Ok(Ok(response)) => response,
@@ -163,7 +164,9 @@ mod tests {
             accepts_json(&headers)
         };
         assert!(accepts(&[]));
-        for yes in ["*/*", "application/*", "application/json", "text/html, */*;q=0.1", "APPLICATION/JSON; q=0.5"] {
+        for yes in
+            ["*/*", "application/*", "application/json", "text/html, */*;q=0.1", "APPLICATION/JSON; q=0.5"]
+        {
             assert!(accepts(&[yes]), "{yes}");
         }
         for no in ["text/html", "application/json;q=0, */*", "*/*; q=0.0", "", "application/xml"] {

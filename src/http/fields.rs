@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use task_inbox_domain::Document;
 use task_inbox_domain::schema::validate::Problem as Invalid;
@@ -39,8 +39,9 @@ impl<'a> Fields<'a> {
         if body.is_empty() {
             return Err(Problem::malformed("the body is empty; this call takes a JSON object"));
         }
-        let text = std::str::from_utf8(body)
-            .map_err(|e| Problem::malformed(format!("the body is not UTF-8 from byte {} on", e.valid_up_to())))?;
+        let text = std::str::from_utf8(body).map_err(|e| {
+            Problem::malformed(format!("the body is not UTF-8 from byte {} on", e.valid_up_to()))
+        })?;
         serde_json::from_str(text).map_err(|_| match serde_json::from_str::<&RawValue>(text) {
             Ok(_) => Problem::invalid(NOT_VALID, vec![Invalid::new("", "must be a JSON object")]),
             Err(e) => Problem::malformed(format!("the body is not JSON: {e}")),
@@ -266,7 +267,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_malformed() {
-        for body in [&b""[..], b"{", b"[1", b"{}x", b"{\"a\":1,}", b"\xff", b"{\"a\":\"\x01\"}", b"\xef\xbb\xbf{}"] {
+        for body in
+            [&b""[..], b"{", b"[1", b"{}x", b"{\"a\":1,}", b"\xff", b"{\"a\":\"\x01\"}", b"\xef\xbb\xbf{}"]
+        {
             let problem = Fields::parse(body).err().expect("malformed");
             assert_eq!(problem.status(), 400, "{}", String::from_utf8_lossy(body));
         }

@@ -38,7 +38,7 @@ pub use serve::serve;
 pub struct Settings {
     /// Addresses whose `X-Forwarded-*` and `Forwarded` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long a request's body may take to arrive, and an answer to be found.
+    /// How long a request's body may take to arrive, and how long the answer to be found after it.
     pub timeout: Duration,
 }
 
@@ -70,7 +70,7 @@ impl std::ops::Deref for Http {
 /// The whole API over these use cases.
 pub fn router(app: App, settings: Settings) -> Router {
     let (router, openapi) = routes::table();
-    let timeout = settings.timeout;
+    let whole = settings.timeout * 2;
     let openapi = Bytes::from(openapi::to_text(&openapi));
-    routes::layered(router.with_state(Http(Arc::new(Shared { app, settings, openapi }))), timeout)
+    routes::layered(router.with_state(Http(Arc::new(Shared { app, settings, openapi }))), whole)
 }

@@ -42,7 +42,12 @@ pub(super) fn origin(peer: SocketAddr, headers: &HeaderMap, uri: &Uri, trusted: 
     let host = forwarded.host.as_deref().or_else(|| text(headers, "host")).or_else(|| uri.host());
     Origin {
         client,
-        url: format!("{}://{}{}", forwarded.proto.as_deref().unwrap_or("http"), host.unwrap_or("-"), uri.path()),
+        url: format!(
+            "{}://{}{}",
+            forwarded.proto.as_deref().unwrap_or("http"),
+            host.unwrap_or("-"),
+            uri.path()
+        ),
     }
 }
 

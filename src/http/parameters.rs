@@ -38,12 +38,15 @@ impl<'a> Parameters<'a> {
             if !known.contains(&&*name) {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 let name: String = name.chars().take(64).collect();
-                return Err(Problem::malformed(format!("there is no parameter {name:?} here; known: {known}")));
+                return Err(Problem::malformed(format!(
+                    "there is no parameter {name:?} here; known: {known}"
+                )));
             }
             if values.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::malformed(format!("the parameter {name} is given twice")));
             }
-            check_text(&value, LONGEST).map_err(|e| Problem::malformed(format!("the parameter {name} {e}")))?;
+            check_text(&value, LONGEST)
+                .map_err(|e| Problem::malformed(format!("the parameter {name} {e}")))?;
             // Percent-encoded bytes that are no UTF-8 arrive as this.
             if value.contains(char::REPLACEMENT_CHARACTER) {
                 return Err(Problem::malformed(format!("the parameter {name} is not UTF-8")));
@@ -61,9 +64,9 @@ impl<'a> Parameters<'a> {
     /// The parameter's text, which must not be empty.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
         match self.raw(name) {
-            Some("") => {
-                Err(Problem::malformed(format!("the parameter {name} is empty; leave it out to not filter by it")))
-            }
+            Some("") => Err(Problem::malformed(format!(
+                "the parameter {name} is empty; leave it out to not filter by it"
+            ))),
             value => Ok(value),
         }
     }
@@ -77,8 +80,9 @@ impl<'a> Parameters<'a> {
     ) -> Result<Option<T>, Problem> {
         self.text(name)?
             .map(|text| {
-                parse(text)
-                    .ok_or_else(|| Problem::malformed(format!("the parameter {name} must be {expected}, not {text:?}")))
+                parse(text).ok_or_else(|| {
+                    Problem::malformed(format!("the parameter {name} must be {expected}, not {text:?}"))
+                })
             })
             .transpose()
     }

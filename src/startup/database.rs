@@ -34,7 +34,10 @@ pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
 pub(super) fn must_exist(url: &str) -> anyhow::Result<()> {
     match sqlite_file(url) {
         Some(file) if !file.exists() => {
-            bail!("there is no database at {}; make one with `task-inbox migrate up`, or set DATABASE_URL", file.display())
+            bail!(
+                "there is no database at {}; make one with `task-inbox migrate up`, or set DATABASE_URL",
+                file.display()
+            )
         }
         _ => Ok(()),
     }
@@ -89,7 +92,10 @@ pub(super) async fn must_be_current(db: &Db) -> anyhow::Result<()> {
 
 fn behind(pending: &[String]) -> String {
     let migrations = if pending.len() == 1 { "migration is" } else { "migrations are" };
-    format!("the database is not up to date: {} {migrations} pending; run `task-inbox migrate up`", pending.len())
+    format!(
+        "the database is not up to date: {} {migrations} pending; run `task-inbox migrate up`",
+        pending.len()
+    )
 }
 
 async fn pending(db: &Db) -> anyhow::Result<Vec<String>> {
@@ -122,7 +128,8 @@ mod tests {
     #[tokio::test]
     async fn one_server_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = connect(&format!("sqlite://{}", folder.path().join("a.db").display())).await.expect("a database");
+        let db =
+            connect(&format!("sqlite://{}", folder.path().join("a.db").display())).await.expect("a database");
         let held = lock(&db).expect("free").expect("SQLite has one");
         assert!(lock(&db).expect_err("held").to_string().contains("another `task-inbox serve`"));
         drop(held);

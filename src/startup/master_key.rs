@@ -20,7 +20,9 @@ pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
         return Ok(Vault::parse(text)?);
     }
     if !config.dev {
-        bail!("TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env");
+        bail!(
+            "TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env"
+        );
     }
     for_development(config)
 }

@@ -56,19 +56,24 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         Some(dispatcher) => Arc::new(dispatcher.clone()),
         None => Arc::new(Announce(bus.clone())),
     };
-    let settings = commit::Settings { lease: dispatch_settings(config).lease(), ..commit::Settings::default() };
+    let settings =
+        commit::Settings { lease: dispatch_settings(config).lease(), ..commit::Settings::default() };
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings);
     let app = App { db: db.clone(), commit, registry, keys, vault, bus, policy: policy(config) };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
     let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen)
+    })?;
     announce(&listener)?;
-    let http_settings = http::Settings { trusted_proxies: config.trusted_proxies.clone(), ..http::Settings::default() };
+    let http_settings =
+        http::Settings { trusted_proxies: config.trusted_proxies.clone(), ..http::Settings::default() };
     let router = http::router(app.clone(), http_settings);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
+    for name in &config.unused {
+        tracing::warn!("{name} is set and has no effect in this version");
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
 
     stop.cancelled().await;
@@ -76,11 +81,19 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     if let Some(dispatcher) = &dispatcher {
         dispatcher.stop_leasing();
     }
-    serving.await.context("the HTTP server broke")??;
-    app.commit.close().await;
-    if let Some(dispatcher) = dispatcher {
-        dispatcher.drain(deadline).await;
-    }
+    // Both at once: a request that hangs must not take the attempts' time to end by themselves.
+    let requests = async {
+        let served = serving.await;
+        app.commit.close().await;
+        served
+    };
+    let deliveries = async {
+        if let Some(dispatcher) = &dispatcher {
+            dispatcher.drain(deadline).await;
+        }
+    };
+    let (served, ()) = tokio::join!(requests, deliveries);
+    served.context("the HTTP server broke")??;
     background.cancel();
     let _ = tokio::join!(watching, housekeeping);
     if let Err(error) = app.keys.write_uses(&db).await {

@@ -185,12 +185,15 @@ mod tests {
     #[tokio::test]
     async fn every_change_is_noticed_and_a_use_is_none() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = Db::connect(&format!("sqlite://{}", folder.path().join("a.db").display())).await.expect("a database");
+        let db = Db::connect(&format!("sqlite://{}", folder.path().join("a.db").display()))
+            .await
+            .expect("a database");
         db.migrate_up().await.expect("migrated");
         let (start, none) = all(&db).await.expect("read");
         assert!(none.is_empty());
 
-        let (one, two) = (key("one", 1), StoredKey { schemas: None, rate: None, expires: None, ..key("two", 2) });
+        let (one, two) =
+            (key("one", 1), StoredKey { schemas: None, rate: None, expires: None, ..key("two", 2) });
         insert(&db, &one).await.expect("kept");
         insert(&db, &two).await.expect("kept");
         assert!(matches!(insert(&db, &key("again", 1)).await, Err(StoreError::Data(_))));
@@ -205,7 +208,9 @@ mod tests {
         assert!(revoke(&db, Uuid::nil(), Timestamp::from_micros(5)).await.expect("asked").is_none());
 
         let before = all(&db).await.expect("read").0;
-        touch(&db, &[(one.id, Timestamp::from_micros(8)), (two.id, Timestamp::from_micros(7))]).await.expect("written");
+        touch(&db, &[(one.id, Timestamp::from_micros(8)), (two.id, Timestamp::from_micros(7))])
+            .await
+            .expect("written");
         touch(&db, &[(one.id, Timestamp::from_micros(3))]).await.expect("written");
         let (number, keys) = all(&db).await.expect("read");
         assert_eq!(number, before);

@@ -109,7 +109,9 @@ async fn refuses_what_is_not_built_yet(engine: Engine) {
         with[field] = value;
         let answer = server.post(&with).await;
         assert_eq!(answer.pointers(), [format!("/{field}")]);
-        assert!(answer.body()["errors"][0]["detail"].as_str().is_some_and(|d| d.contains("not available yet")));
+        assert!(
+            answer.body()["errors"][0]["detail"].as_str().is_some_and(|d| d.contains("not available yet"))
+        );
         body[field] = Value::Null;
     }
     server.post(&body).await.ok(201);
@@ -151,10 +153,13 @@ async fn has_limits(engine: Engine) {
 async fn takes_json_only(engine: Engine) {
     let server = Server::start(engine).await;
     let body = with_meta("null");
-    for good in ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"] {
+    for good in
+        ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"]
+    {
         server.request(Method::POST, TASKS).text(good, body.clone()).send().await.ok(201);
     }
-    for bad in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "json"] {
+    for bad in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "json"]
+    {
         server.request(Method::POST, TASKS).text(bad, body.clone()).send().await.problem(415);
     }
     server.request(Method::POST, TASKS).untyped(body.clone()).send().await.problem(415);

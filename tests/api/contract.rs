@@ -60,7 +60,10 @@ pub(crate) fn check(method: &Method, path: &str, answer: &Answer) {
     assert_eq!(answer.header("cache-control"), "no-store");
     let operation = template(path).map(|t| &DOCUMENT["paths"][t][method.as_str().to_ascii_lowercase()]);
     let Some(operation) = operation.filter(|o| o.is_object()) else {
-        assert!(matches!(status, 404 | 405), "{method} {path}: {status} from an operation that is not described");
+        assert!(
+            matches!(status, 404 | 405),
+            "{method} {path}: {status} from an operation that is not described"
+        );
         return;
     };
     let response = &operation["responses"][status.to_string()];
@@ -71,8 +74,10 @@ pub(crate) fn check(method: &Method, path: &str, answer: &Answer) {
     let media_type = answer.header("content-type");
     let schema = &response["content"][media_type]["schema"];
     assert!(schema.is_object(), "{method} {path}: {status} as {media_type:?} is not described");
-    let errors: Vec<_> =
-        validator(schema).iter_errors(&answer.body()).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let errors: Vec<_> = validator(schema)
+        .iter_errors(&answer.body())
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{method} {path}: {status} is not as described:\n{}", errors.join("\n"));
 }
 
@@ -81,7 +86,8 @@ fn validator(schema: &Value) -> Arc<Validator> {
     let made = known.entry(schema.to_string()).or_insert_with(|| {
         let mut whole = schema.clone();
         whole["components"] = DOCUMENT["components"].clone();
-        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
+        let options =
+            jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
         Arc::new(options.build(&whole).expect("a valid schema"))
     });
     made.clone()

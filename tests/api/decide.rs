@@ -26,7 +26,8 @@ async fn the_same_again_changes_nothing(engine: Engine) {
     let again = server.decide(&task, "block").header("if-match", "\"1\"").send().await;
     assert_eq!(again.ok(200), first);
     assert_eq!(again.header("etag"), "\"2\"");
-    let history = server.get(&format!("/api/v1/tasks/{}/history", task["id"].as_str().expect("an id"))).await.ok(200);
+    let history =
+        server.get(&format!("/api/v1/tasks/{}/history", task["id"].as_str().expect("an id"))).await.ok(200);
     assert_eq!(history["history"].as_array().map(Vec::len), Some(2));
     // Another caller deciding the same is another decision.
     let other = server.key(None, &Permission::ALL).await;
@@ -111,10 +112,12 @@ async fn checks_state_reason_and_output(engine: Engine) {
     assert_eq!(pointers, ["/on_behalf_of", "/reason", "/state", "/version"]);
     let long = json!({"state": "refused", "reason": "é".repeat(4097)});
     assert_eq!(server.decide_with(&task, &long).send().await.pointers(), ["/reason"]);
-    let body = json!({"state": "paid", "output": {"amount": 12.5}, "reason": "kaputt", "on_behalf_of": "mia"});
+    let body =
+        json!({"state": "paid", "output": {"amount": 12.5}, "reason": "kaputt", "on_behalf_of": "mia"});
     let decided = server.decide_with(&task, &body).send().await.ok(200);
     assert_eq!(decided["task"]["output"], json!({"amount": 12.5}));
-    let history = server.get(&format!("/api/v1/tasks/{}/history", task["id"].as_str().expect("an id"))).await.ok(200);
+    let history =
+        server.get(&format!("/api/v1/tasks/{}/history", task["id"].as_str().expect("an id"))).await.ok(200);
     let last = &history["history"][1];
     assert_eq!(last["reason"], "kaputt");
     assert_eq!(last["output"], json!({"amount": 12.5}));
@@ -128,7 +131,10 @@ async fn takes_the_state_from_query_or_body(engine: Engine) {
     server.request(Method::PATCH, &path).send().await.problem(400);
     assert_eq!(server.decide_with(&task, &json!({})).send().await.pointers(), ["/state"]);
     assert_eq!(server.decide_with(&task, &json!({"reason": "x"})).send().await.pointers(), ["/state"]);
-    assert_eq!(server.decide_with(&task, &json!({"state": "level1"})).send().await.ok(200)["task"]["state"], "level1");
+    assert_eq!(
+        server.decide_with(&task, &json!({"state": "level1"})).send().await.ok(200)["task"]["state"],
+        "level1"
+    );
     let unset = server.decide_with(&task, &json!({"state": null})).send().await.ok(200);
     assert_eq!(unset["task"]["state"], Value::Null);
     server.decide(&task, "level1").json(&json!({"state": "level2"})).send().await.problem(400);
@@ -146,7 +152,11 @@ async fn names_no_task(engine: Engine) {
     for id in ["0190a0a0-0000-7000-8000-000000000000", "17", "%00", "%C3%A9"] {
         server.get(&format!("/api/v1/tasks/{id}")).await.problem(404);
         server.get(&format!("/api/v1/tasks/{id}/history")).await.problem(404);
-        server.request(Method::PATCH, &format!("/api/v1/tasks/{id}/state?state=allow")).send().await.problem(404);
+        server
+            .request(Method::PATCH, &format!("/api/v1/tasks/{id}/state?state=allow"))
+            .send()
+            .await
+            .problem(404);
     }
     server.get("/api/v1/tasks/%ff").await.problem(400);
 }

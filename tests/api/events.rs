@@ -7,7 +7,13 @@ use task_inbox_domain::cursor::LogCursor;
 use crate::on_both_engines;
 use crate::server::{Server, column, time};
 
-on_both_engines!(tells_everything_in_order, filters_and_goes_on, is_complete_while_others_write, refuses_odd_cursors);
+on_both_engines!(
+    tells_everything_in_order,
+    filters_and_goes_on,
+    is_complete_while_others_write,
+    refuses_odd_cursors,
+    says_what_was_trimmed
+);
 
 async fn page(server: &Server, query: &str) -> Value {
     server.get(&format!("/api/v1/events{query}")).await.ok(200)
@@ -27,7 +33,8 @@ async fn tells_everything_in_order(engine: Engine) {
         kinds,
         ["schema.version_created", "schema.version_created", "task.created", "task.state_changed"]
     );
-    let seqs: Vec<_> = all["events"].as_array().expect("events").iter().map(|e| e["data"]["seq"].clone()).collect();
+    let seqs: Vec<_> =
+        all["events"].as_array().expect("events").iter().map(|e| e["data"]["seq"].clone()).collect();
     assert_eq!(seqs, [json!(1), json!(2), json!(3), json!(4)]);
     let changed = &all["events"][3];
     time(&changed["timestamp"]);
@@ -46,9 +53,11 @@ async fn tells_everything_in_order(engine: Engine) {
     server.decide(&task, "").send().await.ok(200);
     assert_eq!(page(&server, &format!("?after={end}")).await["events"][0]["data"]["seq"], 5);
     // History is the same events.
-    let history = server.get(&format!("/api/v1/tasks/{}/history", task["id"].as_str().expect("an id"))).await.ok(200);
+    let history =
+        server.get(&format!("/api/v1/tasks/{}/history", task["id"].as_str().expect("an id"))).await.ok(200);
     let mine = page(&server, &format!("?task={}", task["id"].as_str().expect("an id"))).await;
-    let ids: Vec<_> = mine["events"].as_array().expect("events").iter().map(|e| e["data"]["event_id"].clone()).collect();
+    let ids: Vec<_> =
+        mine["events"].as_array().expect("events").iter().map(|e| e["data"]["event_id"].clone()).collect();
     assert_eq!(column(&history["history"], "id"), ids);
 }
 
@@ -84,7 +93,13 @@ async fn is_complete_while_others_write(engine: Engine) {
         let (mut after, mut seen) = (start, Vec::new());
         while seen.len() < POSTS {
             let page = page(&server, &format!("?limit=7&after={after}")).await;
-            seen.extend(page["events"].as_array().expect("events").iter().map(|e| e["data"]["seq"].as_i64().expect("a seq")));
+            seen.extend(
+                page["events"]
+                    .as_array()
+                    .expect("events")
+                    .iter()
+                    .map(|e| e["data"]["seq"].as_i64().expect("a seq")),
+            );
             cursor(&page).clone_into(&mut after);
         }
         seen
@@ -96,7 +111,9 @@ async fn is_complete_while_others_write(engine: Engine) {
 
 async fn refuses_odd_cursors(engine: Engine) {
     let server = Server::start(engine).await;
-    for query in ["after=x", "after=AgAAAAAAAAAAAAAAAAAAAAA", "type=task.gone", "task=1", "limit=0", "cursor=x"] {
+    for query in
+        ["after=x", "after=AgAAAAAAAAAAAAAAAAAAAAA", "type=task.gone", "task=1", "limit=0", "cursor=x"]
+    {
         server.get(&format!("/api/v1/events?{query}")).await.problem(400);
     }
     // Beyond the end there is nothing, and it stays the reader's place.
@@ -104,4 +121,16 @@ async fn refuses_odd_cursors(engine: Engine) {
     let page = page(&server, &format!("?after={beyond}")).await;
     assert_eq!(page["events"], json!([]));
     assert_eq!(cursor(&page), beyond);
+}
+
+async fn says_what_was_trimmed(engine: Engine) {
+    let server = Server::start(engine).await;
+    let task = server.flag(json!({})).await;
+    server.sql("UPDATE log_head SET floor_seq = 2").await;
+    let problem = server.get("/api/v1/events").await.problem(410);
+    assert_eq!(problem["type"], "/problems/gone");
+    assert_eq!(problem["floor"], 2);
+    let rest = page(&server, &format!("?after={}", problem["cursor"].as_str().expect("a cursor"))).await;
+    assert_eq!(rest["events"][0]["data"]["task"]["id"], task["id"]);
+    server.get(&format!("/api/v1/events?after={}", LogCursor(1).encode())).await.problem(410);
 }

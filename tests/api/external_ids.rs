@@ -39,7 +39,8 @@ async fn other_content_conflicts(engine: Engine) {
         assert_eq!(problem["current"], first["task"]);
         assert_eq!(problem["allowed_transitions"], first["task"]["allowed_transitions"]);
     }
-    let other_type = json!({"schema_name": "ti:sample", "task": "delete-acct", "external_id": "a", "meta": {"x": 1}});
+    let other_type =
+        json!({"schema_name": "ti:sample", "task": "delete-acct", "external_id": "a", "meta": {"x": 1}});
     server.post(&other_type).await.problem(409);
 }
 

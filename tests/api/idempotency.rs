@@ -112,7 +112,10 @@ async fn decisions_have_it_too(engine: Engine) {
     server.decide(&task, "level2").send().await.ok(200);
     // The first answer, though the task has moved on.
     assert_eq!(decide("level1").await.ok(200), first);
-    assert_eq!(server.get(&format!("/api/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.ok(200)["task"]["state"], "level2");
+    assert_eq!(
+        server.get(&format!("/api/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.ok(200)["task"]["state"],
+        "level2"
+    );
     decide("allow").await.problem(409);
     let server = server.restart().await;
     let again = server.decide(&task, "level1").header("idempotency-key", "k").send().await;

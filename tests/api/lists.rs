@@ -8,7 +8,12 @@ use task_inbox::store::Engine;
 use crate::on_both_engines;
 use crate::server::{Server, column};
 
-on_both_engines!(filters_combine, pages_follow_each_other, pages_stay_whole_while_tasks_are_posted, refuses_odd_queries);
+on_both_engines!(
+    filters_combine,
+    pages_follow_each_other,
+    pages_stay_whole_while_tasks_are_posted,
+    refuses_odd_queries
+);
 
 async fn ids(server: &Server, query: &str) -> Vec<String> {
     let list = server.get(&format!("/api/v1/tasks{query}")).await.ok(200);
@@ -22,7 +27,8 @@ fn id(task: &Value) -> String {
 async fn filters_combine(engine: Engine) {
     let server = Server::start(engine).await;
     let (flag, refund) = (server.flag(json!({})).await, server.refund().await);
-    let note = server.post(&json!({"schema_name": "shop", "task": "note", "external_id": "n/1"})).await.ok(201);
+    let note =
+        server.post(&json!({"schema_name": "shop", "task": "note", "external_id": "n/1"})).await.ok(201);
     let note = &note["task"];
     let other = server.flag(json!({})).await;
     server.decide(&flag, "block").send().await.ok(200);
@@ -118,8 +124,21 @@ async fn pages_stay_whole_while_tasks_are_posted(engine: Engine) {
 async fn refuses_odd_queries(engine: Engine) {
     let server = Server::start(engine).await;
     for query in [
-        "resolved=yes", "resolved=", "phase=gone", "assignee=me", "limit=0", "limit=501", "limit=ten", "cursor=x",
-        "cursor=AQAAAAAAAAAA", "schema=", "schema=%00", "schema=%FF", "state=a&state=b", "colour=red", "ttype=a%00b",
+        "resolved=yes",
+        "resolved=",
+        "phase=gone",
+        "assignee=me",
+        "limit=0",
+        "limit=501",
+        "limit=ten",
+        "cursor=x",
+        "cursor=AQAAAAAAAAAA",
+        "schema=",
+        "schema=%00",
+        "schema=%FF",
+        "state=a&state=b",
+        "colour=red",
+        "ttype=a%00b",
     ] {
         let problem = server.get(&format!("/api/v1/tasks?{query}")).await.problem(400);
         assert_eq!(problem["instance"], "/api/v1/tasks");

@@ -14,9 +14,9 @@ on_both_engines!(is_served_to_anybody);
 async fn is_served_to_anybody(engine: Engine) {
     let server = Server::start(engine).await;
     let answer = server.bare(reqwest::Method::GET, "/api/v1/openapi.json").send().await;
-    let served = answer.ok(200);
-    assert_eq!(served["info"]["title"], "task-inbox");
-    assert!(served == document(), "what is served is not what is committed");
+    let description = answer.ok(200);
+    assert_eq!(description["info"]["title"], "task-inbox");
+    assert!(description == document(), "what is served is not what is committed");
 }
 
 #[test]
@@ -73,11 +73,16 @@ fn every_operation_says_what_it_does_and_how_it_fails() {
             assert!(ids.insert(operation["operationId"].clone()), "{place}: operationId is taken");
             let in_path = path.matches('{').count();
             let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
-            assert_eq!(parameters.iter().filter(|p| p["in"] == "path").count(), in_path, "{place}: path parameters");
+            assert_eq!(
+                parameters.iter().filter(|p| p["in"] == "path").count(),
+                in_path,
+                "{place}: path parameters"
+            );
             let responses = operation["responses"].as_object().expect("responses");
             for (status, response) in responses {
                 assert!(response["description"].as_str().is_some_and(|d| !d.is_empty()), "{place} {status}");
-                let media_type = if status.starts_with('2') { "application/json" } else { "application/problem+json" };
+                let media_type =
+                    if status.starts_with('2') { "application/json" } else { "application/problem+json" };
                 assert!(response["content"][media_type].is_object(), "{place} {status}: no {media_type}");
             }
             let open = operation["security"] == serde_json::json!([{}]);

@@ -12,8 +12,7 @@ on_both_engines!(its_clients_run_unmodified, its_paths_end_in_a_slash_or_not);
 async fn its_clients_run_unmodified(engine: Engine) {
     let server = Server::start(engine).await;
     let body = r#"{"schema_name": "ti:sample", "task": "flag-content", "state": null, "meta": null}"#;
-    let answer =
-        server.request(Method::POST, "/api/v1/tasks/").text("application/json", body).send().await;
+    let answer = server.request(Method::POST, "/api/v1/tasks/").text("application/json", body).send().await;
     let posted = answer.ok(201);
     let task = &posted["task"];
     let id = task["id"].as_str().expect("an id");
@@ -45,9 +44,9 @@ async fn its_clients_run_unmodified(engine: Engine) {
     assert_eq!(ttype["resolved_states"], json!(["block", "allow"]));
     assert_eq!(list["next_cursor"], json!(null));
 
-    let patched = server.request(Method::PATCH, &format!("/api/v1/tasks/{id}/state?state=level1")).send().await;
-    assert_eq!(patched.ok(200)["task"]["state"], "level1");
-    assert_eq!(patched.header("etag"), "\"2\"");
+    let level = server.request(Method::PATCH, &format!("/api/v1/tasks/{id}/state?state=level1")).send().await;
+    assert_eq!(level.ok(200)["task"]["state"], "level1");
+    assert_eq!(level.header("etag"), "\"2\"");
     let unset = server.decide(task, "").send().await.ok(200);
     assert_eq!(unset["task"]["state"], json!(null));
     let resolved = server.decide(task, "block").send().await.ok(200);
@@ -58,21 +57,23 @@ async fn its_clients_run_unmodified(engine: Engine) {
     assert_eq!(column(&server.get("/api/v1/tasks/").await.ok(200)["tasks"], "id"), [id]);
 
     let history = server.get(&format!("/api/v1/tasks/{id}/history")).await.ok(200);
-    let states: Vec<_> = history["history"].as_array().expect("lines").iter().map(|l| l["state"].clone()).collect();
+    let states: Vec<_> =
+        history["history"].as_array().expect("lines").iter().map(|l| l["state"].clone()).collect();
     assert_eq!(states, [json!(null), json!("level1"), json!(null), json!("block")]);
-    let last = &history["history"][3];
-    assert_eq!(last["resolved"], true);
-    assert_eq!(last["task_id"], id);
-    assert_eq!(last["actor"]["kind"], "key");
-    assert_eq!(last["editor_id"], last["actor"]["id"]);
-    assert_eq!(last["assigned_id"], json!(null));
+    let decided = &history["history"][3];
+    assert_eq!(decided["resolved"], true);
+    assert_eq!(decided["task_id"], id);
+    assert_eq!(decided["actor"]["kind"], "key");
+    assert_eq!(decided["editor_id"], decided["actor"]["id"]);
+    assert_eq!(decided["assigned_id"], json!(null));
 }
 
 async fn its_paths_end_in_a_slash_or_not(engine: Engine) {
     let server = Server::start(engine).await;
     let task = server.flag(json!({})).await;
     let id = task["id"].as_str().expect("an id");
-    for path in ["/api/v1/tasks", "/api/v1/events", "/api/v1/schemas", "/api/v1/schemas/ti:sample", "/health"] {
+    for path in ["/api/v1/tasks", "/api/v1/events", "/api/v1/schemas", "/api/v1/schemas/ti:sample", "/health"]
+    {
         server.get(path).await.ok(200);
         server.get(&format!("{path}/")).await.ok(200);
     }

@@ -1,6 +1,7 @@
 //! What holds for every request, whatever it asks.
 
 use std::io::Read;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -22,11 +23,14 @@ on_both_engines!(
     a_connection_serves_many_requests,
     ends_what_is_under_way_before_it_stops,
     a_body_that_is_too_large_is_not_asked_for,
+    a_body_that_does_not_arrive_is_given_up,
 );
 
 async fn unknown_paths_and_methods_are_problems(engine: Engine) {
     let server = Server::start(engine).await;
-    for path in ["/", "/api", "/api/v1", "/api/v1/task", "/api/v2/tasks", "/api/v1/tasks/a/b/c", "/health/dead"] {
+    for path in
+        ["/", "/api", "/api/v1", "/api/v1/task", "/api/v2/tasks", "/api/v1/tasks/a/b/c", "/health/dead"]
+    {
         let problem = server.get(path).await.problem(404);
         assert_eq!(problem["type"], "/problems/not-found");
         assert_eq!(problem["instance"], path);
@@ -97,7 +101,10 @@ async fn requests_have_ids(engine: Engine) {
 
 async fn head_is_get_without_a_body(engine: Engine) {
     let server = Server::start(engine).await;
-    let (head, get) = (exchange(&server, "HEAD /health/live HTTP/1.1").await, exchange(&server, "GET /health/live HTTP/1.1").await);
+    let (head, get) = (
+        exchange(&server, "HEAD /health/live HTTP/1.1").await,
+        exchange(&server, "GET /health/live HTTP/1.1").await,
+    );
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(get.ends_with("{\"status\":\"ok\"}"), "{get}");
     assert!(head.contains("content-length: 15") && get.contains("content-length: 15"));
@@ -146,6 +153,21 @@ async fn a_body_that_is_too_large_is_not_asked_for(engine: Engine) {
         stream.read_to_string(&mut answer).await.expect("answered, and closed");
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     }
+}
+
+async fn a_body_that_does_not_arrive_is_given_up(engine: Engine) {
+    let server = Server::impatient(engine, Duration::from_millis(300)).await;
+    let key = server.key(None, &Permission::ALL).await;
+    let mut stream = connect(&server).await;
+    let head = format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: x\r\napi-key: {key}\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{{\"schema_name\":"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered, and closed");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("connection: close") && answer.contains("/problems/request-timeout"), "{answer}");
 }
 
 async fn ends_what_is_under_way_before_it_stops(engine: Engine) {

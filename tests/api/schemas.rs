@@ -5,7 +5,7 @@ use serde_json::json;
 use task_inbox::store::Engine;
 
 use crate::on_both_engines;
-use crate::server::{SAMPLE, Answer, SHOP, Server, column, time};
+use crate::server::{Answer, SAMPLE, SHOP, Server, column, time};
 
 on_both_engines!(
     installs_and_uses_a_schema,
@@ -125,7 +125,10 @@ async fn removes_with_its_tasks(engine: Engine) {
     assert_eq!(column(&list["tasks"], "id"), [kept["id"].as_str().expect("an id")]);
     // The log stays, and says that it went.
     let events = server.get("/api/v1/events?schema=shop").await.ok(200);
-    assert_eq!(column(&events["events"], "type"), ["schema.version_created", "task.created", "schema.removed"]);
+    assert_eq!(
+        column(&events["events"], "type"),
+        ["schema.version_created", "task.created", "schema.removed"]
+    );
     server.request(Method::DELETE, "/api/v1/schemas/shop").send().await.problem(404);
     // The name is free again.
     install(&server, "", SHOP).await.ok(201);

@@ -2,18 +2,20 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use task_inbox::app::keys::{self, NewKey};
 use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
+use task_inbox::http;
 use task_inbox::outbound::{self, Policy};
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache};
-use task_inbox::http;
-use task_inbox_domain::{Document, Timestamp};
+use task_inbox_domain::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -71,11 +73,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server on a new database with both schemas, and a key that may do everything.
-    pub(crate) async fn start(engine: Engine) -> Self {
+    /// A server on a new database that holds nothing, not even a key.
+    pub(crate) async fn empty(engine: Engine) -> Self {
+        Self::impatient(engine, http::Settings::default().timeout).await
+    }
+
+    /// The same, which gives up after this time.
+    pub(crate) async fn impatient(engine: Engine, timeout: Duration) -> Self {
         let (database, db) = TestDatabase::migrated(engine).await;
         db.close().await.expect("closes");
-        let server = Self::on(database, String::new()).await;
+        Self::on(database, String::new(), timeout).await
+    }
+
+    /// A server on a new database with both schemas, and a key that may do everything.
+    pub(crate) async fn start(engine: Engine) -> Self {
+        let server = Self::empty(engine).await;
         for source in [SAMPLE, SHOP] {
             schemas::install(&server.app, &Principal::cli(), source, false, false).await.expect("installs");
         }
@@ -83,7 +95,7 @@ impl Server {
         Self { key, ..server }
     }
 
-    async fn on(database: TestDatabase, key: String) -> Self {
+    async fn on(database: TestDatabase, key: String, timeout: Duration) -> Self {
         outbound::install_crypto_provider();
         let db = database.connect().await;
         let registry = RegistryCache::load(&db).await.expect("a registry");
@@ -99,10 +111,8 @@ impl Server {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let settings = http::Settings {
-            trusted_proxies: vec!["127.0.0.1/32".parse().expect("a net")],
-            ..http::Settings::default()
-        };
+        let settings =
+            http::Settings { trusted_proxies: vec!["127.0.0.1/32".parse().expect("a net")], timeout };
         let stop = CancellationToken::new();
         let router = http::router(app.clone(), settings);
         let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
@@ -118,13 +128,15 @@ impl Server {
         serving.await.expect("it ends").expect("without an error");
         app.commit.close().await;
         app.db.close().await.expect("closes");
-        Self::on(database, key).await
+        Self::on(database, key, http::Settings::default().timeout).await
     }
 
     /// A key for these schemas (`None`: all) with these permissions.
     pub(crate) async fn key(&self, schemas: Option<&[&str]>, permissions: &[Permission]) -> String {
         let schemas = schemas.map(|names| names.iter().map(|&name| name.to_owned()).collect());
-        self.new_key(NewKey { schemas, permissions: Some(permissions.to_vec()), ..NewKey::default() }).await.key
+        self.new_key(NewKey { schemas, permissions: Some(permissions.to_vec()), ..NewKey::default() })
+            .await
+            .key
     }
 
     /// A key.
@@ -133,6 +145,13 @@ impl Server {
         let created = keys::create(&self.app, &Principal::cli(), new).await.expect("a key");
         self.app.keys.refresh(&self.app.db).await.expect("read");
         created
+    }
+
+    /// Changes the database behind the server's back.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let connection = sea_orm::Database::connect(&self.database.url).await.expect("connects");
+        connection.execute_unprepared(statement).await.expect("runs");
+        connection.close().await.expect("closes");
     }
 
     /// Where it listens: `http://127.0.0.1:{port}`.
@@ -275,9 +294,4 @@ pub(crate) fn time(value: &Value) -> Timestamp {
     let time = Timestamp::parse(text).expect("RFC 3339");
     assert_eq!(time.to_string(), text);
     time
-}
-
-/// A document, for building states that the API alone can't make.
-pub(crate) fn document(text: &str) -> Document {
-    Document::parse(text).expect("JSON")
 }

@@ -15,7 +15,10 @@ async fn a_checkpoint_is_believed_under_its_key_alone(engine: Engine) {
     let mut forged = checkpoint.clone();
     forged.seq -= 1;
     refused(audit::verify(app, Some(&forged)).await, "Invalid");
-    let other = App { vault: Vault::parse("b:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("a key"), ..app.clone() };
+    let other = App {
+        vault: Vault::parse("b:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("a key"),
+        ..app.clone()
+    };
     refused(audit::verify(&other, Some(&checkpoint)).await, "Invalid");
     let locked = App { vault: Vault::empty(), ..app.clone() };
     refused(audit::checkpoint(&locked).await, "Unavailable");

@@ -20,7 +20,9 @@ async fn a_key_works_at_once_and_until_it_is_revoked(engine: Engine) {
     assert!(none.contains("task-inbox api_key --name"), "{none}");
     let made = keys::create(&there, &cli, named("ci")).await.expect("made");
     assert!(made.key.starts_with("ti_") && made.key.len() == 46, "{}", made.key);
-    assert!(made.key.starts_with(made.info.hint.trim_end_matches('…')) && made.info.hint.chars().count() == 7);
+    assert!(
+        made.key.starts_with(made.info.hint.trim_end_matches('…')) && made.info.hint.chars().count() == 7
+    );
     let who = keys::authenticate(here, &made.key).await.expect("known");
     assert_eq!(who.permissions, Permission::DEFAULT);
     assert_eq!((who.actor.name.as_deref(), who.schemas, who.key_id), (Some("ci"), None, Some(made.id())));
@@ -96,7 +98,10 @@ async fn removing_a_schema_ends_the_keys_that_saw_it_alone(engine: Engine) {
     let fixture = Fixture::empty(engine).await;
     let (app, there, cli) = (&fixture.app, fixture.another().await, Principal::cli());
     schemas::install(app, &cli, SHOP, false, false).await.expect("installed");
-    let of = |names: &[&str]| NewKey { schemas: Some(names.iter().map(|n| (*n).to_owned()).collect()), ..named("k") };
+    let of = |names: &[&str]| NewKey {
+        schemas: Some(names.iter().map(|n| (*n).to_owned()).collect()),
+        ..named("k")
+    };
     let alone = keys::create(app, &cli, of(&["shop"])).await.expect("made");
     let both = keys::create(app, &cli, of(&["shop", "other"])).await.expect("made");
     assert!(schemas::remove(app, &cli, "shop", false).await.expect("removed").deleted);

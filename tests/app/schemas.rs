@@ -19,7 +19,10 @@ async fn installing_tells_what_waits_and_what_will_be_refused(engine: Engine) {
     let warnings = report.warnings.join("\n");
     assert!(warnings.contains("task-inbox webhook_key shop`"), "{warnings}");
     assert!(warnings.contains("task-inbox webhook_key shop --type note`"), "{warnings}");
-    assert!(warnings.contains("10.0.0.1 is refused") && warnings.contains("TASK_INBOX_ALLOW_NETS"), "{warnings}");
+    assert!(
+        warnings.contains("10.0.0.1 is refused") && warnings.contains("TASK_INBOX_ALLOW_NETS"),
+        "{warnings}"
+    );
     assert!(woken.has_changed().expect("there"));
     assert_eq!(get(app, &cli, "shop").expect("there").endpoints.len(), 2);
 }
@@ -32,7 +35,10 @@ async fn a_version_is_immutable_and_follows_the_latest(engine: Engine) {
     assert!(again.contains("shop") && again.contains("semver"), "{again}");
     let older = SHOP.replace("semver: '1'", "semver: '0.9'");
     refused(install(app, &cli, &older, true, false).await, "Conflict");
-    let breaking = SHOP.replace("semver: '1'", "semver: '1.1'").replace("[paid, refused]", "[paid]").replace("reason_required: [refused]", "title: x");
+    let breaking = SHOP
+        .replace("semver: '1'", "semver: '1.1'")
+        .replace("[paid, refused]", "[paid]")
+        .replace("reason_required: [refused]", "title: x");
     match install(app, &cli, &breaking, false, false).await.expect_err("breaking") {
         AppError::Invalid { problems, .. } => assert!(!problems.is_empty()),
         error => panic!("{error:?}"),
@@ -54,7 +60,8 @@ async fn a_file_that_is_wrong_tells_all_of_it(engine: Engine) {
         }
         error => panic!("{error:?}"),
     }
-    let guarded = SHOP.replace("  pending_states: [asked]", "  pending_states: [asked]\n  roles: {decide: [boss]}");
+    let guarded =
+        SHOP.replace("  pending_states: [asked]", "  pending_states: [asked]\n  roles: {paid: [boss]}");
     let unsupported = refused(install(app, &cli, &guarded, true, false).await, "Invalid");
     assert!(unsupported.contains("does not act on"), "{unsupported}");
 }

@@ -48,7 +48,8 @@ async fn a_schema_that_was_installed_elsewhere_is_found_at_once(engine: Engine) 
     let who = Principal::cli();
     let decided = tasks::transition(&fixture.app, &who, view.task.id, to(Some("paid")), None, None).await;
     assert_eq!(decided.expect("decided").task.semver, "1");
-    let (view, _) = tasks::create(&fixture.app, &Principal::cli(), refund(ORDER, None), None).await.expect("posted");
+    let (view, _) =
+        tasks::create(&fixture.app, &Principal::cli(), refund(ORDER, None), None).await.expect("posted");
     assert_eq!(view.task.semver, "2");
 }
 
@@ -56,7 +57,8 @@ async fn the_same_content_under_one_external_id_is_one_task(engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let app = &fixture.app;
     let who = Principal::cli();
-    let (first, _) = tasks::create(app, &who, refund(r#"{"order":"17","n":1}"#, Some("a")), None).await.expect("posted");
+    let (first, _) =
+        tasks::create(app, &who, refund(r#"{"order":"17","n":1}"#, Some("a")), None).await.expect("posted");
     let again = tasks::create(app, &who, refund(r#"{ "n":1.0, "order":"17" }"#, Some("a")), None).await;
     let (again, created) = again.expect("the same");
     assert_eq!((again.task.id, created), (first.task.id, Created::Existing));
@@ -78,7 +80,8 @@ async fn a_decision_is_checked_and_names_who_made_it(engine: Engine) {
     let who = caller(&[Permission::TasksWrite, Permission::TasksRead, Permission::TasksResolve], None);
     let (view, _) = tasks::create(app, &who, refund(ORDER, None), None).await.expect("posted");
     let id = view.task.id;
-    let decide = |decision: Decision| tasks::transition(app, &who, id, decision, None, Some("ann".to_owned()));
+    let decide =
+        |decision: Decision| tasks::transition(app, &who, id, decision, None, Some("ann".to_owned()));
     refused(decide(to(Some("refused"))).await, "Invalid");
     refused(decide(to(Some("nonsense"))).await, "Invalid");
     refused(decide(Decision { expected_version: Some(9), ..to(Some("paid")) }).await, "Stale");
@@ -120,7 +123,8 @@ async fn pages_hold_every_task_once_with_its_type(engine: Engine) {
     let who = Principal::cli();
     let mut posted = Vec::new();
     for i in 0..5 {
-        let (view, _) = tasks::create(app, &who, refund(ORDER, Some(&format!("n{i}"))), None).await.expect("posted");
+        let (view, _) =
+            tasks::create(app, &who, refund(ORDER, Some(&format!("n{i}"))), None).await.expect("posted");
         posted.push(view.task.id);
     }
     let note = PostTask { schema_name: "shop".to_owned(), task: "note".to_owned(), ..PostTask::default() };
@@ -142,7 +146,8 @@ async fn meta_is_checked_against_the_type(engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let app = &fixture.app;
     let who = Principal::cli();
-    let wrong = PostTask { meta: Some(Document::parse(r#"{"order":1}"#).expect("JSON")), ..refund(ORDER, None) };
+    let wrong =
+        PostTask { meta: Some(Document::parse(r#"{"order":1}"#).expect("JSON")), ..refund(ORDER, None) };
     match tasks::create(app, &who, wrong, None).await.expect_err("not a string") {
         AppError::Invalid { problems, .. } => assert_eq!(problems[0].pointer, "/meta/order"),
         error => panic!("{error:?}"),

@@ -54,7 +54,8 @@ async fn what_can_not_be_is_refused_with_what_can(engine: Engine) {
     let locked = App { vault: Vault::empty(), ..app.clone() };
     let missing = refused(create(&locked, &cli, "shop", None, None, false).await, "Unavailable");
     assert!(missing.contains("generate-keys"), "{missing}");
-    let bare = SHOP.replace("name: shop", "name: bare").replace("default_hook_url: http://10.0.0.1/hook\n", "");
+    let bare =
+        SHOP.replace("name: shop", "name: bare").replace("default_hook_url: http://10.0.0.1/hook\n", "");
     task_inbox::app::schemas::install(app, &cli, &bare, false, false).await.expect("installed");
     refused(create(app, &cli, "bare", None, None, false).await, "NotFound");
 }

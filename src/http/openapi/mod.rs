@@ -10,10 +10,11 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement, Tag,
-};
 use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
+    ServerBuilder, Tag,
+};
 
 use super::Http;
 
@@ -42,6 +43,10 @@ pub(super) fn base() -> OpenApi {
                 .description(Some(DESCRIPTION))
                 .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build())),
         )
+        .servers(Some([ServerBuilder::new()
+            .url("/")
+            .description(Some("Where this document comes from"))
+            .build()]))
         .tags(Some([
             tag("tasks", "Tasks: posted by programs, decided by people"),
             tag("events", "The log of every change"),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
-use utoipa::openapi::{ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
+};
 
 use crate::http::problem::MEDIA_TYPE;
 
@@ -73,6 +75,7 @@ fn response(status: u16, description: &str) -> Response {
         429 | 503 => ("Retry-After", "Seconds to wait", Type::Integer),
         _ => return response.build(),
     };
-    let header = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).description(Some(text));
+    let header =
+        HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).description(Some(text));
     response.header(name, header.build()).build()
 }

@@ -162,7 +162,9 @@ fn position<T, E: std::fmt::Display>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<T>, Problem> {
     let given = query.raw(name).filter(|text| !text.is_empty());
-    given.map(|text| parse(text).map_err(|e| Problem::malformed(format!("the parameter {name} {e}")))).transpose()
+    given
+        .map(|text| parse(text).map_err(|e| Problem::malformed(format!("the parameter {name} {e}"))))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -183,7 +185,8 @@ mod tests {
         assert_eq!(read(&["*"]), Ok(None));
         assert_eq!(read(&["\"3\""]), Ok(Some(3)));
         assert_eq!(read(&["W/\"3\""]), Ok(Some(3)));
-        for bad in ["3", "\"\"", "\"x\"", "\"-3\"", "\"+3\"", "\"3\", \"4\"", "", "\"99999999999999999999\""] {
+        for bad in ["3", "\"\"", "\"x\"", "\"-3\"", "\"+3\"", "\"3\", \"4\"", "", "\"99999999999999999999\""]
+        {
             assert_eq!(read(&[bad]), Err(400), "{bad}");
         }
         assert_eq!(read(&["\"3\"", "\"3\""]), Err(400));

@@ -1,0 +1,78 @@
+//! `taskschema`, `rmschema`, `schemas`, `tasktypes`.
+
+use serde_json::json;
+
+use crate::inbox::{Inbox, SAMPLE};
+
+#[test]
+fn installs_and_lists() {
+    let inbox = Inbox::new();
+    assert!(inbox.run(&["schemas"]).ok().contains("task-inbox taskschema FILE"));
+    let file = inbox.write("sample.yml", SAMPLE);
+    let dry = inbox.json(&["taskschema", &file, "--dryrun"]);
+    assert_eq!(inbox.json(&["schemas"])["schemas"], json!([]));
+    let done = inbox.json(&["taskschema", &file]);
+    assert_eq!(
+        (&dry["name"], &dry["version"], &dry["changes"]),
+        (&done["name"], &done["version"], &done["changes"])
+    );
+    assert_eq!(
+        (&done["name"], &done["semver"], &done["version"]),
+        (&json!("ti:sample"), &json!("1"), &json!(1))
+    );
+    assert_eq!((&done["breaking"], &done["changes"]), (&json!(false), &json!([])));
+    assert!(done["warnings"][0].as_str().expect("a text").contains("task-inbox webhook_key ti:sample"));
+    assert!(done["warnings"][1].as_str().expect("a text").contains("127.0.0.1 is refused"));
+    let listed = &inbox.json(&["schemas"])["schemas"][0];
+    assert_eq!(listed["types"], json!(["delete-acct", "flag-content"]));
+    assert_eq!(listed["endpoints"][0]["held"], "no_key");
+    assert!(inbox.run(&["schemas"]).ok().contains("ti:sample"));
+    let types = inbox.json(&["tasktypes", "ti:sample"]);
+    assert_eq!(types["types"][1]["resolved_states"], json!(["block", "allow"]));
+    assert!(inbox.run(&["task-types", "ti:sample"]).ok().contains("level1, level2"));
+}
+
+#[test]
+fn takes_a_file_from_stdin() {
+    use std::io::Write;
+    let inbox = Inbox::new();
+    let mut command = inbox.command(&["taskschema", "-"]);
+    let child = command
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let mut child = child.expect("it runs");
+    child.stdin.take().expect("piped").write_all(SAMPLE.as_bytes()).expect("written");
+    assert!(child.wait_with_output().expect("it ends").status.success());
+}
+
+#[test]
+fn refuses_what_can_not_be_installed() {
+    let inbox = Inbox::with_sample();
+    inbox.install(SAMPLE).says(&["ti:sample", "installed already", "semver"]);
+    inbox.run(&["taskschema", "nowhere.yml"]).says(&["nowhere.yml", "can't be read"]);
+    let wrong = inbox.install("name: x\nsemver: y\ncolour: red\n").refused(1);
+    assert!(
+        wrong.lines().count() > 2 && wrong.contains("line 2, column") && wrong.contains("colour"),
+        "{wrong}"
+    );
+    let breaking = SAMPLE.replace("semver: '1'", "semver: '1.1'").replace("'deleted'", "'gone'");
+    assert!(inbox.install(&breaking).refused(1).contains("force"));
+    let file = inbox.file("schema.yml");
+    assert_eq!(inbox.json(&["taskschema", &file, "--force"])["breaking"], true);
+    inbox.run(&["tasktypes", "other"]).says(&["other", "ti:sample"]);
+}
+
+#[test]
+fn removes_only_on_purpose() {
+    let inbox = Inbox::with_sample();
+    inbox.json(&["mktask", "ti:sample", "delete-acct"]);
+    inbox.run(&["rmschema", "ti:sample"]).says(&["1 tasks", "--yes"]);
+    let dry = inbox.json(&["rmschema", "ti:sample", "--dryrun", "--yes"]);
+    assert_eq!(dry, json!({"name": "ti:sample", "versions": 1, "tasks": 1, "deleted": false}));
+    let done = inbox.json(&["rm_schema", "ti:sample", "--yes"]);
+    assert_eq!(done, json!({"name": "ti:sample", "versions": 1, "tasks": 1, "deleted": true}));
+    inbox.run(&["rmschema", "ti:sample", "--yes"]).says(&["no schema \"ti:sample\""]);
+    inbox.install(SAMPLE).ok();
+}

@@ -1,0 +1,106 @@
+//! `serve`, and commands beside it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use task_inbox_testkit::http::{Client, Request};
+use task_inbox_testkit::signature::Secret;
+use task_inbox_testkit::{Database, Installation, Receiver, Server};
+
+use crate::inbox::{Done, Inbox};
+
+fn installation(inbox: &Inbox) -> Installation {
+    Installation::new(inbox.path(), Database::Sqlite(inbox.path().join("inbox.db")))
+        .expect("the binary is built")
+}
+
+async fn send(server: &Server, request: &Request) -> (u16, serde_json::Value) {
+    let mut client = Client::new(server.address()).with_timeout(Duration::from_secs(10));
+    let answer = client.send(request).await.expect("an answer");
+    (answer.status, answer.json())
+}
+
+fn post(key: &str, schema: &str, ttype: &str) -> Request {
+    let body = json!({"schema_name": schema, "task": ttype}).to_string();
+    Request::json("POST", "/api/v1/tasks", &[("api-key", key)], &body)
+}
+
+#[tokio::test]
+async fn commands_work_at_once_beside_a_server() {
+    let inbox = Inbox::empty();
+    let there = installation(&inbox);
+    let server = there.serve("server").await.expect("it serves");
+    let get = Request::new("GET", "/api/v1/tasks", &[("api-key", "ti_unknown")]);
+    let (status, problem) = send(&server, &get).await;
+    assert_eq!(status, 403);
+    assert!(problem["detail"].as_str().expect("a text").contains("task-inbox api_key --name"), "{problem}");
+
+    let made = there.cli(&["api_key", "--name", "ci"]).await.expect("made");
+    let key = made["key"].as_str().expect("a key");
+    assert_eq!(send(&server, &post(key, "ti:sample", "flag-content")).await.0, 404);
+    let file = inbox.write("schema.yml", crate::inbox::SAMPLE);
+    there.cli(&["taskschema", &file]).await.expect("installed");
+    let (status, posted) = send(&server, &post(key, "ti:sample", "flag-content")).await;
+    assert_eq!(status, 201, "{posted}");
+    let id = posted["task"]["id"].as_str().expect("an id");
+    there.cli(&["decide", id, "block"]).await.expect("decided");
+    let read = Request::new("GET", &format!("/api/v1/tasks/{id}"), &[("api-key", key)]);
+    assert_eq!(send(&server, &read).await.1["task"]["state"], "block");
+
+    there.cli(&["revoke_key", made["id"].as_str().expect("an id")]).await.expect("revoked");
+    let refused = async { while send(&server, &read).await.0 != 403 {} };
+    tokio::time::timeout(Duration::from_secs(5), refused).await.expect("noticed");
+}
+
+#[tokio::test]
+async fn what_a_command_decides_is_delivered_by_the_server() {
+    let inbox = Inbox::empty();
+    let there = installation(&inbox);
+    let server = there.serve("server").await.expect("it serves");
+    let receiver = Receiver::start().await.expect("a receiver");
+    let schema = format!(
+        "name: s\nsemver: '1'\ndefault_hook_url: {}\ntasktypes:\n- name: t\n  resolved_states: [done]\n",
+        receiver.url("/hook")
+    );
+    there.cli(&["taskschema", &inbox.write("schema.yml", &schema)]).await.expect("installed");
+    let posted = there.cli(&["mktask", "s", "t"]).await.expect("posted");
+    there.cli(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]).await.expect("decided");
+    // It waited for a key; the server hears of the key by itself.
+    let key = "whsec_Y2xpdGVzdHMtY2xpdGVzdHMtY2xpdGVzdHM=";
+    receiver.expect_secret("/hook", Secret::parse(key).expect("a key"));
+    there.cli(&["webhook_key", "s", "--key", key]).await.expect("taken over");
+    assert!(receiver.wait_for_count(1, Duration::from_secs(20)).await, "see {}", server.log().display());
+    assert_eq!(receiver.journal()[0].is_authentic, Some(true));
+}
+
+#[tokio::test]
+async fn one_server_a_file_which_ends_in_order() {
+    let inbox = Inbox::empty();
+    let there = installation(&inbox);
+    let server = there.serve("first").await.expect("it serves");
+    let second: Done = inbox.command(&["serve", "--dev"]).output().expect("it runs").into();
+    second.says(&["another `task-inbox serve`", "PostgreSQL"]);
+    let status = server.terminate(Duration::from_secs(20)).await.expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    let again = there.serve("again").await.expect("the file is free");
+    assert_eq!(again.terminate(Duration::from_secs(20)).await.expect("it ends").code(), Some(0));
+}
+
+#[tokio::test]
+async fn starts_only_with_what_it_needs() {
+    let inbox = Inbox::new();
+    let mut command = inbox.command(&["serve"]);
+    let without: Done = command.env_remove("TASK_INBOX_MASTER_KEY").output().expect("it runs").into();
+    without.says(&["TASK_INBOX_MASTER_KEY", "task-inbox generate-keys"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let said = inbox.run(&["serve", "--listen", &address]).refused(1);
+    assert!(said.contains("can't listen") && said.contains("TASK_INBOX_LISTEN"), "{said}");
+    // A key that this master key doesn't open is found at once, not at the first delivery.
+    inbox.install(crate::inbox::SAMPLE).ok();
+    inbox.json(&["webhook_key", "ti:sample"]);
+    let other = inbox.json(&["generate-keys"])["TASK_INBOX_MASTER_KEY"].as_str().expect("a key").to_owned();
+    let mut command = inbox.command(&["serve"]);
+    let wrong: Done = command.env("TASK_INBOX_MASTER_KEY", other).output().expect("it runs").into();
+    wrong.says(&["does not open with the master key"]);
+}

@@ -1,0 +1,69 @@
+//! `mktask`, `decide`, `tasks`.
+
+use serde_json::json;
+
+use crate::inbox::Inbox;
+
+#[test]
+fn posts_decides_and_lists() {
+    let inbox = Inbox::with_sample();
+    let made =
+        inbox.json(&["mktask", "ti:sample", "flag-content", "--meta", r#"{"url":"x"}"#, "--state", "level1"]);
+    assert_eq!((&made["ttype"], &made["task"]["state"]), (&json!("flag-content"), &json!("level1")));
+    assert_eq!(made["task"]["meta"], json!({"url": "x"}));
+    let id = made["task"]["id"].as_str().expect("an id");
+    assert!(inbox.run(&["mktask", "ti:sample", "delete-acct"]).ok().starts_with("posted "));
+    let decided = inbox.json(&["decide", id, "block", "--reason", "spam", "--if-version", "1"]);
+    assert_eq!((&decided["task"]["phase"], &decided["task"]["version"]), (&json!("resolved"), &json!(2)));
+    let count = |arguments: &[&str]| inbox.json(arguments)["tasks"].as_array().map(Vec::len);
+    assert_eq!(count(&["tasks"]), Some(2));
+    assert_eq!(count(&["tasks", "ti:sample", "flag-content"]), Some(1));
+    assert_eq!(count(&["tasks", "ti:sample", "flag-content", "--resolved", "un"]), Some(0));
+    assert_eq!(count(&["tasks", "--resolved", "un"]), Some(1));
+    let page = inbox.json(&["tasks", "--limit", "1"]);
+    let cursor = page["next_cursor"].as_str().expect("a cursor");
+    let last = inbox.json(&["tasks", "--limit", "1", "--cursor", cursor]);
+    assert!(last["next_cursor"].is_null() && last["tasks"][0]["id"] != page["tasks"][0]["id"]);
+    assert!(inbox.run(&["tasks"]).ok().contains("block"));
+    assert_eq!(inbox.json(&["decide", id, "unset"])["task"]["state"], json!(null));
+}
+
+#[test]
+fn the_same_external_id_makes_one_task() {
+    let inbox = Inbox::with_sample();
+    let post = ["mktask", "ti:sample", "delete-acct", "--external-id", "a"];
+    let first = inbox.json(&post);
+    assert_eq!(inbox.json(&post)["task"]["id"], first["task"]["id"]);
+    assert!(inbox.run(&post).ok().contains("was there already"));
+    let other = [&post[..], &["--meta", "{}"]].concat();
+    inbox.run(&other).says(&["other content"]);
+}
+
+#[test]
+fn refuses_with_what_could_be() {
+    let inbox = Inbox::with_sample();
+    inbox.run(&["mktask", "other", "t"]).says(&["other", "ti:sample"]);
+    inbox.run(&["mktask", "ti:sample", "t"]).says(&["delete-acct, flag-content"]);
+    inbox
+        .run(&["mktask", "ti:sample", "flag-content", "--state", "x"])
+        .says(&["level1, level2, block, allow"]);
+    let made = inbox.json(&["mktask", "ti:sample", "flag-content"]);
+    let id = made["task"]["id"].as_str().expect("an id");
+    inbox.run(&["decide", id, "x"]).says(&["block, allow"]);
+    inbox.run(&["decide", id, "block", "--if-version", "7"]).says(&["version 1"]);
+    inbox.json(&["decide", id, "block"]);
+    inbox.run(&["decide", id, "allow"]).says(&["block", "allow"]);
+    inbox.run(&["decide", "00000000-0000-0000-0000-000000000000", "allow"]).says(&["no task"]);
+    inbox.run(&["tasks", "other"]).says(&["ti:sample"]);
+    inbox.run(&["tasks", "ti:sample", "x"]).says(&["flag-content"]);
+    for usage in [
+        &["mktask", "ti:sample", "flag-content", "--meta", "[]"][..],
+        &["mktask", "ti:sample"],
+        &["decide", "x", "y"],
+        &["tasks", "--resolved", "some"],
+        &["tasks", "--cursor", "x"],
+        &["tasks", "--limit", "501"],
+    ] {
+        inbox.run(usage).refused(2);
+    }
+}

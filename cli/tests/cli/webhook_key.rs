@@ -1,0 +1,57 @@
+//! `webhook_key`.
+
+use crate::inbox::{Inbox, SAMPLE};
+
+const SIGNED: &str = "name: signed\nsemver: '1'\ndefault_hook_url: https://a.example/hook\ntasktypes:\n- name: t\n  resolved_states: [done]\n  hook_url: https://t.example/hook\n";
+
+#[test]
+fn makes_keys_of_both_kinds() {
+    let inbox = Inbox::with_sample();
+    let head = inbox.json(&["webhook_key", "ti:sample"]);
+    assert_eq!((head["kind"].as_str(), head["key"].as_str().map(str::len)), (Some("head"), Some(43)));
+    assert!(head["id"].is_string());
+    inbox.install(SIGNED).ok();
+    let hmac = inbox.json(&["webhook-key", "signed"]);
+    assert!(hmac["kind"] == "hmac" && hmac["key"].as_str().expect("a key").starts_with("whsec_"));
+    let own = inbox.json(&["webhook_key", "signed", "--type", "t"]);
+    assert_eq!(own["url"], "https://t.example/hook");
+    let listed = inbox.json(&["schemas"]);
+    let schemas = listed["schemas"].as_array().expect("a list").iter();
+    let endpoints: Vec<_> = schemas.filter_map(|s| s["endpoints"].as_array()).flatten().collect();
+    assert!(endpoints.len() == 3 && endpoints.iter().all(|e| e["held"].is_null()), "{endpoints:?}");
+}
+
+#[test]
+fn replaces_a_key_only_on_purpose() {
+    let inbox = Inbox::with_sample();
+    assert_eq!(inbox.json(&["webhook_key", "ti:sample", "--key", "local-key"])["key"], "local-key");
+    inbox.run(&["webhook_key", "ti:sample"]).says(&["ti:sample", "--rotate"]);
+    assert!(inbox.run(&["webhook_key", "ti:sample", "--rotate"]).ok().contains("not shown again"));
+}
+
+#[test]
+fn refuses_what_can_not_be() {
+    let inbox = Inbox::with_sample();
+    inbox.run(&["webhook_key", "other"]).says(&["other", "ti:sample"]);
+    inbox.run(&["webhook_key", "ti:sample", "--type", "flag-content"]).says(&["leave out the type"]);
+    inbox.install(SIGNED).ok();
+    inbox.run(&["webhook_key", "signed", "--key", "plain"]).says(&["whsec_"]);
+    let mut without = inbox.command(&["webhook_key", "ti:sample"]);
+    let done: crate::inbox::Done =
+        without.env_remove("TASK_INBOX_MASTER_KEY").output().expect("it runs").into();
+    done.says(&["TASK_INBOX_MASTER_KEY is not set", "task-inbox generate-keys"]);
+}
+
+#[test]
+fn dev_makes_a_master_key_beside_the_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let inbox = Inbox::new();
+    inbox.install(SAMPLE).ok();
+    let mut command = inbox.command(&["webhook_key", "ti:sample", "--dev"]);
+    assert!(command.env_remove("TASK_INBOX_MASTER_KEY").output().expect("it runs").status.success());
+    let file = std::fs::metadata(inbox.path().join("inbox.db.master-key")).expect("there");
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    // Without --dev, commands find it.
+    let mut command = inbox.command(&["webhook_key", "ti:sample", "--rotate"]);
+    assert!(command.env_remove("TASK_INBOX_MASTER_KEY").output().expect("it runs").status.success());
+}

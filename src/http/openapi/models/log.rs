@@ -1,0 +1,148 @@
+//! History and events.
+
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// The kind of principal behind a change.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(in crate::http) enum ActorKind {
+    /// An API key.
+    Key,
+    /// A signed-in person.
+    User,
+    /// An operator at the command line.
+    Cli,
+    /// The service itself.
+    System,
+}
+
+/// Who acted.
+#[derive(ToSchema)]
+pub(in crate::http) struct Actor {
+    /// What kind of principal.
+    kind: ActorKind,
+    /// The key's or the person's id.
+    #[schema(required = true)]
+    id: Option<Uuid>,
+    /// Its name when it acted.
+    #[schema(required = true)]
+    name: Option<String>,
+    /// For whom a program said that it acted; claimed, not proven.
+    on_behalf_of: Option<String>,
+}
+
+/// One change of a task. What was erased is null.
+#[derive(ToSchema)]
+pub(in crate::http) struct HistoryItem {
+    /// The event's id.
+    id: Uuid,
+    /// When.
+    #[schema(format = DateTime)]
+    created: String,
+    /// The task.
+    task_id: Uuid,
+    /// Its state after the change.
+    #[schema(required = true)]
+    state: Option<String>,
+    /// Whether that is a resolved one.
+    #[schema(required = true)]
+    resolved: Option<bool>,
+    /// The id of who did it.
+    #[schema(required = true)]
+    editor_id: Option<Uuid>,
+    /// The assignee after it.
+    #[schema(required = true)]
+    assigned_id: Option<Uuid>,
+    /// What was added to `meta`.
+    #[schema(required = true)]
+    update_meta: Option<Map<String, Value>>,
+    /// Who did it.
+    #[schema(required = true)]
+    actor: Option<Actor>,
+    /// Why.
+    #[schema(required = true)]
+    reason: Option<String>,
+    /// With which result.
+    #[schema(required = true)]
+    output: Option<Value>,
+    /// The event's place in the log.
+    seq: i64,
+}
+
+/// Everything that happened to a task.
+#[derive(ToSchema)]
+pub(in crate::http) struct History {
+    /// Oldest first.
+    history: Vec<HistoryItem>,
+}
+
+/// What an event is about.
+#[derive(ToSchema)]
+pub(in crate::http) enum EventType {
+    /// A task was posted.
+    #[schema(rename = "task.created")]
+    TaskCreated,
+    /// A task's state changed.
+    #[schema(rename = "task.state_changed")]
+    TaskStateChanged,
+    /// A schema version was installed.
+    #[schema(rename = "schema.version_created")]
+    SchemaVersionCreated,
+    /// A schema was removed with its tasks.
+    #[schema(rename = "schema.removed")]
+    SchemaRemoved,
+}
+
+/// What an event says. Events of a task carry it with its type; events of a schema its name.
+#[derive(ToSchema)]
+pub(in crate::http) struct EventData {
+    /// Deduplicate by this.
+    event_id: Uuid,
+    /// Its place in the log: 1, 2, 3 ...
+    seq: i64,
+    /// Reading on after this event: pass it as `after`.
+    cursor: String,
+    /// The task after the event, as the API shows it but without `allowed_transitions`.
+    #[schema(value_type = Option<Object>)]
+    task: Option<Value>,
+    /// The task type's name.
+    ttype: Option<String>,
+    /// The task's state before it.
+    previous_state: Option<String>,
+    /// Who did it.
+    actor: Option<Actor>,
+    /// Why.
+    reason: Option<String>,
+    /// With which result.
+    output: Option<Value>,
+    /// What was added to `meta`.
+    #[schema(value_type = Option<Object>)]
+    update_meta: Option<Value>,
+    /// The schema's name, in events of a schema.
+    schema: Option<String>,
+    /// The version, in events of a schema.
+    semver: Option<String>,
+}
+
+/// One event, in the envelope that its webhook has too.
+#[derive(ToSchema)]
+pub(in crate::http) struct Event {
+    /// What happened.
+    r#type: EventType,
+    /// When.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// The rest.
+    data: EventData,
+}
+
+/// A page of the log.
+#[derive(ToSchema)]
+pub(in crate::http) struct EventList {
+    /// In the log's order.
+    events: Vec<Event>,
+    /// Where the next page begins.
+    next_cursor: String,
+}

@@ -1,0 +1,18 @@
+//! The shapes of bodies and answers, for the description alone.
+//!
+//! Bodies are read and answers written by hand elsewhere, for exact errors and for speed. These
+//! types are never made: the API's tests check every answer that they see against the schema
+//! that is generated from them.
+#![expect(dead_code, reason = "only the schemas generated from these are used")]
+
+mod errors;
+mod log;
+mod schemas;
+mod tasks;
+
+pub(in crate::http) use errors::{ConflictProblem, GoneProblem, Problem};
+pub(in crate::http) use log::{Actor, EventList, EventType, History};
+pub(in crate::http) use schemas::{Installation, Removal, SchemaAnswer, SchemaList};
+pub(in crate::http) use tasks::{
+    Decide, Decided, Phase, PostTask, Resolved, Task, TaskAnswer, TaskList, TaskType,
+};

@@ -1,0 +1,187 @@
+//! Tasks and their types.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A task that is posted.
+#[derive(ToSchema)]
+pub(in crate::http) struct PostTask {
+    /// The schema's name.
+    #[schema(example = "ti:sample", min_length = 1, max_length = 64)]
+    schema_name: String,
+    /// The task type's name in the schema's latest version.
+    #[schema(example = "flag-content", min_length = 1, max_length = 64)]
+    task: String,
+    /// The state that it begins in; absent: the type's initial state, which is unset if it
+    /// declares none.
+    state: Option<String>,
+    /// What is to be decided about: any object of at most 256 KiB that matches the type's `input`.
+    meta: Option<Map<String, Value>>,
+    /// The sender's own name for it, unique in its schema: posting the same content again gets
+    /// the task that is there.
+    #[schema(min_length = 1, max_length = 256)]
+    external_id: Option<String>,
+}
+
+/// A decision.
+#[derive(ToSchema)]
+pub(in crate::http) struct Decide {
+    /// The state to move to; null is unset.
+    #[schema(required = true, example = "allow")]
+    state: Option<String>,
+    /// The result: any JSON value that matches the type's `output` of that state.
+    #[schema(value_type = Option<Value>)]
+    output: Option<Value>,
+    /// Why.
+    #[schema(max_length = 4096)]
+    reason: Option<String>,
+    /// For whom a program decides; recorded as claimed, not proven.
+    #[schema(min_length = 1, max_length = 256)]
+    on_behalf_of: Option<String>,
+}
+
+/// Where a task is in its life.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(in crate::http) enum Phase {
+    /// Waits for a decision.
+    Open,
+    /// Decided.
+    Resolved,
+    /// Withdrawn by its sender.
+    Cancelled,
+    /// Its time ran out.
+    Expired,
+    /// A newer task took its place.
+    Superseded,
+}
+
+/// Which tasks a list holds.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(in crate::http) enum Resolved {
+    /// Those that still wait.
+    Un,
+    /// Every one.
+    All,
+}
+
+/// Something that a person must decide.
+#[derive(ToSchema)]
+pub(in crate::http) struct Task {
+    /// UUIDv7.
+    id: Uuid,
+    /// When it was posted.
+    #[schema(format = DateTime, example = "2026-11-21T10:00:00.000000Z")]
+    created: String,
+    /// When it last changed.
+    #[schema(format = DateTime, example = "2026-11-21T10:00:00.000000Z")]
+    updated: String,
+    /// Its type in the version that it was posted under.
+    ttype_id: Uuid,
+    /// Its schema's name.
+    #[schema(example = "ti:sample")]
+    schema: String,
+    /// Its schema's version, as the author wrote it.
+    #[schema(example = "1")]
+    semver: String,
+    /// One of the type's states; null is unset.
+    #[schema(required = true)]
+    state: Option<String>,
+    /// Whether the state is a resolved one.
+    resolved: bool,
+    /// Where it is in its life.
+    phase: Phase,
+    /// The assignee.
+    #[schema(required = true)]
+    user_id: Option<Uuid>,
+    /// What its sender said, as it was sent.
+    #[schema(required = true)]
+    meta: Option<Map<String, Value>>,
+    /// The result of the resolving decision.
+    #[schema(required = true)]
+    output: Option<Value>,
+    /// The sender's own name for it.
+    #[schema(required = true)]
+    external_id: Option<String>,
+    /// How urgent. Not available yet.
+    #[schema(required = true)]
+    priority: Option<i32>,
+    /// When it should be decided. Not available yet.
+    #[schema(required = true, format = DateTime)]
+    due_at: Option<String>,
+    /// Where else its events go. Not available yet.
+    #[schema(required = true)]
+    callback_url: Option<String>,
+    /// Tasks with the same key replace each other. Not available yet.
+    #[schema(required = true)]
+    merge_key: Option<String>,
+    /// 1 when posted, +1 on each change; the `ETag`.
+    #[schema(minimum = 1)]
+    version: i64,
+    /// The states that it can go to from here; null is unset. In the API only.
+    allowed_transitions: Vec<Option<String>>,
+}
+
+/// A task with the name of its type.
+#[derive(ToSchema)]
+pub(in crate::http) struct TaskAnswer {
+    /// The task.
+    task: Task,
+    /// Its type's name.
+    #[schema(example = "flag-content")]
+    ttype: String,
+}
+
+/// A task after a decision.
+#[derive(ToSchema)]
+pub(in crate::http) struct Decided {
+    /// The task.
+    task: Task,
+}
+
+/// A task type in one schema version.
+#[derive(ToSchema)]
+pub(in crate::http) struct TaskType {
+    /// Its schema's name.
+    schema_name: String,
+    /// The version that declares it.
+    semver: String,
+    /// Its name.
+    name: String,
+    /// What people see.
+    #[schema(required = true)]
+    title: Option<String>,
+    /// What it is for.
+    #[schema(required = true)]
+    description: Option<String>,
+    /// States of a task that waits.
+    pending_states: Vec<String>,
+    /// States of a task that is decided.
+    resolved_states: Vec<String>,
+    /// The state of a task that is posted without one; null is unset.
+    #[schema(required = true)]
+    initial_state: Option<String>,
+    /// States that need a reason.
+    reason_required: Vec<String>,
+    /// JSON Schema (2020-12) of `meta`.
+    #[schema(required = true)]
+    input: Option<Value>,
+    /// JSON Schema of `output`, by resolved state.
+    output: BTreeMap<String, Value>,
+}
+
+/// A page of tasks.
+#[derive(ToSchema)]
+pub(in crate::http) struct TaskList {
+    /// Oldest first.
+    tasks: Vec<Task>,
+    /// The types that these tasks are of, by `ttype_id`.
+    types: BTreeMap<String, TaskType>,
+    /// Where the next page begins; null on the last.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+}
