@@ -16,7 +16,7 @@ receiver: ## The example receiver that the sample schema's webhooks go to
 	@CARGO="$(CARGO)" scripts/receiver
 
 .PHONY: demo
-demo: scripts/tools ## The whole job once, on SQLite and on PostgreSQL
+demo: ## The whole job once, on SQLite and on PostgreSQL
 	@scripts/tools postgresql
 	$(CARGO) build --quiet -p task-inbox-cli -p receiver-example
 	scripts/demo sqlite
@@ -28,6 +28,26 @@ test: ## Installs what the tests need, and runs every test
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
 	$(MAKE) faults-short
+
+.PHONY: faults
+faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (10 minutes)
+	@scripts/tools postgresql sqlite3
+	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
+	scripts/faults all --engine sqlite
+	scripts/faults all --engine postgres
+
+.PHONY: faults-short
+faults-short: ## The same with a few rounds of each
+	@scripts/tools postgresql sqlite3
+	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
+	scripts/faults all --engine sqlite --rounds 2 --seconds 5
+	scripts/faults all --engine postgres --rounds 2 --seconds 5
+
+.PHONY: bench
+bench: ## Posts per second beside what the machine can do; writes docs/BENCHMARKS.md
+	@scripts/tools postgresql
+	$(CARGO) build --release -p task-inbox-cli -p bench
+	$(CARGO) run --release -p bench -- posts
 
 .PHONY: lint
 lint: ## Formatting, clippy, docs
@@ -43,3 +63,4 @@ deny: ## Licences, sources and banned crates (needs cargo-deny)
 generate: ## Files that are generated from the code
 	$(CARGO) run --quiet -p task-inbox-cli -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
+	$(CARGO) run --quiet -p task-inbox-cli -- config docs --write

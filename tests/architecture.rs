@@ -18,13 +18,33 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that belong to one layer.
-const OWNED: &[(&str, &str)] =
-    &[("sea_orm", "store"), ("reqwest", "outbound"), ("axum", "http"), ("utoipa", "http"), ("utoipa_axum", "http")];
+const OWNED: &[(&str, &str)] = &[
+    ("sea_orm", "store"),
+    ("reqwest", "outbound"),
+    ("axum", "http"),
+    ("utoipa", "http"),
+    ("utoipa_axum", "http"),
+];
 
 /// What the pure crate must not touch: I/O, clocks, chance, the service.
 const IMPURE: &[&str] = &[
-    "axum::", "sea_orm", "reqwest", "tokio::", "std::fs", "std::net", "std::io", "std::env", "std::process",
-    "SystemTime", "Instant::now", "Utc::now", "Local::now", "rand::", "now_v7", "new_v4", "task_inbox::",
+    "axum::",
+    "sea_orm",
+    "reqwest",
+    "tokio::",
+    "std::fs",
+    "std::net",
+    "std::io",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "Instant::now",
+    "Utc::now",
+    "Local::now",
+    "rand::",
+    "now_v7",
+    "new_v4",
+    "task_inbox::",
 ];
 
 fn root() -> PathBuf {
@@ -95,7 +115,11 @@ fn imports_run_downward() {
             if is_layer && name != own && !allowed.contains(&name) {
                 wrong.push(format!("{} imports {name}", path.display()));
             }
-            assert!(!name.is_empty() || !text.contains("crate::{"), "{}: one `use crate::` for each layer", path.display());
+            assert!(
+                !name.is_empty() || !text.contains("crate::{"),
+                "{}: one `use crate::` for each layer",
+                path.display()
+            );
         }
     }
     assert!(wrong.is_empty(), "imports that run upward:\n{}", wrong.join("\n"));

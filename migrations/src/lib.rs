@@ -4,8 +4,8 @@
 //! what differs. Times are `BIGINT` microseconds since the epoch: one integer compares
 //! the same everywhere. Ids of rows that a batch writes are UUIDv7, so that they land together.
 
-use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
 
 mod m20261121_000001_spine;
 

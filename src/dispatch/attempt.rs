@@ -61,12 +61,7 @@ fn kind(kind: outbound::FailureKind) -> FailureKind {
 }
 
 /// What the answer, or its absence, means for the delivery.
-fn judge(
-    leased: &Leased,
-    started: Timestamp,
-    duration: Duration,
-    sent: Result<Answer, Failure>,
-) -> Settled {
+fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<Answer, Failure>) -> Settled {
     let number = leased.attempts + 1;
     let (result, outcome, status, error, response) = match sent {
         Ok(answer) => {

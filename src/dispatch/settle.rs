@@ -22,7 +22,11 @@ pub(super) struct Unsettled {
 }
 
 /// Settles what comes; once `stop` says that nothing more will, settles what is left and ends.
-pub(super) async fn run(shared: Arc<Shared>, mut attempts: mpsc::Receiver<Unsettled>, stop: CancellationToken) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut attempts: mpsc::Receiver<Unsettled>,
+    stop: CancellationToken,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut busy = false;
     loop {
@@ -32,7 +36,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut attempts: mpsc::Receiver<Unsett
             () = stop.cancelled(), if !attempts.is_closed() => { attempts.close(); continue }
         }
         if busy && batch.len() < BATCH {
-            let linger = async { while batch.len() < BATCH && attempts.recv_many(&mut batch, 1).await > 0 {} };
+            let linger =
+                async { while batch.len() < BATCH && attempts.recv_many(&mut batch, 1).await > 0 {} };
             let _ = tokio::time::timeout(LINGER, linger).await;
         }
         busy = batch.len() > 1;
@@ -61,7 +66,10 @@ async fn settle(shared: &Shared, batch: Vec<Unsettled>) {
         }
     };
     if held.len() < attempts.len() {
-        tracing::warn!(lost = attempts.len() - held.len(), "leases had run out before their attempts were settled");
+        tracing::warn!(
+            lost = attempts.len() - held.len(),
+            "leases had run out before their attempts were settled"
+        );
     }
     let held: std::collections::HashSet<_> = held.into_iter().collect();
     let mut ended = false;
@@ -82,7 +90,9 @@ fn log(attempt: &Settled) {
     let Settled { id, event_id, endpoint, number, outcome, status, error, .. } = attempt;
     let ms = attempt.duration.as_millis() as u64;
     match attempt.fate {
-        Fate::Delivered => tracing::debug!(delivery = %id, event = %event_id, attempt = number, ms, "delivered"),
+        Fate::Delivered => {
+            tracing::debug!(delivery = %id, event = %event_id, attempt = number, ms, "delivered");
+        }
         Fate::Retry(after) => tracing::warn!(
             delivery = %id, event = %event_id, %endpoint, attempt = number, ms, outcome, status, error,
             retry_in_s = after.as_secs(), "an attempt failed"

@@ -98,7 +98,11 @@ fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prep
     Prepared { number: registry.number, targets }
 }
 
-fn target(endpoint: &Endpoint, vault: &Vault, secrets: &[StoredSecret]) -> std::result::Result<Target, String> {
+fn target(
+    endpoint: &Endpoint,
+    vault: &Vault,
+    secrets: &[StoredSecret],
+) -> std::result::Result<Target, String> {
     let kind = match endpoint.hook.auth {
         HookAuth::Hmac => "hmac",
         HookAuth::Head { .. } => "head",

@@ -40,10 +40,7 @@ impl Policy {
     /// Opens `127.0.0.0/8` and `::1` too.
     #[must_use]
     pub fn open_loopback(mut self) -> Self {
-        self.allow.extend([
-            IpNet::V4(v4(127, 0, 0, 0, 8)),
-            IpNet::V6(Ipv6Net::from(Ipv6Addr::LOCALHOST)),
-        ]);
+        self.allow.extend([IpNet::V4(v4(127, 0, 0, 0, 8)), IpNet::V6(Ipv6Net::from(Ipv6Addr::LOCALHOST))]);
         self
     }
 
@@ -72,15 +69,10 @@ impl Policy {
         match Carrier::of(ip) {
             Carrier::None => self.refuses_outer(ip),
             Carrier::Transparent(carried) => self.refuses_v4(carried),
-            Carrier::Teredo { server, client } => {
-                self.refuses_v4(server).or_else(|| self.refuses_v4(client))
-            }
-            Carrier::LocalTranslation(carried) => self.refuses_outer(ip).or_else(|| {
-                carried
-                    .into_iter()
-                    .flatten()
-                    .find_map(|carried| self.refuses_v4(carried))
-            }),
+            Carrier::Teredo { server, client } => self.refuses_v4(server).or_else(|| self.refuses_v4(client)),
+            Carrier::LocalTranslation(carried) => self
+                .refuses_outer(ip)
+                .or_else(|| carried.into_iter().flatten().find_map(|carried| self.refuses_v4(carried))),
         }
     }
 
@@ -126,9 +118,7 @@ impl Carrier {
             [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Self::None,
             // RFC 4291, sections 2.5.5.1 (IPv4-compatible) and 2.5.5.2 (IPv4-mapped); RFC 6052,
             // section 2.1 (the well-known NAT64 prefix).
-            [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
-                Self::Transparent(last)
-            }
+            [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => Self::Transparent(last),
             // RFC 3056, section 2: 6to4.
             [0x2002, ..] => Self::Transparent(Ipv4Addr::new(o[2], o[3], o[4], o[5])),
             [0x2001, 0, ..] => Self::Teredo {
@@ -201,10 +191,7 @@ const SPECIAL_V4: [(Ipv4Net, &str); 19] = [
 /// What lies outside 2000::/3 is refused anyway and stands here for its name.
 const SPECIAL_V6: [(Ipv6Net, &str); 17] = [
     (v6(0, 0, 0, 128), "unspecified (RFC 4291)"),
-    (
-        Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128),
-        "loopback (RFC 4291)",
-    ),
+    (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), "loopback (RFC 4291)"),
     (v6(0x64, 0xff9b, 1, 48), "local translation (RFC 8215)"),
     (v6(0x100, 0, 0, 64), "discard-only (RFC 6666)"),
     (v6(0x2001, 2, 0, 48), "benchmarking (RFC 5180)"),

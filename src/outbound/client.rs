@@ -115,10 +115,7 @@ impl Client {
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, BuildError> {
         install_crypto_provider();
-        let filtered = Filtered {
-            policy: policy.clone(),
-            resolver,
-        };
+        let filtered = Filtered { policy: policy.clone(), resolver };
         let http = reqwest::Client::builder()
             .user_agent(user_agent)
             .dns_resolver(filtered)
@@ -134,11 +131,7 @@ impl Client {
             .http2_keep_alive_timeout(PING)
             .build()
             .map_err(BuildError)?;
-        Ok(Self {
-            http,
-            policy,
-            limits,
-        })
+        Ok(Self { http, policy, limits })
     }
 
     /// The policy, for checking a URL before it is stored.
@@ -148,12 +141,7 @@ impl Client {
 
     /// Posts `body` and reads the answer. Dropping the future cancels the attempt and closes its
     /// connection.
-    pub async fn post(
-        &self,
-        url: &Url,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, Failure> {
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<Answer, Failure> {
         let start = Instant::now();
         let mut status = None;
         let attempt = self.attempt(url, headers, body, start, &mut status);
@@ -163,11 +151,7 @@ impl Client {
             Ok(Err(cause)) => cause,
             Err(_) => (FailureKind::Timeout, self.overdue(status)),
         };
-        Err(Failure {
-            kind,
-            detail,
-            elapsed: start.elapsed(),
-        })
+        Err(Failure { kind, detail, elapsed: start.elapsed() })
     }
 
     /// `status` is told as soon as it is known, for who sees the attempt cut off.
@@ -186,13 +170,7 @@ impl Client {
         *status = Some(code);
         let retry_after = retry_after(response.headers());
         let (body, truncated) = read(&mut response, self.limits.body_limit).await?;
-        Ok(Answer {
-            status: code,
-            retry_after,
-            body,
-            truncated,
-            elapsed: start.elapsed(),
-        })
+        Ok(Answer { status: code, retry_after, body, truncated, elapsed: start.elapsed() })
     }
 
     fn overdue(&self, status: Option<u16>) -> String {

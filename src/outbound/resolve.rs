@@ -55,14 +55,9 @@ impl SystemResolver {
         let task = tokio::spawn(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             lock(&table).remove(&name);
-            found
-                .map(|found| found.map(|address| address.ip()).collect())
-                .map_err(|error| error.to_string())
+            found.map(|found| found.map(|address| address.ip()).collect()).map_err(|error| error.to_string())
         });
-        let lookup = task
-            .map(|ended| ended.unwrap_or_else(|error| Err(error.to_string())))
-            .boxed()
-            .shared();
+        let lookup = task.map(|ended| ended.unwrap_or_else(|error| Err(error.to_string()))).boxed().shared();
         under_way.insert(host.to_owned(), lookup.clone());
         lookup
     }

@@ -61,7 +61,8 @@ pub async fn verify(db: &Db, from: Option<&Checkpoint>) -> Result<Verification> 
             events += 1;
             if let Some(checkpoint) = from.filter(|c| c.seq == chain.seq) {
                 if chain.open > 0 || hex(&chain.hash) != checkpoint.hash {
-                    let detail = format!("the log up to event {} is not the one of the checkpoint", chain.seq);
+                    let detail =
+                        format!("the log up to event {} is not the one of the checkpoint", chain.seq);
                     return Ok(bad(events, chain.seq, detail));
                 }
                 proved = Some(checkpoint.seq);
@@ -91,8 +92,11 @@ pub async fn verify(db: &Db, from: Option<&Checkpoint>) -> Result<Verification> 
 
 /// Whether events stand after the head that was there a moment ago and the head still denies them.
 async fn after_head(db: &Db, seq: i64) -> Result<bool> {
-    let sql = Sql::new(db.engine(), "SELECT max(e.seq) > max(h.seq) AS beyond FROM log_head h, events e WHERE e.seq >= ")
-        .bind(seq);
+    let sql = Sql::new(
+        db.engine(),
+        "SELECT max(e.seq) > max(h.seq) AS beyond FROM log_head h, events e WHERE e.seq >= ",
+    )
+    .bind(seq);
     let row = sql.one(db.read()).await?;
     Ok(row.map(|r| r.get::<Option<bool>>("beyond")).transpose()?.flatten().unwrap_or(false))
 }

@@ -50,9 +50,7 @@ impl Db {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Self::connect_postgres(url).await;
         }
-        Err(StoreError::Unavailable(
-            "DATABASE_URL must begin with sqlite:// or postgres://".to_owned(),
-        ))
+        Err(StoreError::Unavailable("DATABASE_URL must begin with sqlite:// or postgres://".to_owned()))
     }
 
     async fn connect_sqlite(url: &str) -> Result<Self> {
@@ -129,7 +127,8 @@ impl Db {
     /// Begins a transaction that may write.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction> {
         let options = TransactionOptions {
-            sqlite_transaction_mode: (self.engine == Engine::Sqlite).then_some(SqliteTransactionMode::Immediate),
+            sqlite_transaction_mode: (self.engine == Engine::Sqlite)
+                .then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
         Ok(self.write.begin_with_options(options).await?)

@@ -101,7 +101,9 @@ pub async fn release(db: &Db, leased: &[(Uuid, Uuid)]) -> Result<()> {
     let mut rows = Rows::new(TOKENS);
     let mut sorted = leased.to_vec();
     sorted.sort_unstable();
-    sorted.iter().for_each(|(id, token)| rows.push(vec![(*id).into(), (*token).into()]));
+    for (id, token) in sorted {
+        rows.push(vec![id.into(), token.into()]);
+    }
     let transaction = db.begin().await?;
     rows.run(db.engine(), &transaction, |sql, rows| {
         let sql = sql.push("UPDATE deliveries AS d SET lease_token = NULL, due_at = {now} FROM ");
@@ -268,7 +270,8 @@ async fn finish(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) ->
     .await?;
     ended
         .run(engine, db, |sql, rows| {
-            let sql = sql.push("DELETE FROM deliveries WHERE (id, lease_token) IN (SELECT r.id, r.lease_token FROM ");
+            let sql = sql
+                .push("DELETE FROM deliveries WHERE (id, lease_token) IN (SELECT r.id, r.lease_token FROM ");
             rows.table(sql).push(" AS r)")
         })
         .await?;

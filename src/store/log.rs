@@ -214,7 +214,11 @@ pub(super) async fn lock_head(engine: Engine, db: &impl ConnectionTrait) -> Resu
 }
 
 /// Which of these events are in the log.
-pub(super) async fn present(engine: Engine, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>> {
+pub(super) async fn present(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, i64)>> {
     let sql = Sql::new(engine, "SELECT id, seq FROM events WHERE id").any_id(ids.iter().copied());
     sql.all(db).await?.iter().map(|row| Ok((row.get("id")?, row.get("seq")?))).collect()
 }
@@ -223,7 +227,8 @@ pub(super) fn to_hash(bytes: Vec<u8>) -> Result<Hash> {
     bytes.try_into().map_err(|_| StoreError::Corrupt("a hash of the log has not 32 bytes".to_owned()))
 }
 
-pub(super) const COLUMNS: &str = "seq, id, kind, created_at, actor, schema_name, ttype, task_id, version, body";
+pub(super) const COLUMNS: &str =
+    "seq, id, kind, created_at, actor, schema_name, ttype, task_id, version, body";
 
 pub(super) fn from_row(row: &QueryResult) -> Result<Logged> {
     let kind: String = row.get("kind")?;
@@ -231,7 +236,8 @@ pub(super) fn from_row(row: &QueryResult) -> Result<Logged> {
         seq: row.get("seq")?,
         event: Event {
             id: row.get("id")?,
-            kind: EventType::parse(&kind).ok_or_else(|| StoreError::Corrupt(format!("event kind {kind:?}")))?,
+            kind: EventType::parse(&kind)
+                .ok_or_else(|| StoreError::Corrupt(format!("event kind {kind:?}")))?,
             created: Timestamp::from_micros(row.get("created_at")?),
             actor: row.get("actor")?,
             schema: row.get("schema_name")?,
@@ -260,7 +266,12 @@ const WINDOW: i64 = 10_000;
 /// # Errors
 ///
 /// [`ReadError::BelowFloor`] if events after `after` have been trimmed.
-pub async fn read(db: &Db, after: i64, filter: &EventFilter, limit: u64) -> std::result::Result<Page, ReadError> {
+pub async fn read(
+    db: &Db,
+    after: i64,
+    filter: &EventFilter,
+    limit: u64,
+) -> std::result::Result<Page, ReadError> {
     let head = head(db).await?;
     if after < head.floor_seq {
         return Err(ReadError::BelowFloor { floor: head.floor_seq });

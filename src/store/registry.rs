@@ -194,7 +194,12 @@ impl Registry {
     ///
     /// The latest version says where and which; a type that it dropped is heard of as it said
     /// last.
-    pub fn route(&self, schema: &str, ttype: Option<&InstalledType>, kind: EventType) -> Option<&Arc<Endpoint>> {
+    pub fn route(
+        &self,
+        schema: &str,
+        ttype: Option<&InstalledType>,
+        kind: EventType,
+    ) -> Option<&Arc<Endpoint>> {
         let latest = &self.latest(schema)?.schema;
         let (name, declared) = match ttype {
             Some(t) => {
@@ -225,7 +230,8 @@ impl Registry {
         // The number is read first: whatever changes while the rest is read makes it stale, never
         // the other way round.
         let head = Sql::new(engine, "SELECT registry FROM log_head").one(db).await?;
-        let number: i64 = head.ok_or_else(|| StoreError::Corrupt("log_head is empty".to_owned()))?.get("registry")?;
+        let number: i64 =
+            head.ok_or_else(|| StoreError::Corrupt("log_head is empty".to_owned()))?.get("registry")?;
         let compiled: HashMap<Uuid, Arc<InstalledVersion>> = known
             .into_iter()
             .flat_map(|k| k.versions.values().flatten())

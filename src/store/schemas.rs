@@ -72,7 +72,8 @@ pub async fn install(
     }
     let version_id = Uuid::now_v7();
     let position = registry.latest(&schema.name).map_or(1, |latest| latest.position + 1);
-    let inserted = insert_version(engine, &transaction, schema, source, actor, now, version_id, position).await;
+    let inserted =
+        insert_version(engine, &transaction, schema, source, actor, now, version_id, position).await;
     match inserted {
         // Another installation took the position.
         Err(StoreError::Data(_)) => return Err(InstallError::Raced),
@@ -273,7 +274,8 @@ pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
          FROM schemas s WHERE s.name = ",
     );
     let row = sql.bind(name).one(db.read()).await?;
-    row.map(|r| Ok(Removal { versions: r.get("versions")?, tasks: r.get("tasks")?, deleted: false })).transpose()
+    row.map(|r| Ok(Removal { versions: r.get("versions")?, tasks: r.get("tasks")?, deleted: false }))
+        .transpose()
 }
 
 /// Removes a schema with its tasks; leaves the log. `None` if there is no such schema.
@@ -316,7 +318,12 @@ pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Resul
 }
 
 async fn delete(engine: Engine, db: &impl ConnectionTrait, table: &str, schema: &str) -> Result<()> {
-    Sql::new(engine, "DELETE FROM ").push(table).push(" WHERE schema_name = ").bind(schema).execute(db).await?;
+    Sql::new(engine, "DELETE FROM ")
+        .push(table)
+        .push(" WHERE schema_name = ")
+        .bind(schema)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

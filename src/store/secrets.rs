@@ -58,7 +58,11 @@ pub struct NewSecret {
 pub async fn add(db: &Db, secret: NewSecret) -> Result<()> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    Sql::new(engine, "SELECT id FROM endpoints WHERE id = ").bind(secret.endpoint_id).push(" {locked}").one(&transaction).await?;
+    Sql::new(engine, "SELECT id FROM endpoints WHERE id = ")
+        .bind(secret.endpoint_id)
+        .push(" {locked}")
+        .one(&transaction)
+        .await?;
     if secret.replaces {
         Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ")
             .bind(secret.endpoint_id)

@@ -75,7 +75,12 @@ impl Sql {
                 let width = values.len().next_power_of_two();
                 let last = values.last().cloned();
                 self = self.push(" IN (");
-                for (i, value) in values.into_iter().chain(std::iter::repeat_with(|| last.clone()).flatten()).take(width).enumerate() {
+                for (i, value) in values
+                    .into_iter()
+                    .chain(std::iter::repeat_with(|| last.clone()).flatten())
+                    .take(width)
+                    .enumerate()
+                {
                     self = self.push(if i == 0 { "" } else { ", " }).bind(value);
                 }
                 self = self.push(")");
@@ -154,10 +159,7 @@ impl Ty {
     }
 
     fn is_null(value: &Value) -> bool {
-        matches!(
-            value,
-            Value::Uuid(None) | Value::String(None) | Value::BigInt(None) | Value::Bytes(None)
-        )
+        matches!(value, Value::Uuid(None) | Value::String(None) | Value::BigInt(None) | Value::Bytes(None))
     }
 }
 
@@ -278,8 +280,12 @@ impl Rows {
     }
 
     fn values(self, mut sql: Sql) -> Sql {
-        let selected: Vec<String> =
-            self.columns.iter().enumerate().map(|(i, (name, ..))| format!("column{} AS {name}", i + 1)).collect();
+        let selected: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, (name, ..))| format!("column{} AS {name}", i + 1))
+            .collect();
         sql = sql.push("(SELECT ").push(&selected.join(", ")).push(" FROM (VALUES ");
         for (i, row) in self.rows.into_iter().enumerate() {
             sql = sql.push(if i == 0 { "(" } else { ", (" });

@@ -79,9 +79,10 @@ pub(super) const CHANGED: &[Column] = &[
 ];
 
 pub(super) fn changed_values(task: &Task) -> Vec<Value> {
-    let decided_by = task.decided_by.as_ref().map(|a| {
-        serde_json::to_string(a).expect("an actor has string keys and string values")
-    });
+    let decided_by = task
+        .decided_by
+        .as_ref()
+        .map(|a| serde_json::to_string(a).expect("an actor has string keys and string values"));
     vec![
         task.id.into(),
         task.updated.as_micros().into(),

@@ -53,7 +53,14 @@ async fn lists_in_order_and_by_filter(engine: Engine) {
     assert_eq!(count(TaskFilter { state: Some(None), ..TaskFilter::default() }).await, 4);
     assert_eq!(count(TaskFilter { schema: Some("other".into()), ..TaskFilter::default() }).await, 0);
     assert_eq!(count(TaskFilter { schemas: Some(vec![]), ..TaskFilter::default() }).await, 0);
-    assert_eq!(count(TaskFilter { schemas: Some(vec!["a".into(), "shop".into(), "b".into()]), ..TaskFilter::default() }).await, 5);
+    assert_eq!(
+        count(TaskFilter {
+            schemas: Some(vec!["a".into(), "shop".into(), "b".into()]),
+            ..TaskFilter::default()
+        })
+        .await,
+        5
+    );
 }
 
 async fn external_id_names_one_task(engine: Engine) {
@@ -81,10 +88,13 @@ async fn idempotency_key_gives_one_answer(engine: Engine) {
     let other = f.submit(with_key(f.post(None, "a"), "k", "other body")).await;
     assert!(matches!(other, Err(CommitError::IdempotencyMismatch)));
     let answers = f.submit_all((0..20).map(|_| with_key(f.post(None, "a"), "k2", "body")).collect()).await;
-    let ids: std::collections::HashSet<_> = answers.iter().map(|a| a.as_ref().expect("answered").task().id).collect();
+    let ids: std::collections::HashSet<_> =
+        answers.iter().map(|a| a.as_ref().expect("answered").task().id).collect();
     assert_eq!(ids.len(), 1);
-    let decided = f.submit(with_key(f.decide(first.task().id, Some("paid"), None), "k3", "b")).await.expect("decided");
-    let again = f.submit(with_key(f.decide(first.task().id, Some("paid"), None), "k3", "b")).await.expect("again");
+    let decided =
+        f.submit(with_key(f.decide(first.task().id, Some("paid"), None), "k3", "b")).await.expect("decided");
+    let again =
+        f.submit(with_key(f.decide(first.task().id, Some("paid"), None), "k3", "b")).await.expect("again");
     assert_eq!(decided.task().version, 2);
     assert_eq!(again.task().version, 2);
     assert!(matches!(again, Reply::Decided(_)));
@@ -207,15 +217,16 @@ async fn two_processes_share_keys_names_and_tasks(engine: Engine) {
 
 async fn close_commits_what_waits(engine: Engine) {
     let f = Fixture::new(engine).await;
-    let answers = tokio::join!(
-        f.submit_all((0..50).map(|_| f.post(None, "x")).collect()),
-        async {
-            tokio::task::yield_now().await;
-            f.commit.close().await;
-        }
-    )
+    let answers = tokio::join!(f.submit_all((0..50).map(|_| f.post(None, "x")).collect()), async {
+        tokio::task::yield_now().await;
+        f.commit.close().await;
+    })
     .0;
     let kept = answers.iter().filter(|a| a.is_ok()).count();
-    assert!(answers.iter().all(|a| matches!(a, Ok(_) | Err(CommitError::Overloaded | CommitError::Unavailable(_)))));
+    assert!(
+        answers
+            .iter()
+            .all(|a| matches!(a, Ok(_) | Err(CommitError::Overloaded | CommitError::Unavailable(_))))
+    );
     assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), kept);
 }

@@ -24,7 +24,7 @@ on_both_engines!(
     two_claimers_never_get_the_same,
 );
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 fn settled(leased: &Leased, fate: Fate) -> Settled {
     Settled {
@@ -145,7 +145,10 @@ async fn a_retry_waits_for_its_time(engine: Engine) {
     assert_eq!((second.id, second.attempts), (first.id, 1));
     let body = |l: &Leased| l.event.envelope(l.seq);
     assert_eq!(body(&first), body(&second), "the same bytes");
-    assert_eq!(deliveries::due_endpoints(&f.db, &[f.endpoint(), Uuid::nil()]).await.expect("runs"), Vec::<Uuid>::new());
+    assert_eq!(
+        deliveries::due_endpoints(&f.db, &[f.endpoint(), Uuid::nil()]).await.expect("runs"),
+        Vec::<Uuid>::new()
+    );
 }
 
 async fn a_dead_delivery_lets_its_successor_go(engine: Engine) {

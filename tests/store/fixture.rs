@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use task_inbox::store::commit::{
-    Commit, CommitError, Create, Decide, Hooks, Idempotency, LogEntry, Member, NoHooks, Operation, Reply, Settings,
+    Commit, CommitError, Create, Decide, Hooks, Idempotency, LogEntry, Member, NoHooks, Operation, Reply,
+    Settings,
 };
 use task_inbox::store::deliveries::Leased;
 use task_inbox::store::secrets::NewSecret;
@@ -37,7 +38,8 @@ pub(crate) struct Fixture {
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros() as i64,
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros()
+            as i64,
     )
 }
 
@@ -84,7 +86,10 @@ impl Fixture {
             schema: "shop".to_owned(),
             semver: "1".to_owned(),
             state: None,
-            meta: Some(Document::parse_object(&serde_json::json!({ "content": content }).to_string()).expect("valid")),
+            meta: Some(
+                Document::parse_object(&serde_json::json!({ "content": content }).to_string())
+                    .expect("valid"),
+            ),
             external_id: external_id.map(str::to_owned),
         };
         let (task, event) =

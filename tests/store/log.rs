@@ -10,7 +10,10 @@ use task_inbox_domain::EventType;
 use crate::fixture::{Fixture, start};
 use crate::on_both_engines;
 
-on_both_engines!(a_reader_sees_every_event_once_while_two_write, filters_move_the_cursor_past_what_they_leave_out);
+on_both_engines!(
+    a_reader_sees_every_event_once_while_two_write,
+    filters_move_the_cursor_past_what_they_leave_out
+);
 
 async fn a_reader_sees_every_event_once_while_two_write(engine: Engine) {
     const EACH: usize = 400;

@@ -48,8 +48,22 @@ async fn is_what_the_entities_say(engine: Engine) {
         })*};
     }
     compare!(
-        schemas, schema_versions, task_types, tasks, external_ids, idempotency_keys, events, log_head,
-        checkpoints, endpoints, endpoint_secrets, deliveries, finished_deliveries, attempts, api_keys, users,
+        schemas,
+        schema_versions,
+        task_types,
+        tasks,
+        external_ids,
+        idempotency_keys,
+        events,
+        log_head,
+        checkpoints,
+        endpoints,
+        endpoint_secrets,
+        deliveries,
+        finished_deliveries,
+        attempts,
+        api_keys,
+        users,
     );
     assert_eq!(table_names(&connection).await, tables, "every table has an entity");
 }
@@ -64,12 +78,24 @@ where
             let def = column.def();
             let postgres = backend == DbBackend::Postgres;
             let name = match def.get_column_type() {
-                ColumnType::Uuid => if postgres { "uuid" } else { "uuid_blob" },
+                ColumnType::Uuid => {
+                    if postgres {
+                        "uuid"
+                    } else {
+                        "uuid_blob"
+                    }
+                }
                 ColumnType::Text => "text",
                 ColumnType::BigInteger => "bigint",
                 ColumnType::Integer => "integer",
                 ColumnType::Boolean => "boolean",
-                ColumnType::Blob => if postgres { "bytea" } else { "blob" },
+                ColumnType::Blob => {
+                    if postgres {
+                        "bytea"
+                    } else {
+                        "blob"
+                    }
+                }
                 other => panic!("{other:?} is no type of ours"),
             };
             (column.as_str().to_owned(), name.to_owned(), def.is_null())
@@ -83,7 +109,9 @@ async fn columns(connection: &impl ConnectionTrait, table: &str) -> BTreeSet<Col
             "SELECT column_name::text AS name, data_type::text AS type, (is_nullable = 'YES') AS nullable
              FROM information_schema.columns WHERE table_name = '{table}'"
         ),
-        _ => format!("SELECT name, lower(type) AS type, \"notnull\" = 0 AS nullable FROM pragma_table_info('{table}')"),
+        _ => format!(
+            "SELECT name, lower(type) AS type, \"notnull\" = 0 AS nullable FROM pragma_table_info('{table}')"
+        ),
     };
     let rows = connection
         .query_all_raw(Statement::from_string(connection.get_database_backend(), sql))

@@ -93,5 +93,8 @@ async fn a_removed_name_is_free_again(engine: Engine) {
     assert!(registry.current().latest("shop").is_none());
     install(&f.db, &registry, SCHEMA).await;
     assert_eq!(registry.current().latest("shop").expect("installed").position, 1);
-    assert!(!registry.current().endpoint_of("shop", None).expect("declared").has_key, "a new endpoint has no key");
+    assert!(
+        !registry.current().endpoint_of("shop", None).expect("declared").has_key,
+        "a new endpoint has no key"
+    );
 }

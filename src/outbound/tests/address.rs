@@ -42,16 +42,8 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("100::", "100::ffff:ffff:ffff:ffff", "discard-only"),
     ("100:0:0:1::", "100:0:0:1:ffff:ffff:ffff:ffff", "not global"),
     ("2001:2::", "2001:2:0:ffff:ffff:ffff:ffff:ffff", "benchm"),
-    (
-        "2001:10::",
-        "2001:1f:ffff:ffff:ffff:ffff:ffff:ffff",
-        "ORCHID",
-    ),
-    (
-        "2001:20::",
-        "2001:2f:ffff:ffff:ffff:ffff:ffff:ffff",
-        "ORCHID",
-    ),
+    ("2001:10::", "2001:1f:ffff:ffff:ffff:ffff:ffff:ffff", "ORCHID"),
+    ("2001:20::", "2001:2f:ffff:ffff:ffff:ffff:ffff:ffff", "ORCHID"),
     ("2001:1::1", "2001:1ff:ffff::", "protocol"),
     ("2001:db8::", "2001:db8:ffff::", "documentation"),
     ("2620:4f:8000::", "2620:4f:8000:ffff::", "AS112"),
@@ -308,8 +300,5 @@ fn only_plain_http_urls_are_requested() {
     for url in ["ftp://example.com", "file:///etc/passwd", "data:,x"] {
         assert!(matches!(check(url), Err(UrlError::Scheme(_))), "{url}");
     }
-    assert_eq!(
-        check("http://expected.example@169.254.169.254/"),
-        Err(UrlError::Userinfo)
-    );
+    assert_eq!(check("http://expected.example@169.254.169.254/"), Err(UrlError::Userinfo));
 }

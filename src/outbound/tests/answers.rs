@@ -39,8 +39,7 @@ async fn a_redirect_is_an_answer() {
         let location = location.clone();
         async move {
             let _ = request(&mut stream).await;
-            let answer =
-                format!("HTTP/1.1 307 Go\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+            let answer = format!("HTTP/1.1 307 Go\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     })
@@ -71,10 +70,7 @@ async fn flood(head: &'static str) -> (Peer, mpsc::UnboundedReceiver<usize>) {
 
 #[tokio::test]
 async fn an_endless_answer_is_cut_and_its_connection_dropped() {
-    for head in [
-        "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n\r\n",
-    ] {
+    for head in ["HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
         let (peer, mut told) = flood(head).await;
         let answer = post(&dev(PATIENT), &peer.url()).await.unwrap();
         assert_eq!(answer.status, 200);
@@ -90,10 +86,7 @@ async fn an_endless_answer_is_cut_and_its_connection_dropped() {
 async fn an_answer_of_just_the_limit_is_whole() {
     for (limit, kept, truncated) in [(3, "ok", false), (2, "ok", false), (1, "o", true)] {
         let (peer, _requests) = Peer::answering(OK).await;
-        let limits = Limits {
-            body_limit: limit,
-            ..limits(PATIENT)
-        };
+        let limits = Limits { body_limit: limit, ..limits(PATIENT) };
         let client = Client::dev(limits, "test").unwrap();
         let answer = post(&client, &peer.url()).await.unwrap();
         assert_eq!(answer.body, kept.as_bytes());
@@ -126,9 +119,7 @@ async fn a_slow_drip_ends_at_the_deadline() {
         let closed = closed.lock().unwrap().take();
         async move {
             let _ = request(&mut stream).await;
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n")
-                .await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n").await;
             let mut drip = tokio::time::interval(Duration::from_millis(5));
             while stream.write_all(b"x").await.is_ok() {
                 drip.tick().await;

@@ -59,10 +59,7 @@ async fn connecting_has_a_limit_of_its_own() {
         let _ = stream.read_to_end(&mut sink).await;
     })
     .await;
-    let limits = Limits {
-        connect_timeout: SHORT,
-        ..limits(PATIENT)
-    };
+    let limits = Limits { connect_timeout: SHORT, ..limits(PATIENT) };
     let client = Client::dev(limits, "test").unwrap();
     let url = format!("https://{}/", peer.address);
     let failure = post(&client, &url).await.unwrap_err();
@@ -102,8 +99,7 @@ async fn a_name_without_addresses_is_a_dns_failure() {
 async fn the_system_resolves_localhost() {
     let resolver = SystemResolver::default();
     // Joined while under way, and asked anew when that is over.
-    let (first, second) =
-        tokio::join!(resolver.resolve("localhost"), resolver.resolve("localhost"));
+    let (first, second) = tokio::join!(resolver.resolve("localhost"), resolver.resolve("localhost"));
     assert_eq!(first.unwrap(), second.unwrap());
     let third = resolver.resolve("localhost").await.unwrap();
     assert!(!third.is_empty() && third.iter().all(std::net::IpAddr::is_loopback));
@@ -119,10 +115,7 @@ const ORIGIN: &str = "OUTBOUND_TEST_ORIGIN";
 #[test]
 fn proxies_of_the_environment_are_ignored() {
     if let Ok(url) = std::env::var(ORIGIN) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let answer = runtime.block_on(async { post(&dev(PATIENT), &url).await });
         assert_eq!(answer.unwrap().status, 200);
         return;
@@ -130,10 +123,8 @@ fn proxies_of_the_environment_are_ignored() {
     let origin = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
-    let this_test = format!(
-        "{}::proxies_of_the_environment_are_ignored",
-        module_path!().split_once("::").unwrap().1
-    );
+    let this_test =
+        format!("{}::proxies_of_the_environment_are_ignored", module_path!().split_once("::").unwrap().1);
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", &this_test]);
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {

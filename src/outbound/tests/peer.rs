@@ -24,11 +24,7 @@ pub(super) const PATIENT: Duration = Duration::from_mins(1);
 pub(super) const SHORT: Duration = Duration::from_millis(150);
 
 pub(super) fn limits(deadline: Duration) -> Limits {
-    Limits {
-        connect_timeout: PATIENT,
-        deadline,
-        ..Limits::default()
-    }
+    Limits { connect_timeout: PATIENT, deadline, ..Limits::default() }
 }
 
 pub(super) fn dev(deadline: Duration) -> Client {
@@ -68,9 +64,7 @@ impl Peer {
     }
 
     /// Answers each request with these bytes and keeps the connection; requests are told.
-    pub(super) async fn answering(
-        answer: &'static [u8],
-    ) -> (Self, mpsc::UnboundedReceiver<String>) {
+    pub(super) async fn answering(answer: &'static [u8]) -> (Self, mpsc::UnboundedReceiver<String>) {
         let (tell, told) = mpsc::unbounded_channel();
         let peer = Self::start(move |mut stream| {
             let tell = tell.clone();
@@ -121,17 +115,11 @@ pub(super) struct Stub {
 impl Stub {
     pub(super) fn answering(addresses: &[&str]) -> Arc<Self> {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-        Arc::new(Self {
-            addresses: Some(addresses),
-            asked: AtomicUsize::new(0),
-        })
+        Arc::new(Self { addresses: Some(addresses), asked: AtomicUsize::new(0) })
     }
 
     pub(super) fn silent() -> Arc<Self> {
-        Arc::new(Self {
-            addresses: None,
-            asked: AtomicUsize::new(0),
-        })
+        Arc::new(Self { addresses: None, asked: AtomicUsize::new(0) })
     }
 
     pub(super) fn asked(&self) -> usize {

@@ -6,6 +6,7 @@
 
 mod batch;
 mod fold;
+mod keys;
 mod member;
 mod queue;
 

@@ -61,7 +61,7 @@ impl Default for Settings {
             lease: Duration::from_secs(30),
             max_batch: 512,
             queue: 8192,
-            idempotency_ttl: Duration::from_secs(48 * 3600),
+            idempotency_ttl: Duration::from_hours(48),
             patience: Duration::from_secs(8),
         }
     }

@@ -113,7 +113,8 @@ impl States {
             return Some(text.to_owned());
         }
         if self.complete {
-            let hint = match findings.are_told().then(|| nearest(text, &all)).unwrap_or_default() {
+            let near = if findings.are_told() { nearest(text, &all) } else { String::new() };
+            let hint = match near {
                 hint if hint.is_empty() => format!("; it has {}", shown(&all)),
                 hint => hint,
             };
