@@ -6,13 +6,16 @@ use tracing_subscriber::fmt;
 
 use crate::config::LogFormat;
 
+/// Chatter of libraries, which a filter must name to hear.
+const QUIET: &str = "sqlx::postgres::notice=warn,sea_orm_migration=warn";
+
 /// Starts writing log lines.
 ///
 /// # Errors
 ///
 /// A filter that doesn't read; a second call.
 pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|e| {
         anyhow::anyhow!(
             "TASK_INBOX_LOG is {filter:?}, not a filter such as info or info,task_inbox::dispatch=debug: {e}"
         )

@@ -42,7 +42,10 @@ impl<'a> Fields<'a> {
         let text = std::str::from_utf8(body).map_err(|e| {
             Problem::malformed(format!("the body is not UTF-8 from byte {} on", e.valid_up_to()))
         })?;
-        serde_json::from_str(text).map_err(|_| match serde_json::from_str::<&RawValue>(text) {
+        serde_json::from_str(text).map_err(|e| match serde_json::from_str::<&RawValue>(text) {
+            Ok(value) if value.get().starts_with('{') => {
+                Problem::invalid(NOT_VALID, vec![Invalid::new("", format!("has a name that is not text: {e}"))])
+            }
             Ok(_) => Problem::invalid(NOT_VALID, vec![Invalid::new("", "must be a JSON object")]),
             Err(e) => Problem::malformed(format!("the body is not JSON: {e}")),
         })
@@ -263,6 +266,7 @@ mod tests {
         assert_eq!(problems("[1]", |_| {}), [(String::new(), "must be a JSON object".to_owned())]);
         let surrogate = problems(r#"{"a":"\ud800"}"#, |fields| drop(fields.text("a", 9)));
         assert!(surrogate[0].1.contains("Unicode"), "{surrogate:?}");
+        assert!(problems(r#"{"\ud800":1}"#, |_| {})[0].1.contains("not text"));
     }
 
     #[test]

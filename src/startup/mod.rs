@@ -30,7 +30,11 @@ use crate::store::{Db, RegistryCache, secrets};
 use announce::Announce;
 
 /// How long a shutdown may take before what is under way is cancelled: shorter than a lease.
-const DRAIN: Duration = Duration::from_secs(25);
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long it may take in all, also with a database that does not answer: shorter than the 30 s
+/// after which orchestrators kill.
+const END: Duration = Duration::from_secs(27);
 
 /// Runs a server until a signal stops it.
 ///
@@ -77,10 +81,6 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
 
     stop.cancelled().await;
-    let deadline = Instant::now() + DRAIN;
-    if let Some(dispatcher) = &dispatcher {
-        dispatcher.stop_leasing();
-    }
     // Both at once: a request that hangs must not take the attempts' time to end by themselves.
     let requests = async {
         let served = serving.await;
@@ -89,17 +89,27 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let deliveries = async {
         if let Some(dispatcher) = &dispatcher {
-            dispatcher.drain(deadline).await;
+            dispatcher.stop_leasing();
+            dispatcher.drain(Instant::now() + DRAIN).await;
         }
     };
-    let (served, ()) = tokio::join!(requests, deliveries);
-    served.context("the HTTP server broke")??;
-    background.cancel();
-    let _ = tokio::join!(watching, housekeeping);
-    if let Err(error) = app.keys.write_uses(&db).await {
-        tracing::debug!(%error, "last uses of keys were lost");
+    let ending = async {
+        let (served, ()) = tokio::join!(requests, deliveries);
+        background.cancel();
+        let _ = tokio::join!(watching, housekeeping);
+        if let Err(error) = app.keys.write_uses(&db).await {
+            tracing::debug!(%error, "last uses of keys were lost");
+        }
+        let closed = db.clone().close().await;
+        served.context("the HTTP server broke")??;
+        anyhow::Ok(closed?)
+    };
+    // Nothing is lost by not waiting for a database that is gone: what was acknowledged is durable,
+    // and leases run out.
+    match tokio::time::timeout(END, ending).await {
+        Ok(ended) => ended?,
+        Err(_) => tracing::warn!("stopped without waiting any longer for what was under way"),
     }
-    db.close().await?;
     tracing::info!("stopped");
     Ok(())
 }
