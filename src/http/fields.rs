@@ -43,9 +43,10 @@ impl<'a> Fields<'a> {
             Problem::malformed(format!("the body is not UTF-8 from byte {} on", e.valid_up_to()))
         })?;
         serde_json::from_str(text).map_err(|e| match serde_json::from_str::<&RawValue>(text) {
-            Ok(value) if value.get().starts_with('{') => {
-                Problem::invalid(NOT_VALID, vec![Invalid::new("", format!("has a name that is not text: {e}"))])
-            }
+            Ok(value) if value.get().starts_with('{') => Problem::invalid(
+                NOT_VALID,
+                vec![Invalid::new("", format!("has a name that is not text: {e}"))],
+            ),
             Ok(_) => Problem::invalid(NOT_VALID, vec![Invalid::new("", "must be a JSON object")]),
             Err(e) => Problem::malformed(format!("the body is not JSON: {e}")),
         })
