@@ -1,8 +1,8 @@
 //! The HTTP API: the only importer of axum and utoipa.
 //!
-//! One table lists every route ([`routes`]); a handler extracts, calls [`crate::app`] and wraps.
-//! Bodies and queries are read by hand into the use cases' types ([`fields`], [`parameters`]),
-//! answers are written by hand from theirs ([`answer`]). Nothing here decides anything about
+//! One table lists every route (`routes`); a handler extracts, calls [`crate::app`] and wraps.
+//! Bodies and queries are read by hand into the use cases' types (`fields`, `parameters`),
+//! answers are written by hand from theirs (`answer`). Nothing here decides anything about
 //! tasks, and nothing below here knows a status code.
 //!
 //! `openapi/openapi.json` is generated from the same table.

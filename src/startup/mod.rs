@@ -32,6 +32,9 @@ use announce::Announce;
 /// How long a shutdown may take before what is under way is cancelled: shorter than a lease.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How long the background tasks and the database's connections have to end.
+const LAST_THINGS: Duration = Duration::from_secs(3);
+
 /// How long it may take in all, also with a database that does not answer: shorter than the 30 s
 /// after which orchestrators kill.
 const END: Duration = Duration::from_secs(27);
@@ -93,22 +96,29 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
             dispatcher.drain(Instant::now() + DRAIN).await;
         }
     };
-    let ending = async {
-        let (served, ()) = tokio::join!(requests, deliveries);
+    let last_things = async {
         background.cancel();
         let _ = tokio::join!(watching, housekeeping);
         if let Err(error) = app.keys.write_uses(&db).await {
             tracing::debug!(%error, "last uses of keys were lost");
         }
-        let closed = db.clone().close().await;
-        served.context("the HTTP server broke")??;
-        anyhow::Ok(closed?)
+        db.clone().close().await
+    };
+    let ending = async {
+        let (served, ()) = tokio::join!(requests, deliveries);
+        match tokio::time::timeout(LAST_THINGS, last_things).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the database's connections could not be closed"),
+            Err(_) => tracing::warn!("the database did not answer while its connections were being closed"),
+        }
+        served.context("the HTTP server broke")
     };
     // Nothing is lost by not waiting for a database that is gone: what was acknowledged is durable,
     // and leases run out.
-    match tokio::time::timeout(END, ending).await {
-        Ok(ended) => ended?,
-        Err(_) => tracing::warn!("stopped without waiting any longer for what was under way"),
+    if let Ok(served) = tokio::time::timeout(END, ending).await {
+        served??;
+    } else {
+        tracing::warn!("stopped without waiting any longer for what was under way");
     }
     tracing::info!("stopped");
     Ok(())

@@ -1,0 +1,141 @@
+//! What is sent.
+
+use task_inbox::outbound::Policy;
+use task_inbox::store::Engine;
+use task_inbox_domain::webhook::signing::{self, HmacKey};
+
+use crate::fixture::Fixture;
+use crate::on_both_engines;
+use crate::receiver::{Answer, Receiver};
+
+on_both_engines!(
+    a_signed_webhook_verifies,
+    the_originals_webhook_carries_its_key,
+    events_wait_for_a_key,
+    a_rotated_key_signs_from_then_on,
+    a_private_address_is_refused_and_seen,
+    every_attempt_sends_the_same_bytes,
+);
+
+async fn a_signed_webhook_verifies(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    let key = f.key("s").await;
+    let id = f.post("s").await;
+    f.decide(id, Some("p")).await;
+    let webhook = receiver.next().await;
+    // The official library of the standard, which shares no code with ours.
+    let verifier = standardwebhooks::Webhook::new(&key).expect("a key");
+    let mut headers = http::HeaderMap::new();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        headers.insert(name, webhook.headers[name].clone());
+    }
+    verifier.verify(&webhook.body, &headers).expect("it verifies");
+    let body = webhook.json();
+    assert_eq!(body["type"], "task.state_changed");
+    assert_eq!(body["data"]["task"]["id"], id.to_string());
+    assert_eq!(body["data"]["task"]["state"], "p");
+    assert_eq!(body["data"]["previous_state"], serde_json::Value::Null);
+    assert_eq!(
+        webhook.header("webhook-id"),
+        format!("evt_{}", body["data"]["event_id"].as_str().expect("text"))
+    );
+    assert_eq!(webhook.header("content-type"), "application/json");
+    f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'delivered'", 1).await;
+    assert_eq!(f.count("SELECT count(*) FROM attempts WHERE status = 200 AND number = 1").await, 1);
+    assert!(receiver.try_next().is_none(), "creation is not wanted by default");
+}
+
+async fn the_originals_webhook_carries_its_key(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "hook_auth: {kind: head, val: ti-key}").await;
+    let key = f.key("s").await;
+    let id = f.post("s").await;
+    f.decide(id, Some("done")).await;
+    let webhook = receiver.next().await;
+    assert_eq!(webhook.header("ti-key"), key);
+    assert!(!webhook.headers.contains_key("webhook-signature"));
+    let body = webhook.json();
+    let names: Vec<_> = body.as_object().expect("an object").keys().collect();
+    assert_eq!(names, ["task", "ttype"]);
+    assert_eq!(body["ttype"], "t");
+    assert_eq!(body["task"]["resolved"], true);
+}
+
+async fn events_wait_for_a_key(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    let id = f.post("s").await;
+    f.decide(id, Some("p")).await;
+    f.decide(id, Some("done")).await;
+    let registry = f.app().registry.current();
+    assert_eq!(registry.endpoint_of("s", None).expect("declared").held_reason(), Some("no_key"));
+    assert_eq!(f.count("SELECT count(*) FROM deliveries").await, 2);
+    f.key("s").await;
+    for state in ["p", "done"] {
+        assert_eq!(receiver.next().await.json()["data"]["task"]["state"], state, "in order");
+    }
+    f.until("SELECT count(*) FROM deliveries", 0).await;
+}
+
+async fn a_rotated_key_signs_from_then_on(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    let old = f.key("s").await;
+    let who = task_inbox::app::Principal::cli();
+    let made = task_inbox::app::webhook_keys::create(f.app(), &who, "s", None, None, true).await;
+    let new = made.expect("a key").key;
+    f.app().registry.refresh(&f.app().db).await.expect("read");
+    let id = f.post("s").await;
+    f.decide(id, Some("p")).await;
+    let webhook = receiver.next().await;
+    let verifies = |key: &str| {
+        let timestamp = webhook.header("webhook-timestamp").parse().expect("seconds");
+        signing::verify(
+            [&HmacKey::parse(key).expect("a key")],
+            webhook.header("webhook-id"),
+            timestamp,
+            &webhook.body,
+            webhook.header("webhook-signature"),
+        )
+    };
+    assert!(verifies(&new));
+    assert!(!verifies(&old));
+}
+
+async fn a_private_address_is_refused_and_seen(engine: Engine) {
+    let f = Fixture::with_policy(engine, Policy::new([])).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    f.key("s").await;
+    let id = f.post("s").await;
+    f.decide(id, Some("p")).await;
+    f.until("SELECT count(*) FROM attempts WHERE outcome = 'address_refused'", 1).await;
+    assert_eq!(
+        f.count("SELECT count(*) FROM deliveries WHERE attempts = 1 AND lease_token IS NULL").await,
+        1
+    );
+    assert!(receiver.try_next().is_none());
+}
+
+async fn every_attempt_sends_the_same_bytes(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(500), Answer::Status(503), Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    f.key("s").await;
+    let id = f.post("s").await;
+    f.decide(id, Some("p")).await;
+    let first = receiver.next().await;
+    for attempts in [1, 2] {
+        f.until(&format!("SELECT count(*) FROM deliveries WHERE attempts = {attempts}"), 1).await;
+        f.hurry().await;
+        let again = receiver.next().await;
+        assert_eq!(again.body, first.body);
+        assert_eq!(again.header("webhook-id"), first.header("webhook-id"));
+    }
+    f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'delivered' AND attempts = 3", 1).await;
+}
