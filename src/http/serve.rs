@@ -30,7 +30,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 /// None today: a failed accept is logged and tried again.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+    // Without `pipeline_flush`: it would lift the limit of what hyper buffers of an answer.
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let connections = GracefulShutdown::new();
     loop {
         let (stream, peer) = tokio::select! {

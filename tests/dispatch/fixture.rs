@@ -35,6 +35,7 @@ pub(crate) struct Process {
 pub(crate) struct Fixture {
     pub(crate) database: TestDatabase,
     vault: Vault,
+    sql: DatabaseConnection,
     pub(crate) process: Process,
 }
 
@@ -81,7 +82,8 @@ impl Fixture {
         let (database, db) = TestDatabase::migrated(engine).await;
         let vault = Vault::parse(&vault::generate()).expect("a key");
         let process = start(db, vault.clone(), policy).await;
-        Self { database, vault, process }
+        let sql = Database::connect(&database.url).await.expect("connects");
+        Self { database, vault, sql, process }
     }
 
     /// Another process on the same database.
@@ -127,15 +129,10 @@ impl Fixture {
         tasks::transition(self.app(), &Principal::cli(), id, decision, None, None).await.expect("decided");
     }
 
-    pub(crate) async fn sql(&self) -> DatabaseConnection {
-        Database::connect(&self.database.url).await.expect("connects")
-    }
-
     /// One number out of the database.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
-        let connection = self.sql().await;
-        let statement = Statement::from_string(connection.get_database_backend(), sql);
-        let row = connection.query_one_raw(statement).await.expect("runs").expect("a row");
+        let statement = Statement::from_string(self.sql.get_database_backend(), sql);
+        let row = self.sql.query_one_raw(statement).await.expect("runs").expect("a row");
         row.try_get_by_index(0).expect("a number")
     }
 
@@ -148,14 +145,14 @@ impl Fixture {
                 return;
             }
             assert!(begun.elapsed() < Duration::from_secs(20), "{sql}: {found}, not {expected}");
-            tokio::task::yield_now().await;
+            // The database has no event to wait for.
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Makes every delivery that waits for its next attempt due now.
     pub(crate) async fn hurry(&self) {
-        let connection = self.sql().await;
-        connection
+        self.sql
             .execute_unprepared("UPDATE deliveries SET due_at = 0 WHERE lease_token IS NULL")
             .await
             .expect("runs");
