@@ -1,6 +1,6 @@
 //! The database's schema, as steps up and down, for SQLite and PostgreSQL alike.
 //!
-//! Statements are written as SQL, once, in the types that both engines have; [`run`] fills in
+//! Statements are written as SQL, once, in the types that both engines have; `run` fills in
 //! what differs. Times are `BIGINT` microseconds since the epoch: one integer compares
 //! the same everywhere. Ids of rows that a batch writes are UUIDv7, so that they land together.
 

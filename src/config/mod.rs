@@ -1,7 +1,7 @@
 //! What can be set, where it is looked for, and what it means.
 //!
 //! Flags override the environment, which overrides `.env`, which overrides `task-inbox.toml`.
-//! [`variables`] is the one table of names; [`sources`] reads texts under those names; here they
+//! `variables` is the one table of names; `sources` reads texts under those names; here they
 //! become a [`Config`], past which nothing asks again. `docs/CONFIG.md` and `.env.example` are
 //! made from the table by [`docs`].
 
