@@ -62,8 +62,13 @@ async fn verify(app: &App, from: Option<&Checkpoint>) -> anyhow::Result<Answer> 
             found.events
         ),
     };
+    let text = match found.erased {
+        0 => text,
+        erased => format!("{text}; the text of {erased} was erased"),
+    };
     let json = json!({
         "ok": found.ok, "events": found.events, "first_bad": found.first_bad, "proved_from": found.proved_from,
+        "erased": found.erased,
         "detail": found.detail,
     });
     Ok(Answer::new(json, text).ok(found.ok))

@@ -1,5 +1,6 @@
 //! `migrate up`, `migrate down`, `migrate status`.
 
+use anyhow::bail;
 use serde_json::json;
 use task_inbox::config::Config;
 use task_inbox::startup;
@@ -17,6 +18,9 @@ pub(crate) enum Migrate {
         /// How many
         #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         steps: u32,
+        /// Do it: without this it only says what would go
+        #[arg(long)]
+        yes: bool,
     },
     /// List migrations
     Status,
@@ -26,7 +30,7 @@ pub(crate) async fn run(args: &Migrate, config: &Config) -> anyhow::Result<Answe
     let db = startup::connect(&config.database_url).await?;
     let done = match args {
         Migrate::Up => up(&db).await,
-        Migrate::Down { steps } => down(&db, *steps).await,
+        Migrate::Down { steps, yes } => down(&db, *steps, *yes).await,
         Migrate::Status => status(&db).await,
     };
     db.close().await?;
@@ -42,8 +46,13 @@ async fn up(db: &Db) -> anyhow::Result<Answer> {
     Ok(Answer::new(json!({"applied": applied}), text))
 }
 
-async fn down(db: &Db, steps: u32) -> anyhow::Result<Answer> {
+async fn down(db: &Db, steps: u32, yes: bool) -> anyhow::Result<Answer> {
     let before = db.applied_migrations().await?;
+    if !yes && !before.is_empty() {
+        bail!("taking migrations back destroys what is in their tables; repeat with --yes if that is meant");
+    }
+    // On SQLite a server can be seen; on PostgreSQL its replicas may be anywhere.
+    let _alone = startup::lock(db)?;
     db.migrate_down(steps).await?;
     let after = db.applied_migrations().await?;
     let reverted: Vec<_> = before.into_iter().filter(|name| !after.contains(name)).collect();

@@ -32,6 +32,11 @@ pub async fn list(
             ),
             floor,
         }),
+        Err(ReadError::AheadOfLog { .. }) => Err(AppError::invalid(
+            "/after",
+            "this cursor is ahead of the log: it is another server's, or this one was restored from a backup; \
+             start again without it, or from a cursor that is older than the backup",
+        )),
         Err(ReadError::Store(error)) => Err(error.into()),
     }
 }

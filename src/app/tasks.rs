@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::content::{self, content_hash};
 use super::error::Result;
 use super::{App, AppError, Permission, Principal};
+use crate::store::answers;
 use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
 use crate::store::log::{self, Logged};
 use crate::store::registry::{InstalledType, Registry};
@@ -74,6 +75,9 @@ pub struct TaskList {
 }
 
 /// Keeps a task that was posted.
+///
+/// A request that was answered before gets its answer again, even if its type has changed since and
+/// would refuse it today.
 pub async fn create(
     app: &App,
     who: &Principal,
@@ -81,8 +85,51 @@ pub async fn create(
     idem: Option<Idempotency>,
 ) -> Result<(TaskView, Created)> {
     who.may(Permission::TasksWrite)?;
+    let made = create_now(app, who, &post, idem.as_ref()).await;
+    if let Err(AppError::Invalid { .. } | AppError::NotFound(_)) = &made
+        && let Some(answered) = answered(app, who, &post, idem.as_ref()).await?
+    {
+        return Ok(answered);
+    }
+    made
+}
+
+/// What the same request was answered before, if it was.
+async fn answered(
+    app: &App,
+    who: &Principal,
+    post: &PostTask,
+    idem: Option<&Idempotency>,
+) -> Result<Option<(TaskView, Created)>> {
+    if !who.sees(&post.schema_name) {
+        return Ok(None);
+    }
+    let mut found = match idem {
+        Some(key) => answers::by_key(&app.db, &key.key_hash).await?.filter(|a| a.hash == key.body_hash),
+        None => None,
+    };
+    if let (None, Some(external_id)) = (&found, &post.external_id) {
+        let hash = content_hash(post);
+        found = answers::by_external_id(&app.db, &post.schema_name, external_id)
+            .await?
+            .filter(|a| a.hash == hash);
+    }
+    let Some(found) = found else { return Ok(None) };
+    let created = if found.created { Created::New } else { Created::Existing };
+    let mut view = view(app, found.task).await?;
+    // The kept answer holds the task as it was sent, which names its type beside it.
+    view.task.ttype.clone_from(&view.ttype.ttype().name);
+    Ok(Some((view, created)))
+}
+
+async fn create_now(
+    app: &App,
+    who: &Principal,
+    post: &PostTask,
+    idem: Option<&Idempotency>,
+) -> Result<(TaskView, Created)> {
     content::check_external_id(post.external_id.as_deref())?;
-    let content_hash = content_hash(&post);
+    let content_hash = content_hash(post);
     for _ in 0..ATTEMPTS {
         let (registry, ttype) = latest_type(app, who, &post.schema_name, &post.task).await?;
         let new = NewTask {
@@ -98,7 +145,7 @@ pub async fn create(
             .map_err(|problems| AppError::problems("the task does not match its type", problems))?;
         let create = Create { task, entry: LogEntry::new(event), ttype, content_hash };
         let operation = Operation::Create(Box::new(create));
-        match app.commit.submit(Member { registry, idempotency: idem.clone(), operation }).await {
+        match app.commit.submit(Member { registry, idempotency: idem.cloned(), operation }).await {
             Ok(reply) => {
                 let created =
                     if matches!(reply, Reply::Existing(_)) { Created::Existing } else { Created::New };

@@ -48,7 +48,7 @@ impl Default for Settings {
         Self {
             deadline: Duration::from_secs(15),
             lease_margin: Duration::from_secs(15),
-            concurrency: 512,
+            concurrency: 1024,
             per_endpoint: 128,
         }
     }

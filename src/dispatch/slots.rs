@@ -40,15 +40,23 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many more places an endpoint with `in_flight` attempts may take: up to its cap, and never
+    /// more than half of what it holds and what is free together. However many endpoints hang, there
+    /// is a place for one that has none.
+    fn share(&self, in_flight: usize, free: usize) -> usize {
+        let half = (in_flight + free).div_ceil(2);
+        half.min(self.per_endpoint).saturating_sub(in_flight).min(free)
+    }
+
     /// Takes one place for a delivery that is just being made, unless older ones wait.
     pub(super) fn reserve(&self, endpoint: Uuid) -> bool {
         let mut state = self.state();
         if state.closed {
             return false;
         }
-        let has_free = state.free > 0;
+        let free = state.free;
         let entry = state.endpoints.entry(endpoint).or_default();
-        if !has_free || entry.behind || entry.in_flight >= self.per_endpoint {
+        if entry.behind || self.share(entry.in_flight, free) == 0 {
             // What gets no place now will wait in the database.
             entry.behind = true;
             return false;
@@ -66,7 +74,7 @@ impl Slots {
         }
         let free = state.free;
         let entry = state.endpoints.entry(endpoint).or_default();
-        let taken = wanted.min(free).min(self.per_endpoint.saturating_sub(entry.in_flight));
+        let taken = wanted.min(self.share(entry.in_flight, free));
         entry.in_flight += taken;
         state.free -= taken;
         taken
@@ -119,10 +127,19 @@ mod tests {
         let slots = Slots::new(10, 4);
         let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
         assert_eq!(slots.take(a, 100), 4);
-        assert_eq!(slots.take(b, 100), 4);
-        assert_eq!(slots.free(), 2);
+        assert_eq!(slots.take(b, 100), 3, "half of the six that were left");
+        assert_eq!(slots.free(), 3);
         slots.give(a, 4);
-        assert_eq!(slots.free(), 6);
+        assert_eq!(slots.free(), 7);
+    }
+
+    #[test]
+    fn many_that_hang_leave_a_place() {
+        let slots = Slots::new(1024, 128);
+        for hanging in 1..=12 {
+            while slots.take(Uuid::from_u128(hanging), 32) > 0 {}
+        }
+        assert!(slots.reserve(Uuid::from_u128(99)), "{} are free", slots.free());
     }
 
     #[test]

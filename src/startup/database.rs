@@ -44,7 +44,11 @@ pub(super) fn must_exist(url: &str) -> anyhow::Result<()> {
 }
 
 /// Makes sure that no other server runs on the same SQLite file, for as long as the lock is held.
-pub(super) fn lock(db: &Db) -> anyhow::Result<Option<File>> {
+///
+/// # Errors
+///
+/// Another server holds it.
+pub fn lock(db: &Db) -> anyhow::Result<Option<File>> {
     let Some(file) = db.sqlite_file() else { return Ok(None) };
     let path = beside(Path::new(file), ".lock");
     let lock = File::options()

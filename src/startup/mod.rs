@@ -17,7 +17,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use database::connect;
+pub use database::{connect, lock};
 
 use crate::app::{App, KeyCache, Vault};
 use crate::bus::Bus;

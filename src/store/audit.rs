@@ -21,6 +21,8 @@ pub struct Verification {
     /// Up to here the checkpoint proves that nothing was changed since it was made; without one, a
     /// writer of the database could have rebuilt the whole chain.
     pub proved_from: Option<i64>,
+    /// How many of the events were erased: their text is gone, their digest stands for it.
+    pub erased: i64,
     /// What is wrong, in words.
     pub detail: Option<String>,
 }
@@ -29,19 +31,34 @@ pub struct Verification {
 const PAGE: i64 = 2_000;
 
 /// Reads the whole log and recomputes its chain, against its head and, if given, a checkpoint
-/// that was kept outside. Whether the checkpoint is authentic is the caller's to check.
-pub async fn verify(db: &Db, from: Option<&Checkpoint>) -> Result<Verification> {
+/// that was kept outside. Whether that one is authentic is the caller's to check; `is_authentic`
+/// judges the checkpoint that a trimmed log must begin with.
+pub async fn verify(
+    db: &Db,
+    from: Option<&Checkpoint>,
+    is_authentic: impl Fn(&Checkpoint) -> bool,
+) -> Result<Verification> {
     let head = log::head(db).await?;
-    let mut chain = Chain { seq: head.floor_seq, hash: head.floor_hash, batch: Batch::default(), open: 0 };
+    let mut chain =
+        Chain { seq: head.floor_seq, hash: head.floor_hash, batch: Batch::default(), open: 0, erased: 0 };
     let mut proved = None;
     let bad = |events: i64, seq: i64, detail: String| Verification {
         ok: false,
         events,
         first_bad: Some(seq),
         proved_from: None,
+        erased: 0,
         detail: Some(detail),
     };
     let mut events = 0;
+    if head.floor_seq > 0 && !floor_is_signed(db, &head, is_authentic).await? {
+        let detail =
+            format!("the log was trimmed up to event {} without a signed checkpoint", head.floor_seq);
+        return Ok(bad(0, 1, detail));
+    }
+    if let Some(seq) = below_floor(db, head.floor_seq).await? {
+        return Ok(bad(0, seq, format!("event {seq} stands below the log's beginning")));
+    }
     while chain.seq < head.seq {
         let sql = Sql::new(db.engine(), "SELECT salt, digest, head_hash, ")
             .push(log::COLUMNS)
@@ -87,7 +104,36 @@ pub async fn verify(db: &Db, from: Option<&Checkpoint>) -> Result<Verification> 
     if after_head(db, head.seq).await? {
         return Ok(bad(events, head.seq + 1, "there are events after the log's head".to_owned()));
     }
-    Ok(Verification { ok: true, events, first_bad: None, proved_from: proved, detail: None })
+    Ok(Verification {
+        ok: true,
+        events,
+        first_bad: None,
+        proved_from: proved,
+        erased: chain.erased,
+        detail: None,
+    })
+}
+
+/// Whether the floor is a checkpoint that was signed when the log was trimmed.
+async fn floor_is_signed(
+    db: &Db,
+    head: &log::Head,
+    is_authentic: impl Fn(&Checkpoint) -> bool,
+) -> Result<bool> {
+    let sql = Sql::new(db.engine(), "SELECT created_at, signature FROM checkpoints WHERE seq = ");
+    let Some(row) = sql.bind(head.floor_seq).one(db.read()).await? else { return Ok(false) };
+    Ok(is_authentic(&Checkpoint {
+        seq: head.floor_seq,
+        hash: hex(&head.floor_hash),
+        created: Timestamp::from_micros(row.get("created_at")?),
+        signature: row.get("signature")?,
+    }))
+}
+
+/// The first event that stands where none can.
+async fn below_floor(db: &Db, floor: i64) -> Result<Option<i64>> {
+    let sql = Sql::new(db.engine(), "SELECT min(seq) AS seq FROM events WHERE seq <= ").bind(floor);
+    sql.one(db.read()).await?.map_or(Ok(None), |row| row.get("seq"))
 }
 
 /// Whether events stand after the head that was there a moment ago and the head still denies them.
@@ -110,6 +156,8 @@ struct Chain {
     /// The batch that is being read, and how many events it has so far.
     batch: Batch,
     open: usize,
+    /// How many events had no text any more.
+    erased: i64,
 }
 
 impl Chain {
@@ -132,7 +180,7 @@ impl Chain {
         match (body, salt) {
             (Some(body), Some(salt)) if digest(&salt, body.as_bytes()) == stored => {}
             // Erased: the digest stands for what was there.
-            (None, None) => {}
+            (None, None) => self.erased += 1,
             _ => return Ok(Err(format!("the text of event {seq} is not what was written"))),
         }
         self.batch.push(&logged.event, &stored);

@@ -71,8 +71,11 @@ impl Db {
                     .pragma("query_only", if writer { "off" } else { "on" })
                     .statement_cache_capacity(256)
             });
+            options
+                .map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|c, _| Box::pin(has_no_transaction(c))));
             Database::connect(options)
         };
+        private_file(path)?;
         // The writer comes first: it makes the file and turns the journal to WAL.
         let write = pool(1, true).await?;
         let read = pool(3, false).await?;
@@ -219,12 +222,35 @@ impl MigrationLock {
     }
 }
 
+/// Whether a connection may be used again. A COMMIT that fails, as on a full disk, can end the
+/// transaction under a driver that believes it open; whatever came next would be a savepoint in a
+/// transaction that nobody commits. Such a connection is closed, and SQLite rolls back what it held.
+async fn has_no_transaction(
+    connection: &mut sea_orm::sqlx::SqliteConnection,
+) -> std::result::Result<bool, sea_orm::SqlxError> {
+    use sea_orm::sqlx::Connection;
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
+    // A rollback may still be on its way to the connection's thread; this comes after it.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
+/// Makes the database's file for its owner alone: it holds what people post. SQLite gives the files
+/// beside it the same mode.
+fn private_file(path: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    made.map(drop).map_err(|e| StoreError::Unavailable(format!("can't open {path}: {e}")))
+}
+
 fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(Duration::from_secs(5))
+        .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
         .sqlx_logging(false);
     options

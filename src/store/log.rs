@@ -276,8 +276,11 @@ pub async fn read(
     if after < head.floor_seq {
         return Err(ReadError::BelowFloor { floor: head.floor_seq });
     }
+    if after > head.seq {
+        return Err(ReadError::AheadOfLog { head: head.seq });
+    }
     if filter.schemas.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Page { events: Vec::new(), seen: head.seq.max(after) });
+        return Ok(Page { events: Vec::new(), seen: head.seq });
     }
     let upto = head.seq.min(after.saturating_add(WINDOW));
     let mut sql = Sql::new(db.engine(), "SELECT ")
@@ -305,7 +308,7 @@ pub async fn read(
     let rows = sql.all(db.read()).await?;
     let events = rows.iter().map(from_row).collect::<Result<Vec<_>>>()?;
     let full = events.len() as u64 == limit;
-    let seen = if full { events.last().map_or(upto, |e| e.seq) } else { upto.max(after) };
+    let seen = if full { events.last().map_or(upto, |e| e.seq) } else { upto };
     Ok(Page { events, seen })
 }
 
@@ -318,6 +321,13 @@ pub enum ReadError {
         /// The last trimmed event's number; the log begins after it.
         floor: i64,
     },
+    /// The log does not reach so far: the position is another log's, or this one was restored from
+    /// an older backup. Going on from it would pass over what comes next.
+    #[error("the log ends at event {head}")]
+    AheadOfLog {
+        /// The last event's number.
+        head: i64,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -329,6 +339,6 @@ pub async fn history(db: &Db, task: Uuid) -> Result<Vec<Logged>> {
         .push(COLUMNS)
         .push(" FROM events WHERE task_id = ")
         .bind(task)
-        .push(" ORDER BY seq");
+        .push(" AND seq > (SELECT floor_seq FROM log_head) ORDER BY seq");
     sql.all(db.read()).await?.iter().map(from_row).collect()
 }

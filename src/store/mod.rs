@@ -12,6 +12,7 @@ mod error;
 mod row;
 mod sql;
 
+pub mod answers;
 pub mod audit;
 pub mod commit;
 pub mod deliveries;

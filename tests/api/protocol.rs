@@ -24,6 +24,7 @@ on_both_engines!(
     ends_what_is_under_way_before_it_stops,
     a_body_that_is_too_large_is_not_asked_for,
     a_body_that_does_not_arrive_is_given_up,
+    what_follows_a_request_keeps_no_answer_back,
 );
 
 async fn unknown_paths_and_methods_are_problems(engine: Engine) {
@@ -192,4 +193,20 @@ async fn ends_what_is_under_way_before_it_stops(engine: Engine) {
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     let server = stopping.await.expect("started again");
     assert_eq!(server.get("/api/v1/tasks").await.ok(200)["tasks"].as_array().map(Vec::len), Some(1));
+}
+
+async fn what_follows_a_request_keeps_no_answer_back(engine: Engine) {
+    let server = Server::start(engine).await;
+    for (sent, status) in [
+        ("GET /health HTTP/1.1\r\nhost: x\r\n\r\n\r\n", "200"),
+        ("GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /hea", "200"),
+        ("GARBAGE\r\n\r\n", "400"),
+    ] {
+        let mut stream = connect(&server).await;
+        stream.write_all(sent.as_bytes()).await.expect("sent");
+        let mut answer = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await;
+        read.expect("an answer comes").expect("before the end");
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{sent:?}");
+    }
 }

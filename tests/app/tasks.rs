@@ -3,6 +3,7 @@
 use task_inbox::app::tasks::{self, Created, PostTask};
 use task_inbox::app::{AppError, Permission, Principal, schemas};
 use task_inbox::store::Engine;
+use task_inbox::store::commit::Idempotency;
 use task_inbox::store::tasks::TaskFilter;
 use task_inbox_domain::Document;
 use task_inbox_domain::transition::Decision;
@@ -156,6 +157,7 @@ async fn meta_is_checked_against_the_type(engine: Engine) {
 
 crate::on_both_engines!(
     a_name_that_leads_nowhere_tells_which_would,
+    an_answer_outlives_its_types_change,
     a_schema_that_was_installed_elsewhere_is_found_at_once,
     the_same_content_under_one_external_id_is_one_task,
     a_decision_is_checked_and_names_who_made_it,
@@ -163,3 +165,25 @@ crate::on_both_engines!(
     pages_hold_every_task_once_with_its_type,
     meta_is_checked_against_the_type,
 );
+
+async fn an_answer_outlives_its_types_change(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let app = &fixture.app;
+    let who = Principal::cli();
+    let key = Idempotency { key_hash: [1; 32], body_hash: [2; 32] };
+    let (first, _) = tasks::create(app, &who, refund(ORDER, None), Some(key.clone())).await.expect("posted");
+    let (named, _) = tasks::create(app, &who, refund(ORDER, Some("n")), None).await.expect("posted");
+    let stricter = SHOP.replace("semver: '1'", "semver: '2'").replace("[order]", "[order, why]");
+    schemas::install(app, &who, &stricter, false, false).await.expect("installed");
+    let (again, created) =
+        tasks::create(app, &who, refund(ORDER, None), Some(key.clone())).await.expect("answered again");
+    assert_eq!((again.task.id, created), (first.task.id, Created::New));
+    assert_eq!(again.task.ttype, "refund");
+    let (again, created) =
+        tasks::create(app, &who, refund(ORDER, Some("n")), None).await.expect("answered again");
+    assert_eq!((again.task.id, created), (named.task.id, Created::Existing));
+    // What is new has to match what holds now, and so has another body under the old key.
+    refused(tasks::create(app, &who, refund(ORDER, None), None).await, "Invalid");
+    let other = Idempotency { body_hash: [3; 32], ..key };
+    refused(tasks::create(app, &who, refund(ORDER, None), Some(other)).await, "Invalid");
+}

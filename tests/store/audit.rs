@@ -15,6 +15,8 @@ on_both_engines!(
     swapped_rows_show,
     a_cut_tail_shows_against_a_checkpoint,
     an_erased_text_still_verifies,
+    a_log_trimmed_without_a_checkpoint_shows,
+    a_row_slipped_in_below_the_beginning_shows,
     a_rebuilt_chain_shows_against_a_checkpoint,
 );
 
@@ -42,17 +44,17 @@ async fn tamper(f: &Fixture, sql: &str) {
 }
 
 async fn is_found(f: &Fixture, checkpoint: Option<&Checkpoint>) {
-    let found = audit::verify(&f.db, checkpoint).await.expect("runs");
+    let found = audit::verify(&f.db, checkpoint, |c| c.is_authentic(KEY)).await.expect("runs");
     assert!(!found.ok, "{found:?}");
     assert!(found.detail.is_some());
 }
 
 async fn a_whole_log_verifies(engine: Engine) {
     let (f, checkpoint) = logged(engine).await;
-    let found = audit::verify(&f.db, None).await.expect("runs");
+    let found = audit::verify(&f.db, None, |c| c.is_authentic(KEY)).await.expect("runs");
     assert!(found.ok, "{found:?}");
     assert_eq!(found.proved_from, None);
-    let found = audit::verify(&f.db, Some(&checkpoint)).await.expect("runs");
+    let found = audit::verify(&f.db, Some(&checkpoint), |c| c.is_authentic(KEY)).await.expect("runs");
     assert!(found.ok, "{found:?}");
     assert_eq!((found.proved_from, found.events), (Some(checkpoint.seq), checkpoint.seq + 1));
 }
@@ -60,7 +62,7 @@ async fn a_whole_log_verifies(engine: Engine) {
 async fn a_changed_text_shows(engine: Engine) {
     let (f, _) = logged(engine).await;
     tamper(&f, "UPDATE events SET body = replace(body, 'shop', 'shoq') WHERE seq = 7").await;
-    let found = audit::verify(&f.db, None).await.expect("runs");
+    let found = audit::verify(&f.db, None, |c| c.is_authentic(KEY)).await.expect("runs");
     assert_eq!((found.ok, found.first_bad), (false, Some(7)));
 }
 
@@ -73,7 +75,7 @@ async fn a_changed_header_shows(engine: Engine) {
 async fn a_removed_row_shows(engine: Engine) {
     let (f, _) = logged(engine).await;
     tamper(&f, "DELETE FROM events WHERE seq = 7").await;
-    let found = audit::verify(&f.db, None).await.expect("runs");
+    let found = audit::verify(&f.db, None, |c| c.is_authentic(KEY)).await.expect("runs");
     assert_eq!((found.ok, found.first_bad), (false, Some(7)));
 }
 
@@ -98,15 +100,51 @@ async fn a_cut_tail_shows_against_a_checkpoint(engine: Engine) {
          DELETE FROM events WHERE seq > (SELECT seq FROM log_head)",
     )
     .await;
-    assert!(audit::verify(&f.db, None).await.expect("runs").ok, "nothing inside shows it");
+    assert!(
+        audit::verify(&f.db, None, |c| c.is_authentic(KEY)).await.expect("runs").ok,
+        "nothing inside shows it"
+    );
     is_found(&f, Some(&checkpoint)).await;
 }
 
 async fn an_erased_text_still_verifies(engine: Engine) {
     let (f, checkpoint) = logged(engine).await;
     tamper(&f, "UPDATE events SET body = NULL, salt = NULL WHERE seq = 7").await;
-    let found = audit::verify(&f.db, Some(&checkpoint)).await.expect("runs");
+    let found = audit::verify(&f.db, Some(&checkpoint), |c| c.is_authentic(KEY)).await.expect("runs");
     assert!(found.ok, "{found:?}");
+    assert_eq!(found.erased, 1, "and it is said");
+}
+
+async fn a_log_trimmed_without_a_checkpoint_shows(engine: Engine) {
+    let (f, checkpoint) = logged(engine).await;
+    let end = "(SELECT min(seq) FROM events WHERE head_hash IS NOT NULL)";
+    tamper(
+        &f,
+        &format!(
+            "UPDATE log_head SET floor_seq = {end}, floor_hash = (SELECT head_hash FROM events WHERE seq = {end});
+             DELETE FROM events WHERE seq <= (SELECT floor_seq FROM log_head)"
+        ),
+    )
+    .await;
+    is_found(&f, None).await;
+    is_found(&f, Some(&checkpoint)).await;
+}
+
+async fn a_row_slipped_in_below_the_beginning_shows(engine: Engine) {
+    let (f, _) = logged(engine).await;
+    let id = if engine == Engine::Postgres { "gen_random_uuid()" } else { "randomblob(16)" };
+    tamper(
+        &f,
+        &format!(
+            "INSERT INTO events (seq, id, kind, created_at, actor, schema_name, task_id, version, body, salt, digest)
+             SELECT 0, {id}, kind, created_at, actor, schema_name, task_id, version, body, salt, digest
+             FROM events WHERE seq = 7"
+        ),
+    )
+    .await;
+    is_found(&f, None).await;
+    let task = f.posted().await;
+    assert_eq!(task_inbox::store::log::history(&f.db, task).await.expect("read").len(), 1);
 }
 
 async fn a_rebuilt_chain_shows_against_a_checkpoint(engine: Engine) {

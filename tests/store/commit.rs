@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sea_orm::{ConnectionTrait, Database};
+
 use task_inbox::store::commit::{CommitError, NoHooks, Operation, Reply};
 use task_inbox::store::tasks::{self, TaskFilter};
 use task_inbox::store::{Engine, RegistryCache, log};
@@ -23,6 +25,7 @@ on_both_engines!(
     one_members_bad_data_hurts_nobody_else,
     two_processes_share_keys_names_and_tasks,
     close_commits_what_waits,
+    a_commit_that_fails_is_no_success,
 );
 
 async fn keeps_a_task_with_its_event(engine: Engine) {
@@ -229,4 +232,37 @@ async fn close_commits_what_waits(engine: Engine) {
             .all(|a| matches!(a, Ok(_) | Err(CommitError::Overloaded | CommitError::Unavailable(_))))
     );
     assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), kept);
+}
+
+/// A constraint that is checked at the very end makes COMMIT itself fail.
+async fn a_commit_that_fails_is_no_success(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let connection = Database::connect(&f.database.url).await.expect("connects");
+    let id = if engine == Engine::Postgres { "uuid" } else { "blob" };
+    for statement in [
+        "CREATE TABLE allowed (name text PRIMARY KEY)".to_owned(),
+        format!(
+            "CREATE TABLE checked (id {id}, name text REFERENCES allowed (name) DEFERRABLE INITIALLY DEFERRED)"
+        ),
+    ] {
+        connection.execute_unprepared(&statement).await.expect("runs");
+    }
+    let trigger = if engine == Engine::Postgres {
+        "CREATE FUNCTION check_late() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO checked VALUES (NEW.id, ''nothing''); RETURN NEW; END';
+         CREATE TRIGGER late AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION check_late()"
+    } else {
+        "CREATE TRIGGER late AFTER INSERT ON events BEGIN INSERT INTO checked VALUES (NEW.id, 'nothing'); END"
+    };
+    connection.execute_unprepared(trigger).await.expect("runs");
+    for _ in 0..5 {
+        let answer = f.submit(f.post(None, "x")).await;
+        assert!(matches!(answer, Err(CommitError::Data(_))), "{answer:?}");
+    }
+    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 10).await.expect("read").len(), 0);
+    let drop = if engine == Engine::Postgres { "DROP TRIGGER late ON events" } else { "DROP TRIGGER late" };
+    connection.execute_unprepared(drop).await.expect("runs");
+    let kept = f.submit(f.post(None, "x")).await.expect("kept").task().id;
+    let other = f.database.connect().await;
+    assert!(tasks::get(&other, kept).await.expect("read").is_some(), "others see it");
 }

@@ -11,7 +11,8 @@ fn up_and_down_and_up_again() {
     assert_eq!(inbox.json(&["migrate", "up"])["applied"].as_array(), Some(&pending));
     assert_eq!(inbox.json(&["migrate", "up"])["applied"], serde_json::json!([]));
     assert!(inbox.run(&["migrate", "status"]).ok().contains("applied"));
-    let down = inbox.json(&["migrate", "down", &pending.len().to_string()]);
+    assert_eq!(inbox.run(&["migrate", "down"]).code, Some(1), "not without --yes");
+    let down = inbox.json(&["migrate", "down", "--yes", &pending.len().to_string()]);
     assert_eq!(down["reverted"].as_array().map(Vec::len), Some(pending.len()));
     assert!(inbox.run(&["migrate", "up"]).ok().contains("applied"));
     assert_eq!(inbox.run(&["migrate", "down", "0"]).code, Some(2));

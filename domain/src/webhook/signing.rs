@@ -216,13 +216,13 @@ pub fn check_header_name(name: &str) -> Result<(), String> {
         ));
     }
     let lower = name.to_ascii_lowercase();
-    let taken = lower == "host"
+    let taken = matches!(lower.as_str(), "host" | "user-agent")
         || lower.starts_with("content-")
         || lower.starts_with("webhook-")
         || HOP_BY_HOP.contains(&lower.as_str());
     if taken {
         return Err(format!(
-            "{name} can't carry a key: Host, Content-*, webhook-* and connection headers have their own meaning"
+            "{name} can't carry a key: Host, User-Agent, Content-*, webhook-* and connection headers have their own meaning"
         ));
     }
     Ok(())

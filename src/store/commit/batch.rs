@@ -118,16 +118,22 @@ pub(super) async fn run(
     }
     match write(context, registry, &transaction, &folded, members, &plan).await {
         Ok(Some((leased, first_seq))) => {
-            let prepared = Prepared { folded, leased, since };
+            let mut prepared = Prepared { folded, leased, since };
             // A place was reserved, but an older delivery of the task has not ended.
-            for delivery in &prepared.folded.deliveries {
+            for delivery in &mut prepared.folded.deliveries {
                 if delivery.lease_token.is_some() && !prepared.leased.contains_key(&delivery.id) {
+                    delivery.lease_token = None;
                     context.hooks.release(delivery.endpoint);
                 }
             }
-            match transaction.commit().await {
+            match transaction.commit().await.map_err(StoreError::from) {
                 Ok(()) => Ok(prepared.done(first_seq)),
-                Err(error) => Err(Failed::InCommit(error.into(), Box::new(prepared))),
+                Err(error @ StoreError::Unavailable(_)) => Err(Failed::InCommit(error, Box::new(prepared))),
+                // The database itself refused: it is certain that nothing was written.
+                Err(error) => {
+                    prepared.release(context);
+                    Err(Failed::Before(error))
+                }
             }
         }
         Ok(None) => {

@@ -1,5 +1,6 @@
 //! The queue in front of the database, and what to do when a batch fails.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,7 @@ impl Default for Settings {
             max_batch: 512,
             queue: 8192,
             idempotency_ttl: Duration::from_hours(48),
-            patience: Duration::from_secs(8),
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -72,6 +73,8 @@ pub(super) struct Context {
     pub(super) registry: RegistryCache,
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) settings: Settings,
+    /// The last batch found no database: until one does, none is waited for.
+    down: AtomicBool,
 }
 
 struct Queued {
@@ -98,7 +101,7 @@ impl Commit {
     pub fn start(db: Db, registry: RegistryCache, hooks: Arc<dyn Hooks>, settings: Settings) -> Self {
         let (queue, waiting) = mpsc::channel(settings.queue);
         let closing = tokio_util::sync::CancellationToken::new();
-        let context = Context { db, registry, hooks, settings };
+        let context = Context { db, registry, hooks, settings, down: AtomicBool::new(false) };
         let task = tokio::spawn(work(context, waiting, closing.clone()));
         Self { queue, task: Arc::new(Mutex::new(Some(task))), closing }
     }
@@ -204,11 +207,16 @@ async fn persist(
     registry: &Registry,
     members: &[&Member],
 ) -> std::result::Result<Done, Refused> {
-    let deadline = Instant::now() + context.settings.patience;
+    let patience =
+        if context.down.load(Ordering::Relaxed) { Duration::ZERO } else { context.settings.patience };
+    let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(2);
     loop {
         let error = match batch::run(context, registry, members).await {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                context.down.store(false, Ordering::Relaxed);
+                return Ok(done);
+            }
             Err(Failed::RegistryMoved) => {
                 if let Err(error) = context.registry.refresh(&context.db).await {
                     tracing::warn!(%error, "schemas changed and can't be read");
@@ -234,6 +242,7 @@ async fn persist(
             }
         };
         if Instant::now() >= deadline {
+            context.down.store(matches!(error, StoreError::Unavailable(_)), Ordering::Relaxed);
             return Err(Refused::Unavailable(error.to_string()));
         }
         tracing::debug!(%error, "repeating a batch");
