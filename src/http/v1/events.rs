@@ -31,6 +31,8 @@ use crate::http::problem::Problem;
         (status = 200, body = models::EventList, description = "A page of the log"),
         (status = 410, body = models::GoneProblem, content_type = "application/problem+json",
             description = "Events after this cursor have been trimmed; what is kept begins after the answer's `cursor`"),
+        (status = 422, body = models::Problem, content_type = "application/problem+json",
+            description = "The cursor is ahead of the log: another server's, or from before a restore"),
         problems::Authenticated,
     )
 )]
