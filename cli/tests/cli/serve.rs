@@ -1,5 +1,6 @@
 //! `serve`, and commands beside it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -84,6 +85,44 @@ async fn one_server_a_file_which_ends_in_order() {
     assert_eq!(status.code(), Some(0));
     let again = there.serve("again").await.expect("the file is free");
     assert_eq!(again.terminate(Duration::from_secs(20)).await.expect("it ends").code(), Some(0));
+}
+
+/// A file that may not grow is to SQLite what a full disk is: the write in COMMIT fails.
+#[tokio::test]
+async fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
+    let inbox = Inbox::empty();
+    let there = installation(&inbox);
+    there.cli(&["migrate", "up"]).await.expect("migrated");
+    there.cli(&["taskschema", &inbox.write("schema.yml", crate::inbox::SAMPLE)]).await.expect("installed");
+    let made = there.cli(&["api_key", "--name", "ci"]).await.expect("made");
+    let key = made["key"].as_str().expect("a key");
+    let binary = env!("CARGO_BIN_EXE_task-inbox");
+    let limited =
+        inbox.write("limited", &format!("#!/bin/bash\ntrap '' XFSZ\nulimit -f 2000\nexec {binary} \"$@\"\n"));
+    std::fs::set_permissions(&limited, std::fs::Permissions::from_mode(0o755)).expect("made executable");
+    let database = Database::Sqlite(inbox.path().join("inbox.db"));
+    let server =
+        Installation::of(limited.into(), inbox.path(), database).serve("limited").await.expect("serves");
+    let body =
+        json!({"schema_name": "ti:sample", "task": "flag-content", "meta": {"text": "x".repeat(40_000)}});
+    let post = Request::json("POST", "/api/v1/tasks", &[("api-key", key)], &body.to_string());
+    let mut acknowledged = Vec::new();
+    let mut refused = 0;
+    while refused < 3 {
+        match send(&server, &post).await {
+            (201, answer) => acknowledged.push(answer["task"]["id"].as_str().expect("an id").to_owned()),
+            (503, _) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(acknowledged.len() < 1000, "the disk is full at some time");
+    }
+    server.kill9().await.expect("ends");
+    let server = there.serve("unlimited").await.expect("serves");
+    for id in &acknowledged {
+        let read = Request::new("GET", &format!("/api/v1/tasks/{id}"), &[("api-key", key)]);
+        assert_eq!(send(&server, &read).await.0, 200, "{id} of {}", acknowledged.len());
+    }
+    assert_eq!(send(&server, &post).await.0, 201);
 }
 
 #[tokio::test]

@@ -152,7 +152,8 @@ pub(super) fn task_id(text: &str) -> Result<Uuid, Problem> {
 }
 
 fn uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok()
+    // One task has one address: not the other forms that the crate reads too.
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
 }
 
 /// A cursor; empty is the beginning, as if it were absent.
