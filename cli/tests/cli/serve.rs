@@ -87,7 +87,19 @@ async fn one_server_a_file_which_ends_in_order() {
     assert_eq!(again.terminate(Duration::from_secs(20)).await.expect("it ends").code(), Some(0));
 }
 
-/// A file that may not grow is to SQLite what a full disk is: the write in COMMIT fails.
+/// Puts the database on a file system of 6 MiB that only the server sees. `unshare` makes a name space
+/// for it, which needs root or a kernel that allows users their own.
+const ON_A_SMALL_DISK: &str = r#"#!/bin/bash
+set -e
+exec unshare --mount $([ "$(id -u)" -eq 0 ] || echo --map-root-user) bash -c '
+    set -e
+    mount -t tmpfs -o size=6m none "$0/small"
+    cp "$0"/inbox.db* "$0/small/"
+    export DATABASE_URL="sqlite://$0/small/inbox.db"
+    exec "$1" "${@:2}"
+' FOLDER BINARY "$@"
+"#;
+
 #[tokio::test]
 async fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
     let inbox = Inbox::empty();
@@ -96,13 +108,15 @@ async fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
     there.cli(&["taskschema", &inbox.write("schema.yml", crate::inbox::SAMPLE)]).await.expect("installed");
     let made = there.cli(&["api_key", "--name", "ci"]).await.expect("made");
     let key = made["key"].as_str().expect("a key");
-    let binary = env!("CARGO_BIN_EXE_task-inbox");
-    let limited =
-        inbox.write("limited", &format!("#!/bin/bash\ntrap '' XFSZ\nulimit -f 2000\nexec {binary} \"$@\"\n"));
-    std::fs::set_permissions(&limited, std::fs::Permissions::from_mode(0o755)).expect("made executable");
+    std::fs::create_dir(inbox.path().join("small")).expect("a folder");
+    let script = ON_A_SMALL_DISK
+        .replace("FOLDER", &inbox.path().display().to_string())
+        .replace("BINARY", env!("CARGO_BIN_EXE_task-inbox"));
+    let script = inbox.write("on-a-small-disk", &script);
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("made executable");
     let database = Database::Sqlite(inbox.path().join("inbox.db"));
-    let server =
-        Installation::of(limited.into(), inbox.path(), database).serve("limited").await.expect("serves");
+    let server = Installation::of(script.into(), inbox.path(), database).serve("small").await;
+    let server = server.expect("it serves; does `unshare --mount` work here?");
     let body =
         json!({"schema_name": "ti:sample", "task": "flag-content", "meta": {"text": "x".repeat(40_000)}});
     let post = Request::json("POST", "/api/v1/tasks", &[("api-key", key)], &body.to_string());
@@ -114,15 +128,13 @@ async fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
             (503, _) => refused += 1,
             other => panic!("{other:?}"),
         }
-        assert!(acknowledged.len() < 1000, "the disk is full at some time");
+        assert!(acknowledged.len() < 200, "the disk is full at some time");
     }
-    server.kill9().await.expect("ends");
-    let server = there.serve("unlimited").await.expect("serves");
+    // Read on connections that see only what was committed.
     for id in &acknowledged {
         let read = Request::new("GET", &format!("/api/v1/tasks/{id}"), &[("api-key", key)]);
         assert_eq!(send(&server, &read).await.0, 200, "{id} of {}", acknowledged.len());
     }
-    assert_eq!(send(&server, &post).await.0, 201);
 }
 
 #[tokio::test]
