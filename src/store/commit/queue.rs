@@ -40,6 +40,10 @@ impl Hooks for NoHooks {
     fn committed(&self, _: Vec<Leased>, _: bool, _: bool) {}
 }
 
+/// The patience of a batch that follows one which found no database: enough to go through pooled
+/// connections that broke when it went away.
+const IMPATIENCE: Duration = Duration::from_millis(300);
+
 /// How the commit works.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -73,7 +77,7 @@ pub(super) struct Context {
     pub(super) registry: RegistryCache,
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) settings: Settings,
-    /// The last batch found no database: until one does, none is waited for.
+    /// The last batch found no database: until one does, none is waited for long.
     down: AtomicBool,
 }
 
@@ -207,8 +211,7 @@ async fn persist(
     registry: &Registry,
     members: &[&Member],
 ) -> std::result::Result<Done, Refused> {
-    let patience =
-        if context.down.load(Ordering::Relaxed) { Duration::ZERO } else { context.settings.patience };
+    let patience = if context.down.load(Ordering::Relaxed) { IMPATIENCE } else { context.settings.patience };
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(2);
     loop {
