@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, Database};
 
-use task_inbox::store::commit::{CommitError, NoHooks, Operation, Reply};
+use task_inbox::store::commit::{Commit, CommitError, NoHooks, Operation, Reply, Settings};
 use task_inbox::store::tasks::{self, TaskFilter};
 use task_inbox::store::{Engine, RegistryCache, log};
 use task_inbox_domain::transition::Refusal;
@@ -26,6 +26,7 @@ on_both_engines!(
     two_processes_share_keys_names_and_tasks,
     close_commits_what_waits,
     a_commit_that_fails_is_no_success,
+    more_than_may_wait_is_refused_as_overload,
 );
 
 async fn keeps_a_task_with_its_event(engine: Engine) {
@@ -265,4 +266,17 @@ async fn a_commit_that_fails_is_no_success(engine: Engine) {
     let kept = f.submit(f.post(None, "x")).await.expect("kept").task().id;
     let other = f.database.connect().await;
     assert!(tasks::get(&other, kept).await.expect("read").is_some(), "others see it");
+}
+
+async fn more_than_may_wait_is_refused_as_overload(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let settings = Settings { queue: 2, max_batch: 1, ..Settings::default() };
+    let commit = Commit::start(f.db.clone(), f.registry.clone(), Arc::new(NoHooks), settings);
+    // Polled in turn on this task, so that all have asked before the first is answered.
+    let answers = futures_util::future::join_all((0..50).map(|_| commit.submit(f.post(None, "x")))).await;
+    let overloaded = answers.iter().filter(|a| matches!(a, Err(CommitError::Overloaded))).count();
+    let kept = answers.iter().filter(|a| a.is_ok()).count();
+    assert!(overloaded > 0, "50 asked where 2 may wait");
+    assert_eq!(kept + overloaded, 50);
+    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), kept);
 }
