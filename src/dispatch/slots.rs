@@ -41,8 +41,8 @@ impl Slots {
     }
 
     /// How many more places an endpoint with `in_flight` attempts may take: up to its cap, and never
-    /// more than half of what it holds and what is free together. However many endpoints hang, there
-    /// is a place for one that has none.
+    /// more than half of what it holds and what is free together, so that it takes many endpoints
+    /// that hang to leave no place for one that works.
     fn share(&self, in_flight: usize, free: usize) -> usize {
         let half = (in_flight + free).div_ceil(2);
         half.min(self.per_endpoint).saturating_sub(in_flight).min(free)
