@@ -122,12 +122,12 @@ fn run(cli: Cli) -> anyhow::Result<Option<Answer>> {
     let serves = matches!(cli.command, Command::Serve(_));
     let default_filter = if serves { "info" } else { "warn" };
     telemetry::start(config.log.as_deref().unwrap_or(default_filter), config.log_format)?;
-    let mut runtime = if serves {
-        tokio::runtime::Builder::new_multi_thread()
+    let runtime = if serves {
+        task_inbox::startup::runtime()?
     } else {
-        tokio::runtime::Builder::new_current_thread()
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?
     };
-    runtime.enable_all().build()?.block_on(command(cli.command, &config))
+    runtime.block_on(command(cli.command, &config))
 }
 
 async fn command(command: Command, config: &Config) -> anyhow::Result<Option<Answer>> {

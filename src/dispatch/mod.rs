@@ -14,6 +14,7 @@ mod targets;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,8 @@ struct Shared {
     /// Something ended: there may be a place, or a successor.
     wake: Notify,
     attempts: TaskTracker,
+    /// Where attempts run: a commit that launches them has a runtime of its own.
+    runtime: Handle,
     settling: mpsc::Sender<Unsettled>,
     /// Cancels attempts that a shutdown can't wait for.
     cancel: CancellationToken,
@@ -129,6 +132,7 @@ impl Dispatcher {
             targets: Targets::default(),
             wake: Notify::new(),
             attempts: TaskTracker::new(),
+            runtime: Handle::current(),
             settling,
             cancel: CancellationToken::new(),
             cancelled: Mutex::new(Vec::new()),
@@ -205,7 +209,7 @@ impl Shared {
     /// Sends a leased delivery, for which a place was taken, in a task of its own.
     fn launch(self: &Arc<Self>, leased: Leased) {
         let shared = self.clone();
-        self.attempts.spawn(async move {
+        let attempt = async move {
             let endpoint = leased.endpoint;
             let lease = (leased.id, leased.token);
             let done = shared.cancel.run_until_cancelled(shared.send(leased)).await;
@@ -220,7 +224,8 @@ impl Shared {
                 Some(None) => {}
                 None => shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
             }
-        });
+        };
+        self.attempts.spawn_on(attempt, &self.runtime);
     }
 
     /// Makes the attempt, unless the lease is spent or the endpoint takes nothing now.

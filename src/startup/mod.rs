@@ -65,7 +65,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let settings =
         commit::Settings { lease: dispatch_settings(config).lease(), ..commit::Settings::default() };
-    let commit = Commit::start(db.clone(), registry.clone(), hooks, settings);
+    let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
     let app = App { db: db.clone(), commit, registry, keys, vault, bus, policy: policy(config) };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
     let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
@@ -169,6 +169,16 @@ fn announce(listener: &TcpListener) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
+/// The runtime that a server runs on.
+///
+/// One thread fewer than there are processors: the commit has a thread of its own, and where threads
+/// outnumber processors each wakes the others more than it works.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = processors.saturating_sub(1).max(1);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+}
+
 /// What a command works with, beside a running server or without one.
 ///
 /// # Errors
@@ -182,7 +192,8 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
     let registry = RegistryCache::load(&db).await?;
     let keys = KeyCache::load(&db).await?;
     // A running server notices what a command wrote by looking at the log's head.
-    let commit = Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), commit::Settings::default());
+    let commit =
+        Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), commit::Settings::default()).await?;
     Ok(App { db, commit, registry, keys, vault, bus: Bus::memory(), policy: policy(config) })
 }
 

@@ -83,15 +83,7 @@ impl Db {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
-        let mut options = options(url, 12);
-        options.map_sqlx_postgres_opts(|o| {
-            o.application_name("task-inbox").statement_cache_capacity(256).options([
-                ("lock_timeout", LOCK_TIMEOUT),
-                ("idle_in_transaction_session_timeout", LOCK_TIMEOUT),
-                ("default_transaction_isolation", "read committed"),
-            ])
-        });
-        let pool = Database::connect(options).await?;
+        let pool = Database::connect(postgres_options(url, 12)).await?;
         let row = pool.query_one_raw(Sql::new(Engine::Postgres, "SHOW synchronous_commit").build()).await?;
         let setting: String = row.map(|r| r.try_get_by_index(0)).transpose()?.unwrap_or_default();
         if setting == "off" {
@@ -102,6 +94,27 @@ impl Db {
             ));
         }
         Ok(Self { engine: Engine::Postgres, url: url.to_owned(), read: pool.clone(), write: pool })
+    }
+
+    /// The same database for a runtime of its own: PostgreSQL's sockets are watched by the runtime
+    /// that connected them, so this one makes its own connections, when it needs them. SQLite's one
+    /// writer is no socket and stays the same.
+    pub(super) async fn for_this_runtime(&self) -> Result<Self> {
+        if self.engine == Engine::Sqlite {
+            return Ok(self.clone());
+        }
+        let mut options = postgres_options(&self.url, 2);
+        options.connect_lazy(true).min_connections(0);
+        let pool = Database::connect(options).await?;
+        Ok(Self { read: pool.clone(), write: pool, ..self.clone() })
+    }
+
+    /// Closes what [`Db::for_this_runtime`] connected.
+    pub(super) async fn leave_runtime(self) {
+        if self.engine == Engine::Postgres {
+            // Nothing is under way: a server that is gone closes them too.
+            let _ = self.close().await;
+        }
     }
 
     /// Which engine this is.
@@ -253,6 +266,18 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
         .sqlx_logging(false);
+    options
+}
+
+fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = options(url, connections);
+    options.map_sqlx_postgres_opts(|o| {
+        o.application_name("task-inbox").statement_cache_capacity(256).options([
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("idle_in_transaction_session_timeout", LOCK_TIMEOUT),
+            ("default_transaction_isolation", "read committed"),
+        ])
+    });
     options
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A batch must cost the same number of round trips however many members it has, and the same
 //! few statement texts, so that prepared ones are found again. PostgreSQL takes a column of
-//! values as one array; SQLite takes `VALUES` in chunks of 1, 2, 4 ... rows. [`Rows`] hides the
-//! difference: a statement names its rows as a table and is written once.
+//! values as one array; SQLite takes `VALUES` of a few widths, filled up with rows of NULL that
+//! are passed over. [`Rows`] hides the difference: a statement names its rows as a table and is
+//! written once.
 
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
@@ -180,8 +181,15 @@ pub(super) struct Rows {
     rows: Vec<Vec<Value>>,
 }
 
-/// The most rows of one SQLite statement: its parameters are limited to 32,766.
-const SQLITE_CHUNK: usize = 256;
+/// How many rows SQLite's statements have: few texts to prepare, none half empty. The last is the
+/// most, since parameters are limited to 32,766.
+const SQLITE_WIDTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+
+/// The width of the statement that takes so many rows, or the most that one takes.
+fn sqlite_width(rows: usize) -> usize {
+    let fitting = SQLITE_WIDTHS.into_iter().find(|width| *width >= rows);
+    fitting.unwrap_or(SQLITE_WIDTHS[SQLITE_WIDTHS.len() - 1])
+}
 
 impl Rows {
     pub(super) fn new(columns: &'static [Column]) -> Self {
@@ -237,9 +245,7 @@ impl Rows {
         }
         let mut results = Vec::new();
         while !self.is_empty() {
-            let whole = self.len().min(SQLITE_CHUNK);
-            let chunk = 1 << whole.ilog2();
-            let rest = self.rows.split_off(chunk);
+            let rest = self.rows.split_off(self.len().min(sqlite_width(self.len())));
             let rows = Self { columns: self.columns, rows: std::mem::replace(&mut self.rows, rest) };
             results.extend(statement(Sql::new(engine, ""), rows).all(db).await?);
         }
@@ -279,7 +285,9 @@ impl Rows {
         sql.push(") AS u (").push(&names.join(", ")).push("))")
     }
 
+    /// A row that only fills up has NULL in its first column, which no row of ours has.
     fn values(self, mut sql: Sql) -> Sql {
+        debug_assert_eq!(self.columns[0].2, Null::Never, "the first column tells a row from filling");
         let selected: Vec<String> = self
             .columns
             .iter()
@@ -287,13 +295,38 @@ impl Rows {
             .map(|(i, (name, ..))| format!("column{} AS {name}", i + 1))
             .collect();
         sql = sql.push("(SELECT ").push(&selected.join(", ")).push(" FROM (VALUES ");
-        for (i, row) in self.rows.into_iter().enumerate() {
+        let width = sqlite_width(self.rows.len());
+        let rows = self.rows.into_iter().map(Some).chain(std::iter::repeat(None)).take(width);
+        for (i, row) in rows.enumerate() {
             sql = sql.push(if i == 0 { "(" } else { ", (" });
-            for (j, value) in row.into_iter().enumerate() {
-                sql = sql.push(if j == 0 { "" } else { ", " }).bind(value);
+            match row {
+                Some(row) => {
+                    for (j, value) in row.into_iter().enumerate() {
+                        sql = sql.push(if j == 0 { "" } else { ", " }).bind(value);
+                    }
+                }
+                None => {
+                    for j in 0..self.columns.len() {
+                        sql = sql.push(if j == 0 { "" } else { ", " }).bind(Value::BigInt(None));
+                    }
+                }
             }
             sql = sql.push(")");
         }
-        sql.push("))")
+        sql.push(") WHERE column1 IS NOT NULL)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_of_rows_has_a_width_that_is_at_least_half_full() {
+        for rows in 1..=SQLITE_WIDTHS[SQLITE_WIDTHS.len() - 1] {
+            let width = sqlite_width(rows);
+            assert!(width >= rows && rows * 2 > width, "{rows} rows in {width}");
+        }
+        assert_eq!(sqlite_width(10_000), 256);
     }
 }

@@ -99,7 +99,9 @@ impl Server {
         outbound::install_crypto_provider();
         let db = database.connect().await;
         let registry = RegistryCache::load(&db).await.expect("a registry");
-        let commit = Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default());
+        let commit = Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default())
+            .await
+            .expect("a thread");
         let app = App {
             keys: KeyCache::load(&db).await.expect("keys"),
             vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),

@@ -61,7 +61,9 @@ async fn process(database: &TestDatabase) -> App {
     let db = database.connect().await;
     let registry = RegistryCache::load(&db).await.expect("a registry");
     App {
-        commit: Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default()),
+        commit: Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default())
+            .await
+            .expect("a thread"),
         keys: KeyCache::load(&db).await.expect("keys"),
         vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
         bus: Bus::memory(),

@@ -54,7 +54,9 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
         Parts { db: db.clone(), registry: registry.clone(), vault: vault.clone(), client, bus: bus.clone() };
     let dispatcher = Dispatcher::start(parts, SETTINGS);
     let settings = commit::Settings { lease: SETTINGS.lease(), ..commit::Settings::default() };
-    let commit = Commit::start(db.clone(), registry.clone(), Arc::new(dispatcher.clone()), settings);
+    let commit = Commit::start(db.clone(), registry.clone(), Arc::new(dispatcher.clone()), settings)
+        .await
+        .expect("a thread");
     let app = App { db, commit, registry, keys, vault, bus, policy };
     Process { app, dispatcher, stop }
 }

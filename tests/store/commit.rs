@@ -129,7 +129,7 @@ async fn a_key_survives_in_other_processes(engine: Engine) {
     f.commit.close().await;
     let db = f.database.connect().await;
     let registry = RegistryCache::load(&db).await.expect("read");
-    let commit = start(&db, &registry, Arc::new(NoHooks));
+    let commit = start(&db, &registry, Arc::new(NoHooks)).await;
     let again = commit.submit(with_key(f.post(Some("e"), "a"), "k", "body")).await.expect("kept");
     assert_eq!(first, again);
 }
@@ -191,7 +191,7 @@ async fn two_processes_share_keys_names_and_tasks(engine: Engine) {
     let f = Fixture::new(engine).await;
     let db = f.database.connect().await;
     let registry = RegistryCache::load(&db).await.expect("read");
-    let second = start(&db, &registry, Arc::new(NoHooks));
+    let second = start(&db, &registry, Arc::new(NoHooks)).await;
     let tasks: Vec<_> = futures_util::future::join_all((0..4).map(|_| f.posted())).await;
     let mut work = Vec::new();
     for i in 0..200usize {
@@ -271,7 +271,8 @@ async fn a_commit_that_fails_is_no_success(engine: Engine) {
 async fn more_than_may_wait_is_refused_as_overload(engine: Engine) {
     let f = Fixture::new(engine).await;
     let settings = Settings { queue: 2, max_batch: 1, ..Settings::default() };
-    let commit = Commit::start(f.db.clone(), f.registry.clone(), Arc::new(NoHooks), settings);
+    let commit =
+        Commit::start(f.db.clone(), f.registry.clone(), Arc::new(NoHooks), settings).await.expect("a thread");
     // Polled in turn on this task, so that all have asked before the first is answered.
     let answers = futures_util::future::join_all((0..50).map(|_| commit.submit(f.post(None, "x")))).await;
     let overloaded = answers.iter().filter(|a| matches!(a, Err(CommitError::Overloaded))).count();

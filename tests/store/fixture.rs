@@ -68,7 +68,7 @@ impl Fixture {
         };
         secrets::add(&db, secret).await.expect("kept");
         registry.refresh(&db).await.expect("read");
-        let commit = start(&db, &registry, hooks);
+        let commit = start(&db, &registry, hooks).await;
         Self { database, db, registry, commit }
     }
 
@@ -135,9 +135,9 @@ impl Fixture {
     }
 }
 
-pub(crate) fn start(db: &Db, registry: &RegistryCache, hooks: Arc<dyn Hooks>) -> Commit {
+pub(crate) async fn start(db: &Db, registry: &RegistryCache, hooks: Arc<dyn Hooks>) -> Commit {
     let settings = Settings { patience: Duration::from_secs(30), ..Settings::default() };
-    Commit::start(db.clone(), registry.clone(), hooks, settings)
+    Commit::start(db.clone(), registry.clone(), hooks, settings).await.expect("a thread")
 }
 
 pub(crate) async fn install(db: &Db, registry: &RegistryCache, source: &str) {

@@ -21,7 +21,7 @@ async fn a_reader_sees_every_event_once_while_two_write(engine: Engine) {
     let before = log::head(&f.db).await.expect("read").seq;
     let db = f.database.connect().await;
     let registry = RegistryCache::load(&db).await.expect("read");
-    let second = start(&db, &registry, Arc::new(NoHooks));
+    let second = start(&db, &registry, Arc::new(NoHooks)).await;
     let mut writers = Vec::new();
     for commit in [f.commit.clone(), second] {
         for _ in 0..8 {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::batch::{self, Done, Failed, Prepared};
@@ -43,6 +42,10 @@ impl Hooks for NoHooks {
 /// The patience of a batch that follows one which found no database: enough to go through pooled
 /// connections that broke when it went away.
 const IMPATIENCE: Duration = Duration::from_millis(300);
+
+/// How often a batch looks in vain for more members before it goes: the first look wakes the tasks
+/// whose requests have arrived, the second finds what they hand over.
+const LOOKS: usize = 2;
 
 /// How the commit works.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +93,8 @@ struct Queued {
 #[derive(Clone)]
 pub struct Commit {
     queue: mpsc::Sender<Queued>,
-    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Answered when the last batch is done.
+    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
     closing: tokio_util::sync::CancellationToken,
 }
 
@@ -101,13 +105,18 @@ impl std::fmt::Debug for Commit {
 }
 
 impl Commit {
-    /// Starts the task that owns the queue.
-    pub fn start(db: Db, registry: RegistryCache, hooks: Arc<dyn Hooks>, settings: Settings) -> Self {
+    /// Starts the thread that owns the queue.
+    pub async fn start(
+        db: Db,
+        registry: RegistryCache,
+        hooks: Arc<dyn Hooks>,
+        settings: Settings,
+    ) -> Result<Self> {
         let (queue, waiting) = mpsc::channel(settings.queue);
         let closing = tokio_util::sync::CancellationToken::new();
         let context = Context { db, registry, hooks, settings, down: AtomicBool::new(false) };
-        let task = tokio::spawn(work(context, waiting, closing.clone()));
-        Self { queue, task: Arc::new(Mutex::new(Some(task))), closing }
+        let ended = own_thread(context, waiting, closing.clone()).await?;
+        Ok(Self { queue, ended: Arc::new(Mutex::new(Some(ended))), closing })
     }
 
     /// How many members wait.
@@ -127,11 +136,43 @@ impl Commit {
     /// Commits what waits and takes no more.
     pub async fn close(&self) {
         self.closing.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            let _ = task.await;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            let _ = ended.await;
         }
     }
+}
+
+/// Runs the queue's owner on a thread with a runtime of its own; answers when it has ended.
+///
+/// Everybody waits for it: its statements must not stand in a line behind requests that are being
+/// read and answered, each time that the database has said something.
+async fn own_thread(
+    mut context: Context,
+    queue: mpsc::Receiver<Queued>,
+    closing: tokio_util::sync::CancellationToken,
+) -> Result<oneshot::Receiver<()>> {
+    let failed = |e: std::io::Error| StoreError::Unavailable(format!("the commit's thread: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (begin, begun) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let owner = async move {
+        match context.db.for_this_runtime().await {
+            Ok(db) => context.db = db,
+            Err(error) => return drop(begin.send(Err(error))),
+        }
+        let _ = begin.send(Ok(()));
+        let db = context.db.clone();
+        work(context, queue, closing).await;
+        db.leave_runtime().await;
+        let _ = end.send(());
+    };
+    std::thread::Builder::new()
+        .name("commit".to_owned())
+        .spawn(move || runtime.block_on(owner))
+        .map_err(failed)?;
+    begun.await.map_err(|_| StoreError::Unavailable("the commit's thread ended".to_owned()))??;
+    Ok(ended)
 }
 
 async fn work(
@@ -146,7 +187,26 @@ async fn work(
             count = queue.recv_many(&mut batch, context.settings.max_batch) => if count == 0 { return },
             () = closing.cancelled(), if !queue.is_closed() => { queue.close(); continue }
         }
+        gather(&mut queue, &mut batch, context.settings.max_batch).await;
         commit(&context, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// Lets requests that have arrived already reach the queue, and takes them along.
+///
+/// Those that were answered together come back together: without this the first of them would be
+/// a batch of its own, and the others would wait for its commit. Alone, a request waits for no more
+/// than two looks at the sockets.
+async fn gather(queue: &mut mpsc::Receiver<Queued>, batch: &mut Vec<Queued>, most: usize) {
+    let mut in_vain = 0;
+    while in_vain < LOOKS && batch.len() < most {
+        // Puts this task behind every other that is ready, and behind a look at the sockets.
+        tokio::task::yield_now().await;
+        let before = batch.len();
+        while let Some(queued) = (batch.len() < most).then(|| queue.try_recv().ok()).flatten() {
+            batch.push(queued);
+        }
+        in_vain = if batch.len() == before { in_vain + 1 } else { 0 };
     }
 }
 
