@@ -11,7 +11,7 @@ use super::batch::{self, Done, Failed, Prepared};
 use super::member::{CommitError, Member, Reply};
 use crate::store::deliveries::Leased;
 use crate::store::registry::Registry;
-use crate::store::{Db, RegistryCache, Result, StoreError, log};
+use crate::store::{Db, Engine, RegistryCache, Result, StoreError, log};
 
 /// What the dispatcher does for the commit: a delivery that it has a free place for is leased to
 /// it in the transaction that makes it, and is sent without being looked for.
@@ -42,10 +42,6 @@ impl Hooks for NoHooks {
 /// The patience of a batch that follows one which found no database: enough to go through pooled
 /// connections that broke when it went away.
 const IMPATIENCE: Duration = Duration::from_millis(300);
-
-/// How often a batch looks in vain for more members before it goes: the first look wakes the tasks
-/// whose requests have arrived, the second finds what they hand over.
-const LOOKS: usize = 2;
 
 /// How the commit works.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +149,13 @@ async fn own_thread(
     closing: tokio_util::sync::CancellationToken,
 ) -> Result<oneshot::Receiver<()>> {
     let failed = |e: std::io::Error| StoreError::Unavailable(format!("the commit's thread: {e}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // SQLite speaks through channels: without sockets to watch, its answers wake the thread cheaply.
+    let runtime = match context.db.engine() {
+        Engine::Sqlite => runtime.enable_time(),
+        Engine::Postgres => runtime.enable_all(),
+    };
+    let runtime = runtime.build().map_err(failed)?;
     let (begin, begun) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let owner = async move {
@@ -187,26 +189,7 @@ async fn work(
             count = queue.recv_many(&mut batch, context.settings.max_batch) => if count == 0 { return },
             () = closing.cancelled(), if !queue.is_closed() => { queue.close(); continue }
         }
-        gather(&mut queue, &mut batch, context.settings.max_batch).await;
         commit(&context, std::mem::take(&mut batch)).await;
-    }
-}
-
-/// Lets requests that have arrived already reach the queue, and takes them along.
-///
-/// Those that were answered together come back together: without this the first of them would be
-/// a batch of its own, and the others would wait for its commit. Alone, a request waits for no more
-/// than two looks at the sockets.
-async fn gather(queue: &mut mpsc::Receiver<Queued>, batch: &mut Vec<Queued>, most: usize) {
-    let mut in_vain = 0;
-    while in_vain < LOOKS && batch.len() < most {
-        // Puts this task behind every other that is ready, and behind a look at the sockets.
-        tokio::task::yield_now().await;
-        let before = batch.len();
-        while let Some(queued) = (batch.len() < most).then(|| queue.try_recv().ok()).flatten() {
-            batch.push(queued);
-        }
-        in_vain = if batch.len() == before { in_vain + 1 } else { 0 };
     }
 }
 
