@@ -33,13 +33,15 @@ use task_inbox_domain::Timestamp;
 use crate::bus::Bus;
 use crate::outbound::Policy;
 use crate::store::commit::Commit;
-use crate::store::{Db, RegistryCache};
+use crate::store::{Db, RegistryCache, TaskReader};
 
 /// Everything that a use case works with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The database.
     pub db: Db,
+    /// The way one task is read.
+    pub reader: TaskReader,
     /// The way tasks, events and deliveries are written.
     pub commit: Commit,
     /// What is installed.

@@ -280,7 +280,7 @@ async fn latest_type(
 
 /// A task that the caller sees.
 async fn visible(app: &App, who: &Principal, id: Uuid) -> Result<TaskView> {
-    match stored::get(&app.db, id).await? {
+    match app.reader.get(id).await? {
         Some(task) if who.sees(&task.schema) => view(app, task).await,
         _ => Err(no_such_task(id)),
     }

@@ -26,7 +26,7 @@ use crate::dispatch::{self, Dispatcher};
 use crate::http;
 use crate::outbound::{self, Policy};
 use crate::store::commit::{self, Commit, Hooks, NoHooks};
-use crate::store::{Db, RegistryCache, secrets};
+use crate::store::{Db, RegistryCache, TaskReader, secrets};
 use announce::Announce;
 
 /// How long a shutdown may take before what is under way is cancelled: shorter than a lease.
@@ -66,7 +66,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let settings =
         commit::Settings { lease: dispatch_settings(config).lease(), ..commit::Settings::default() };
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
-    let app = App { db: db.clone(), commit, registry, keys, vault, bus, policy: policy(config) };
+    let reader = TaskReader::start(&db);
+    let app = App { db: db.clone(), reader, commit, registry, keys, vault, bus, policy: policy(config) };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
     let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
 
@@ -136,7 +137,13 @@ async fn start_dispatcher(
         vault.open(secret.id, &secret.master_key_id, &secret.ciphertext)?;
     }
     let settings = dispatch_settings(config);
-    let limits = outbound::Limits { deadline: settings.deadline, ..outbound::Limits::default() };
+    let limits = outbound::Limits {
+        deadline: settings.deadline,
+        // What goes out at once comes back at once: with fewer places the rest would connect anew
+        // for each burst.
+        max_idle_per_host: settings.per_endpoint,
+        ..outbound::Limits::default()
+    };
     let agent = concat!("task-inbox/", env!("CARGO_PKG_VERSION"));
     let client = outbound::Client::new(policy(config), limits, agent)?;
     let parts = dispatch::Parts {
@@ -194,7 +201,16 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
     // A running server notices what a command wrote by looking at the log's head.
     let commit =
         Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), commit::Settings::default()).await?;
-    Ok(App { db, commit, registry, keys, vault, bus: Bus::memory(), policy: policy(config) })
+    Ok(App {
+        reader: TaskReader::start(&db),
+        db,
+        commit,
+        registry,
+        keys,
+        vault,
+        bus: Bus::memory(),
+        policy: policy(config),
+    })
 }
 
 /// Ends what [`open`] made.

@@ -9,6 +9,7 @@
 mod cache;
 mod db;
 mod error;
+mod reader;
 mod row;
 mod sql;
 
@@ -29,3 +30,4 @@ pub mod tasks;
 pub use cache::RegistryCache;
 pub use db::{Db, Engine};
 pub use error::{Result, StoreError};
+pub use reader::TaskReader;

@@ -138,6 +138,12 @@ pub async fn get(db: &Db, id: Uuid) -> Result<Option<Task>> {
     sql.one(db.read()).await?.as_ref().map(from_row).transpose()
 }
 
+/// The tasks with these ids, in no particular order.
+pub(super) async fn get_many(db: &Db, ids: Vec<Uuid>) -> Result<Vec<Task>> {
+    let sql = Sql::new(db.engine(), SELECT).push(" WHERE id").any_id(ids);
+    sql.all(db.read()).await?.iter().map(from_row).collect()
+}
+
 /// Up to `limit` tasks, oldest first, after the task with the id `after`.
 pub async fn list(db: &Db, filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Result<Vec<Task>> {
     if filter.schemas.as_ref().is_some_and(Vec::is_empty) {

@@ -14,7 +14,7 @@ use task_inbox::bus::Bus;
 use task_inbox::http;
 use task_inbox::outbound::{self, Policy};
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
-use task_inbox::store::{Engine, RegistryCache};
+use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -103,6 +103,7 @@ impl Server {
             .await
             .expect("a thread");
         let app = App {
+            reader: TaskReader::start(&db),
             keys: KeyCache::load(&db).await.expect("keys"),
             vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
             bus: Bus::memory(),

@@ -6,7 +6,7 @@ use task_inbox::app::{App, AppError, KeyCache, Permission, PostTask, Principal, 
 use task_inbox::bus::Bus;
 use task_inbox::outbound::Policy;
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
-use task_inbox::store::{Engine, RegistryCache};
+use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::{Actor, Document};
 use uuid::Uuid;
 
@@ -61,6 +61,7 @@ async fn process(database: &TestDatabase) -> App {
     let db = database.connect().await;
     let registry = RegistryCache::load(&db).await.expect("a registry");
     App {
+        reader: TaskReader::start(&db),
         commit: Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default())
             .await
             .expect("a thread"),

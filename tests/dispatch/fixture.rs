@@ -10,7 +10,7 @@ use task_inbox::bus::{Bus, Topic};
 use task_inbox::dispatch::{Dispatcher, Parts, Settings};
 use task_inbox::outbound::{Client, Limits, Policy};
 use task_inbox::store::commit::{self, Commit};
-use task_inbox::store::{Db, Engine, RegistryCache};
+use task_inbox::store::{Db, Engine, RegistryCache, TaskReader};
 use task_inbox_domain::transition::Decision;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -57,7 +57,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
     let commit = Commit::start(db.clone(), registry.clone(), Arc::new(dispatcher.clone()), settings)
         .await
         .expect("a thread");
-    let app = App { db, commit, registry, keys, vault, bus, policy };
+    let app = App { reader: TaskReader::start(&db), db, commit, registry, keys, vault, bus, policy };
     Process { app, dispatcher, stop }
 }
 
