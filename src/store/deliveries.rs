@@ -4,10 +4,11 @@
 //! live delivery of an earlier version of its task to the same endpoint exists. A settlement
 //! changes only rows that still bear the lease token it was sent under.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, QueryResult};
 use task_inbox_domain::{Event, Timestamp};
 use uuid::Uuid;
 
@@ -200,10 +201,10 @@ pub async fn settle(db: &Db, attempts: &[Settled]) -> Result<Vec<Uuid>> {
     if !disables.is_empty() {
         lock_endpoints(engine, &transaction, &disables).await?;
     }
-    let held = lock_leases(engine, &transaction, &sorted).await?;
+    let mut held = HashSet::new();
+    finish(engine, &transaction, &sorted, &mut held).await?;
+    retry(engine, &transaction, &sorted, &mut held).await?;
     sorted.retain(|a| held.contains(&a.id));
-    finish(engine, &transaction, &sorted).await?;
-    retry(engine, &transaction, &sorted).await?;
     record(engine, &transaction, &sorted).await?;
     let gone: Vec<Uuid> = sorted.iter().filter(|a| a.disables).map(|a| a.endpoint).collect();
     if !gone.is_empty() {
@@ -219,30 +220,31 @@ async fn lock_endpoints(engine: Engine, db: &impl ConnectionTrait, ids: &[Uuid])
     Ok(())
 }
 
-/// Locks the deliveries whose lease token still matches.
-async fn lock_leases(
-    engine: Engine,
-    db: &impl ConnectionTrait,
-    sorted: &[&Settled],
-) -> Result<std::collections::HashSet<Uuid>> {
-    let tokens: std::collections::HashMap<Uuid, Uuid> = sorted.iter().map(|a| (a.id, a.token)).collect();
-    let sql = Sql::new(engine, "SELECT id, lease_token FROM deliveries WHERE id")
-        .any_id(sorted.iter().map(|a| a.id))
-        .push(" ORDER BY id {locked}");
-    let mut held = std::collections::HashSet::new();
-    for row in sql.all(db).await? {
-        let id: Uuid = row.get("id")?;
-        if row.get::<Option<Uuid>>("lease_token")? == tokens.get(&id).copied() {
-            held.insert(id);
-        }
+fn add_ids(rows: &[QueryResult], held: &mut HashSet<Uuid>) -> Result<()> {
+    for row in rows {
+        held.insert(row.get("id")?);
     }
-    Ok(held)
+    Ok(())
 }
 
-/// Moves ended deliveries out of the hot table.
-async fn finish(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) -> Result<()> {
+/// What a delivery that ended is kept as: its own columns, and those of the settlement, `r`.
+const FINISHED: &str = "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version,
+        attempts, outcome, reason, created_at, finished_at)
+     SELECT d.id, d.endpoint_id, d.event_id, d.schema_name, d.task_id, d.version, d.number, d.outcome, d.reason,
+        d.created_at, {now} FROM ";
+
+/// Moves ended deliveries out of the hot table, where their lease still holds.
+///
+/// Only the holder of a lease settles, and a claim passes over locked rows: nobody waits here for
+/// rows that it holds in another order, so that none need be locked beforehand.
+async fn finish(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    attempts: &[&Settled],
+    held: &mut HashSet<Uuid>,
+) -> Result<()> {
     let mut rows = Rows::new(SETTLED);
-    for attempt in held {
+    for attempt in attempts {
         let (outcome, reason) = match &attempt.fate {
             Fate::Delivered => ("delivered", None),
             Fate::Dead(reason) => ("dead", Some(*reason)),
@@ -257,31 +259,47 @@ async fn finish(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) ->
         ]);
     }
     let ended = rows.clone();
-    rows.run(engine, db, |sql, rows| {
-        let sql = sql.push(
-            "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
-                outcome, reason, created_at, finished_at)
-             SELECT d.id, d.endpoint_id, d.event_id, d.schema_name, d.task_id, d.version, r.number,
-                r.outcome, r.reason, d.created_at, {now}
-             FROM deliveries d JOIN ",
-        );
-        rows.table(sql).push(" AS r ON r.id = d.id AND r.lease_token = d.lease_token")
-    })
-    .await?;
-    ended
-        .run(engine, db, |sql, rows| {
-            let sql = sql
-                .push("DELETE FROM deliveries WHERE (id, lease_token) IN (SELECT r.id, r.lease_token FROM ");
-            rows.table(sql).push(" AS r)")
-        })
-        .await?;
-    Ok(())
+    let finished = match engine {
+        Engine::Postgres => {
+            rows.run(engine, db, |sql, rows| {
+                let sql = rows.table(sql.push("WITH d AS (DELETE FROM deliveries AS d USING "));
+                sql.push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token RETURNING d.*, r.number, r.outcome, r.reason) ")
+                    .push(FINISHED)
+                    .push("d RETURNING id")
+            })
+            .await?
+        }
+        Engine::Sqlite => {
+            rows.run(engine, db, |sql, rows| {
+                let sql = sql.push(FINISHED).push("(SELECT d.*, r.number, r.outcome, r.reason FROM deliveries AS d JOIN ");
+                rows.table(sql)
+                    .push(" AS r ON r.id = d.id AND r.lease_token = d.lease_token) AS d WHERE true RETURNING id")
+            })
+            .await?
+        }
+    };
+    if engine == Engine::Sqlite {
+        ended
+            .run(engine, db, |sql, rows| {
+                let sql = sql.push(
+                    "DELETE FROM deliveries WHERE (id, lease_token) IN (SELECT r.id, r.lease_token FROM ",
+                );
+                rows.table(sql).push(" AS r)")
+            })
+            .await?;
+    }
+    add_ids(&finished, held)
 }
 
-/// Sets the time of the next attempt.
-async fn retry(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) -> Result<()> {
+/// Sets the time of the next attempt, where the lease still holds.
+async fn retry(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    attempts: &[&Settled],
+    held: &mut HashSet<Uuid>,
+) -> Result<()> {
     let mut rows = Rows::new(RETRIED);
-    for attempt in held {
+    for attempt in attempts {
         if let Fate::Retry(delay) = attempt.fate {
             rows.push(vec![
                 attempt.id.into(),
@@ -291,14 +309,19 @@ async fn retry(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) -> 
             ]);
         }
     }
-    rows.run(engine, db, |sql, rows| {
-        let sql = sql.push(
-            "UPDATE deliveries AS d SET attempts = r.number, due_at = {now} + r.delay, lease_token = NULL FROM ",
-        );
-        rows.table(sql).push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token")
-    })
-    .await?;
-    Ok(())
+    let retried = rows
+        .run(engine, db, |sql, rows| {
+            let sql = sql.push(
+                "UPDATE deliveries SET attempts = r.number, due_at = {now} + r.delay, lease_token = NULL FROM ",
+            );
+            // By the table's own name: SQLite's RETURNING knows no alias.
+            rows.table(sql).push(
+                " AS r WHERE deliveries.id = r.id AND deliveries.lease_token = r.lease_token
+                  RETURNING deliveries.id",
+            )
+        })
+        .await?;
+    add_ids(&retried, held)
 }
 
 async fn record(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) -> Result<()> {
