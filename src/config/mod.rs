@@ -6,7 +6,6 @@
 //! made from the table by [`docs`].
 
 pub mod docs;
-pub mod duration;
 mod sources;
 mod variables;
 
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use crate::app::duration;
 pub use sources::Flags;
 pub use variables::{VARIABLES, Variable};
 
