@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -18,7 +19,7 @@ const MIN_COMPRESSED: u64 = 1024;
 
 /// The table, as a router and as its description.
 pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(openapi::base())
+    let (router, mut openapi) = OpenApiRouter::with_openapi(openapi::base())
         .with(routes!(v1::tasks::create, v1::tasks::list))
         .with(routes!(v1::tasks::get))
         .with(routes!(v1::tasks::history))
@@ -26,18 +27,33 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(v1::events::list))
         .with(routes!(v1::schemas::install, v1::schemas::list))
         .with(routes!(v1::schemas::get, v1::schemas::remove))
+        .with(routes!(v1::api_keys::create, v1::api_keys::list))
+        .with(routes!(v1::api_keys::get, v1::api_keys::revoke))
+        .with(routes!(v1::webhook_keys::create, v1::webhook_keys::list))
+        .with(routes!(v1::webhook_keys::rekey))
+        .with(routes!(v1::webhook_keys::remove))
+        .with(routes!(v1::endpoints::list))
+        .with(routes!(v1::endpoints::get))
+        .with(routes!(v1::deliveries::list))
+        .with(routes!(v1::deliveries::get))
+        .with(routes!(v1::log::head))
+        .with(routes!(v1::log::verify))
+        .with(routes!(v1::log::create_checkpoint, v1::log::checkpoints))
+        .with(routes!(v1::me::get))
         .with(routes!(openapi::serve))
         .with(routes!(health::health))
         .with(routes!(health::live))
         .with(routes!(health::ready))
-        .split_for_parts()
+        .split_for_parts();
+    openapi::problems::add_examples(&mut openapi);
+    (router, openapi)
 }
 
 /// The table with what stands around every route.
 pub(super) fn layered(router: Router, timeout: Duration) -> Router {
     let compressed = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::const_new("text/event-stream"));
     router
-        .fallback(unknown_route)
+        .fallback(async |uri: Uri| unknown_route(&uri))
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(timeout, edge::edge))
         .layer(CompressionLayer::new().compress_when(compressed))
@@ -56,8 +72,9 @@ impl BothWays for OpenApiRouter<Http> {
     }
 }
 
-async fn unknown_route(request: Request) -> Problem {
-    let path: String = request.uri().path().chars().take(200).collect();
+/// What is answered where nothing is.
+pub(super) fn unknown_route(uri: &Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
     Problem::not_found(format!("there is no {path} here; GET /api/v1/openapi.json lists what there is"))
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use task_inbox::app::webhook_keys::{CreatedWebhookKey, NewWebhookKey};
 use task_inbox::app::{App, KeyCache, PostTask, Principal, Vault, schemas, tasks, vault, webhook_keys};
 use task_inbox::bus::{Bus, Topic};
 use task_inbox::dispatch::{Dispatcher, Parts, Settings};
@@ -108,10 +109,18 @@ impl Fixture {
 
     /// Makes the schema's key, and lets the dispatcher know as the watcher of a server does.
     pub(crate) async fn key(&self, schema: &str) -> String {
-        let made = webhook_keys::create(self.app(), &Principal::cli(), schema, None, None, false).await;
+        let new = NewWebhookKey { schema: schema.to_owned(), ..NewWebhookKey::default() };
+        let made = webhook_keys::create(self.app(), &Principal::cli(), new).await;
         self.app().registry.refresh(&self.app().db).await.expect("read");
         self.app().bus.wake(Topic::Due);
         made.expect("a key").key
+    }
+
+    /// Rotates the schema's key; the former goes on for a while.
+    pub(crate) async fn rotate(&self, schema: &str, overlap: Duration) -> CreatedWebhookKey {
+        let (schema, rotate, overlap) = (schema.to_owned(), true, Some(overlap));
+        let new = NewWebhookKey { schema, rotate, overlap, ..NewWebhookKey::default() };
+        webhook_keys::create(self.app(), &Principal::cli(), new).await.expect("a key")
     }
 
     pub(crate) async fn post(&self, schema: &str) -> Uuid {
