@@ -13,6 +13,7 @@ mod caller;
 mod edge;
 mod fields;
 mod health;
+mod local;
 mod openapi;
 mod origin;
 mod parameters;
@@ -30,6 +31,7 @@ use ipnet::IpNet;
 
 use crate::app::App;
 
+pub use local::{Local, LocalAnswer};
 pub use openapi::openapi;
 pub use serve::serve;
 

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 
 use super::database::{beside, sqlite_file};
 use crate::app::vault::{self, Vault};
@@ -20,26 +20,31 @@ pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
         return Ok(Vault::parse(text)?);
     }
     if !config.dev {
-        bail!(
-            "TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env"
-        );
+        return Err(missing());
     }
     for_development(config)
 }
 
+/// What to do where a server has none.
+pub(super) fn missing() -> anyhow::Error {
+    anyhow!("TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env")
+}
+
 /// A command's key: what is set, or what was made for development; many commands need none.
 pub(super) fn for_command(config: &Config) -> anyhow::Result<Vault> {
-    if let Some(text) = &config.master_key {
-        return Ok(Vault::parse(text)?);
-    }
-    if config.dev {
+    if config.dev && config.master_key.is_none() {
         return for_development(config);
     }
-    let path = file(&config.database_url);
-    match read(&path)? {
-        Some(text) => parse(&path, &text),
-        None => Ok(Vault::empty()),
+    Ok(if_there(config)?.unwrap_or_else(Vault::empty))
+}
+
+/// The key that is set, or that was made for development.
+pub(super) fn if_there(config: &Config) -> anyhow::Result<Option<Vault>> {
+    if let Some(text) = &config.master_key {
+        return Ok(Some(Vault::parse(text)?));
     }
+    let path = file(&config.database_url);
+    read(&path)?.map(|text| parse(&path, &text)).transpose()
 }
 
 /// The key in the file, which is made if it is not there.
@@ -54,7 +59,8 @@ fn for_development(config: &Config) -> anyhow::Result<Vault> {
     parse(&path, &text)
 }
 
-fn file(url: &str) -> PathBuf {
+/// Where the file is, or would be.
+pub fn file(url: &str) -> PathBuf {
     sqlite_file(url).map_or_else(|| POSTGRES_FILE.into(), |db| beside(db, ".master-key"))
 }
 
