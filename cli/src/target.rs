@@ -24,7 +24,7 @@ pub(crate) struct Where {
     /// Work on this server by HTTP, over TASK_INBOX_SERVER
     #[arg(long, global = true, value_name = "URL", value_parser = server, help_heading = "Where to work")]
     pub(crate) server: Option<Url>,
-    /// The key for it, over TASK_INBOX_API_KEY, which no other process can see
+    /// The key for it, over TASK_INBOX_API_KEY, where nobody can read along in the list of processes
     #[arg(
         long,
         global = true,

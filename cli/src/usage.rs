@@ -1,6 +1,8 @@
 //! Arguments: read, or refused in one line.
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
 use clap::{Command, FromArgMatches};
 
 use crate::output::plain;
@@ -14,33 +16,36 @@ pub(crate) enum Instead {
 }
 
 /// Reads the arguments.
-pub(crate) fn parse<T: FromArgMatches>(
-    command: Command,
-    arguments: &[std::ffi::OsString],
-) -> Result<T, Instead> {
+pub(crate) fn parse<T: FromArgMatches>(command: Command, arguments: &[OsString]) -> Result<T, Instead> {
     let matches = command.clone().try_get_matches_from(arguments).and_then(|m| T::from_arg_matches(&m));
     matches.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Instead::Refuse(missing_command(&command, arguments))
-        }
-        _ => Instead::Refuse(one_line(&error)),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Instead::Refuse(missing(&command, arguments)),
+        _ => Instead::Refuse(format!("{}; see `{} --help`", one_line(&error), named(&command, arguments).0)),
     })
 }
 
-/// Which of several commands?
-fn missing_command(root: &Command, arguments: &[std::ffi::OsString]) -> String {
-    let mut command = root;
-    let mut name = root.get_name().to_owned();
+/// The command that the arguments name, as far as they name one.
+fn named<'a>(root: &'a Command, arguments: &[OsString]) -> (String, &'a Command) {
+    let (mut name, mut command) = (root.get_name().to_owned(), root);
     for argument in arguments.iter().skip(1).filter_map(|a| a.to_str()) {
         if let Some(sub) = command.find_subcommand(argument) {
             name = format!("{name} {}", sub.get_name());
             command = sub;
         }
     }
+    (name, command)
+}
+
+/// Which of several commands?
+fn missing(root: &Command, arguments: &[OsString]) -> String {
+    let (name, command) = named(root, arguments);
     let known: Vec<_> =
         command.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name).collect();
-    format!("`{name}` takes a command: {}; `{name} --help` tells more", known.join(", "))
+    if command.get_name() == root.get_name() {
+        return format!("say which command; `{name} --help` lists them");
+    }
+    format!("`{name}` takes a command: {}; see `{name} --help`", known.join(", "))
 }
 
 /// clap's message without its usage, which `--help` shows.
@@ -50,27 +55,32 @@ fn one_line(error: &clap::Error) -> String {
     let text = text.split("\n\nFor more information").next().unwrap_or_default();
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let help = match error.get(ContextKind::Usage) {
-        // The usage begins with the command's full name.
-        Some(ContextValue::StyledStr(usage)) => command_of(&usage.to_string()),
-        _ => "task-inbox".to_owned(),
-    };
-    format!("{}; see `{help} --help`", plain(&lines.join(" ")))
-}
-
-fn command_of(usage: &str) -> String {
-    let words = usage.trim_start_matches("Usage:").split_whitespace();
-    let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
-    words.take_while(is_name).collect::<Vec<_>>().join(" ")
+    plain(&lines.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(arguments: &[&str]) -> String {
+        let arguments: Vec<_> = ["task-inbox"].iter().chain(arguments).map(OsString::from).collect();
+        match parse::<crate::Cli>(crate::command(), &arguments) {
+            Err(Instead::Refuse(text)) => text,
+            _ => panic!("{arguments:?} are right"),
+        }
+    }
+
     #[test]
-    fn the_command_is_found_in_its_usage() {
-        assert_eq!(command_of("Usage: task-inbox api_key [OPTIONS] --name <NAME>"), "task-inbox api_key");
-        assert_eq!(command_of("Usage: task-inbox [OPTIONS] <COMMAND>"), "task-inbox");
+    fn one_line_that_names_the_commands_help() {
+        for (arguments, said) in [
+            (&[][..], "`task-inbox --help` lists them"),
+            (&["migrate"], "up, down, status; see `task-inbox migrate --help`"),
+            (&["migrate", "--json", "down", "x"], "see `task-inbox migrate down --help`"),
+            (&["api-key"], "--name <NAME>; see `task-inbox api_key --help`"),
+            (&["taskk"], "see `task-inbox --help`"),
+        ] {
+            let text = refused(arguments);
+            assert!(text.contains(said) && !text.contains('\n'), "{text}");
+        }
     }
 }

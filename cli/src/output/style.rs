@@ -65,7 +65,7 @@ impl Screen {
     }
 
     #[cfg(test)]
-    pub(crate) const fn coloured(width: usize) -> Self {
-        Self { width: Some(width), colour: true }
+    pub(crate) const fn of_width(width: usize, colour: bool) -> Self {
+        Self { width: Some(width), colour }
     }
 }

@@ -182,16 +182,16 @@ mod tests {
 
     #[test]
     fn what_is_too_wide_is_cut_but_no_id() {
-        let text = table().on(Screen { width: Some(30), ..Screen::NONE });
+        let text = table().on(Screen::of_width(30, false));
         assert_eq!(text.lines().nth(1), Some("0123456789  https://a.…  dead"));
         assert!(text.lines().all(|line| line.width() <= 30), "{text}");
-        let text = table().on(Screen { width: Some(5), ..Screen::NONE });
+        let text = table().on(Screen::of_width(5, false));
         assert!(text.contains("0123456789"), "{text}");
     }
 
     #[test]
     fn colours_take_no_room() {
-        let text = table().on(Screen::coloured(80));
+        let text = table().on(Screen::of_width(80, true));
         assert!(
             text.contains("\x1b[31mdead\x1b[0m") && text.starts_with("\x1b[1mID\x1b[0m          "),
             "{text:?}"
