@@ -6,7 +6,6 @@
 //! made from the table by [`docs`].
 
 pub mod docs;
-pub mod duration;
 mod inspect;
 mod sources;
 mod variables;
@@ -17,6 +16,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use crate::app::duration;
 pub use inspect::{Inspection, Remote, Shown};
 pub use sources::Flags;
 pub use variables::{VARIABLES, Variable};

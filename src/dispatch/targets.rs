@@ -103,10 +103,7 @@ fn target(
     vault: &Vault,
     secrets: &[StoredSecret],
 ) -> std::result::Result<Target, String> {
-    let kind = match endpoint.hook.auth {
-        HookAuth::Hmac => "hmac",
-        HookAuth::Head { .. } => "head",
-    };
+    let kind = endpoint.hook.auth.kind();
     let mut open = Vec::new();
     for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.id && s.auth_kind == kind) {
         let text = vault
