@@ -130,7 +130,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "rekey",
         &[
             ("rekey", "after a new key came first in TASK_INBOX_MASTER_KEY on every server"),
-            ("rekey --new", "where the master key is in the file that `serve --dev` made"),
+            (
+                "rekey --new",
+                "where the master keys are in a file: TASK_INBOX_MASTER_KEY_FILE, or what `serve --dev` made",
+            ),
         ],
     ),
     (

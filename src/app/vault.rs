@@ -137,8 +137,23 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Where the ring's text is read from, again and again.
-pub type Source = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+/// Where a ring is read from, again and again.
+pub struct Source {
+    /// What it is called in messages.
+    pub name: String,
+    /// Reads its text.
+    pub read: Box<dyn Fn() -> std::io::Result<String> + Send + Sync>,
+}
+
+impl Source {
+    fn read(&self) -> Result<String, String> {
+        (self.read)().map_err(|e| format!("{} can't be read: {e}", self.name))
+    }
+
+    fn parse(&self, text: &str) -> Result<Ring, String> {
+        Ring::parse(text.trim()).map_err(|e| format!("{} does not hold a master key: {e}", self.name))
+    }
+}
 
 /// The current ring. Cheap to clone; all clones see the same one.
 #[derive(Clone)]
@@ -165,8 +180,8 @@ impl Vault {
     ///
     /// What is wrong with the source or its text now.
     pub fn watching(source: Source) -> Result<Self, String> {
-        let text = source()?;
-        let ring = Ring::parse(text.trim()).map_err(|e| e.to_string())?;
+        let text = source.read()?;
+        let ring = source.parse(&text)?;
         Ok(Self::new(Some(ring), Some(source), text))
     }
 
@@ -199,12 +214,12 @@ impl Vault {
     pub fn reload(&self) {
         let Some(source) = &self.0.source else { return };
         let mut last = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = source();
+        let read = source.read();
         if read == *last {
             return;
         }
         let parsed = read.as_ref().map_err(Clone::clone);
-        match parsed.and_then(|text| Ring::parse(text.trim()).map_err(|e| e.to_string())) {
+        match parsed.and_then(|text| source.parse(text)) {
             Ok(ring) => {
                 tracing::info!(first = ring.first_id(), others = ?ring.other_ids(), "read the master key ring");
                 *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(ring));

@@ -11,7 +11,7 @@ mod sources;
 mod variables;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -73,6 +73,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The master key ring, as written.
     pub master_key: Option<String>,
+    /// A file that holds it instead, and may change.
+    pub master_key_file: Option<PathBuf>,
+    /// Whether `/docs` is served.
+    pub docs: bool,
     /// What this process does.
     pub roles: Vec<Role>,
     /// Whose forwarding headers are believed.
@@ -173,11 +177,20 @@ impl Config {
         let genesis = keep(settings.required("TASK_INBOX_GENESIS", switch), refuse);
         let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
         let deadline = keep(settings.required("TASK_INBOX_DELIVERY_DEADLINE", positive_duration), refuse);
+        let docs = keep(settings.required("TASK_INBOX_DOCS", switch), refuse);
+        let (master_key, master_key_file) =
+            (some("TASK_INBOX_MASTER_KEY"), some("TASK_INBOX_MASTER_KEY_FILE"));
+        if master_key.is_some() && master_key_file.is_some() {
+            let what = "is set beside TASK_INBOX_MASTER_KEY; set one of them".to_owned();
+            refuse(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
+        }
         let lease_margin = keep(settings.required("TASK_INBOX_LEASE_MARGIN", positive_duration), refuse);
         Some(Self {
             database_url: database_url?,
             listen: listen?,
-            master_key: some("TASK_INBOX_MASTER_KEY"),
+            master_key,
+            master_key_file: master_key_file.map(PathBuf::from),
+            docs: docs?,
             roles: roles?,
             trusted_proxies: trusted_proxies?,
             allow_nets: allow_nets?,
@@ -326,6 +339,9 @@ mod tests {
             assert!(message.starts_with(name) && message.contains("the environment"), "{message}");
             assert!(message.contains(expected), "{message}");
         }
+        let both = [("TASK_INBOX_MASTER_KEY", "swordfish"), ("TASK_INBOX_MASTER_KEY_FILE", "ring")];
+        let both = load(&both).expect_err("one too many").to_string();
+        assert!(both.contains("set one of them") && !both.contains("swordfish"), "{both}");
         let secret =
             load(&[("DATABASE_URL", "mysql://root:swordfish@db")]).expect_err("not ours").to_string();
         assert!(!secret.contains("swordfish"), "{secret}");

@@ -1,7 +1,7 @@
 //! `rekey`: to a new master key, while servers serve.
 //!
 //! Moving the webhook keys is the server's work, a bounded part at a time. The ring itself is a
-//! setting, but where it stands in the file that `serve --dev` made: there, `--new` begins it.
+//! setting, but where it stands in a file, which servers read again: there, `--new` begins it.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ const STEP: u64 = 500;
 /// Arguments of `rekey`.
 #[derive(clap::Args)]
 pub(crate) struct Rekey {
-    /// First make a new master key, and put it in front of the others in their file
+    /// First make a new master key, and put it in front of the others in the file that holds them
     #[arg(long)]
     new: bool,
 }
@@ -50,11 +50,12 @@ fn begin_ring(place: &Where) -> anyhow::Result<()> {
     if config.master_key.is_some() {
         return Err(Refusal::new(
             "TASK_INBOX_MASTER_KEY is set, and this can't change where: put a key of `task-inbox generate-keys` in front \
-             of it there, as {id}:{base64}, restart the servers, and run `task-inbox rekey`",
+             of it there, as {id}:{base64}, restart the servers, and run `task-inbox rekey`; a ring in a file, \
+             TASK_INBOX_MASTER_KEY_FILE, needs no restart",
         )
         .into());
     }
-    let path = startup::master_key_file(&config.database_url);
+    let path = startup::master_key_file(&config);
     let shown = path.display();
     let ring =
         private_file::read(&path).with_context(|| format!("{shown} can't be read"))?.ok_or_else(|| {
@@ -68,6 +69,8 @@ fn begin_ring(place: &Where) -> anyhow::Result<()> {
 }
 
 fn replace(path: &Path, ring: &str) -> anyhow::Result<()> {
+    // A link stays one.
+    let path = &path.canonicalize()?;
     private_file::replace(path, &format!("{ring}\n"))
         .with_context(|| format!("{} can't be written", path.display()))
 }
