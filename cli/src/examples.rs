@@ -166,7 +166,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("completions zsh", "for a file _task-inbox in a folder of $fpath"),
         ],
     ),
-    ("man", &[("man", "the first page, for `man -l -`"), ("man --out docs/man", "a page for each command")]),
+    ("man", &[("man", "for `man -l -`, or for a file task-inbox.1 in a folder man1")]),
 ];
 
 /// Adds its examples to each command.
@@ -184,6 +184,7 @@ fn add(command: Command, words: &[&str], examples: &[Example]) -> Command {
     }
 }
 
+/// A command's examples, as they stand below its help.
 fn text(examples: &[Example]) -> String {
     let mut text = "EXAMPLES:".to_owned();
     for (line, about) in examples {

@@ -11,6 +11,7 @@
 mod api;
 mod commands;
 mod examples;
+mod manual;
 mod output;
 mod private_file;
 mod profiles;

@@ -9,8 +9,10 @@ use std::io::{self, ErrorKind};
 pub(super) struct Failure {
     /// What happened and what to do.
     pub(super) message: String,
-    /// Whether the request may have reached the server, whose answer was lost.
-    pub(super) lost: bool,
+    /// Whether the request may have reached the server all the same.
+    pub(super) arrived: bool,
+    /// Whether it is worth another try.
+    pub(super) passing: bool,
 }
 
 /// What an error of the client means, for this server.
@@ -21,7 +23,7 @@ pub(super) fn of(error: &reqwest::Error, server: &str, seconds: f64) -> Failure 
     };
     let tls = causes.iter().find_map(|c| c.downcast_ref::<rustls::Error>());
     let said = causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    let never = |message: String| Failure { message, lost: false };
+    let never = |message: String| Failure { message, arrived: false, passing: false };
     if let Some(tls) = tls {
         return never(match tls {
             rustls::Error::InvalidCertificate(_) => format!(
@@ -35,12 +37,13 @@ pub(super) fn of(error: &reqwest::Error, server: &str, seconds: f64) -> Failure 
     }
     if error.is_timeout() {
         let message = format!("{server} did not answer within {seconds} s; --timeout allows more");
-        return Failure { message, lost: !error.is_connect() };
+        // Who waited this long once need not do so again.
+        return Failure { message, arrived: !error.is_connect(), passing: false };
     }
     if !error.is_connect() {
         let message =
             format!("the connection to {server} was lost before the answer came ({})", last(&causes));
-        return Failure { message, lost: true };
+        return Failure { message, arrived: true, passing: true };
     }
     if find(ErrorKind::ConnectionRefused) {
         return never(format!("nothing listens at {server}; check the address, and that the server runs"));

@@ -116,14 +116,13 @@ impl Remote {
             request = request.header(CONTENT_TYPE, *media_type).body(body.clone());
         }
         let failed = |error: &reqwest::Error| {
-            let Failure { message, lost } = failure::of(error, &self.server, self.timeout.as_secs_f64());
-            match (lost, call.repeat) {
-                (false, _) => Setback::Final(Refusal::new(message)),
-                (true, Repeat::Safe) => Setback::Lost(Refusal::new(message)),
-                (true, Repeat::Keyed | Repeat::Never) => Setback::Lost(Refusal::new(format!(
-                    "{message}; whether it was done is not known: look before you repeat it"
-                ))),
+            let failure = failure::of(error, &self.server, self.timeout.as_secs_f64());
+            let Failure { mut message, arrived, passing } = failure;
+            if arrived && call.repeat != Repeat::Safe {
+                message.push_str("; whether it was done is not known: look before you repeat it");
             }
+            let refusal = Refusal::new(message);
+            if passing { Setback::Lost(refusal) } else { Setback::Final(refusal) }
         };
         let mut answer = request.send().await.map_err(|e| failed(&e))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());

@@ -70,10 +70,7 @@ pub(crate) fn logout(place: &Where) -> anyhow::Result<Answer> {
 fn ask(server: &Url) -> anyhow::Result<String> {
     let stdin = std::io::stdin();
     let line = if stdin.is_terminal() {
-        let _ = write!(std::io::stderr(), "API key for {server}: ");
-        let typed = typed(&stdin);
-        let _ = writeln!(std::io::stderr());
-        typed?
+        typed(&stdin, &format!("API key for {server}: "))?
     } else {
         let mut line = String::new();
         stdin.read_line(&mut line).context("stdin can't be read")?;
@@ -92,12 +89,14 @@ fn ask(server: &Url) -> anyhow::Result<String> {
 
 /// Reads a line without showing it. Control-C must end it here, where the terminal is put right
 /// again.
-fn typed(stdin: &std::io::Stdin) -> anyhow::Result<String> {
+fn typed(stdin: &std::io::Stdin, question: &str) -> anyhow::Result<String> {
     let before = termios::tcgetattr(stdin)?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     termios::tcsetattr(stdin, OptionalActions::Flush, &silent)?;
+    let _ = write!(std::io::stderr(), "{question}");
     let line = read_keys(stdin);
+    let _ = writeln!(std::io::stderr());
     termios::tcsetattr(stdin, OptionalActions::Flush, &before)?;
     line
 }

@@ -107,8 +107,8 @@ pub(crate) enum Alone {
     Openapi,
     /// Print a script that lets a shell complete commands
     Completions(documents::Completions),
-    /// Print the manual page, or write one for each command
-    Man(documents::Man),
+    /// Print the manual
+    Man,
 }
 
 /// Runs a command to its end; `None` if it said everything itself.
@@ -127,13 +127,13 @@ fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
         Alone::GenerateKeys => "generate-keys",
         Alone::Openapi => "openapi",
         Alone::Completions(_) => "completions",
-        Alone::Man(_) => "man",
+        Alone::Man => "man",
     })?;
     match command {
         Alone::GenerateKeys => Ok(config::generate_keys()),
         Alone::Openapi => documents::openapi(),
         Alone::Completions(args) => Ok(documents::completions(args)),
-        Alone::Man(args) => documents::man(args),
+        Alone::Man => documents::man(),
     }
 }
 

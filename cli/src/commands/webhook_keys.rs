@@ -84,7 +84,7 @@ pub(crate) async fn list(args: &WebhookKeys, api: &Api) -> anyhow::Result<Answer
 }
 
 pub(crate) async fn revoke(args: &RevokeWebhookKey, api: &Api) -> anyhow::Result<Answer> {
-    let key = api.send(Call::delete(&["webhook-keys", &args.id.to_string()]).repeatable()).await?;
+    let key = api.send(Call::delete(&["webhook-keys", &args.id.to_string()])).await?;
     let text = format!("the key {} for {} has ended", shown(&key, "id"), shown(&key, "url"));
     Ok(Answer::new(key, text))
 }

@@ -17,19 +17,20 @@ fn completions_are_scripts_that_know_the_commands() {
 }
 
 #[test]
-fn every_page_of_the_manual_is_as_committed() {
+fn the_manual_is_as_committed_and_leaves_nothing_out() {
     let inbox = Inbox::empty();
-    let written = inbox.json(&["man", "--out", "."])["written"].as_array().expect("a list").clone();
-    assert!(written.len() > 30, "{written:?}");
-    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/man");
-    let names = std::fs::read_dir(committed).expect("docs/man is there: make generate").count();
-    assert_eq!(names, written.len(), "docs/man is old: make generate");
-    for name in written.iter().filter_map(|name| name.as_str()) {
-        let page = std::fs::read_to_string(inbox.path().join(name)).expect("written");
-        let is_group = ["task-inbox.1", "task-inbox-migrate.1", "task-inbox-audit.1", "task-inbox-config.1"]
-            .contains(&name);
-        assert!(is_group || page.contains("EXAMPLES"), "{name}");
-        let old = std::fs::read_to_string(format!("{committed}/{name}")).unwrap_or_default();
-        assert!(old == page, "docs/man/{name} is old: make generate");
+    let page = inbox.run(&["man"]).ok();
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/man/task-inbox.1");
+    let committed =
+        std::fs::read_to_string(committed).expect("docs/man/task-inbox.1 is there: make generate");
+    assert!(page.trim_end() == committed.trim_end(), "docs/man/task-inbox.1 is old: make generate");
+    for word in [
+        "task\\-inbox audit checkpoint",
+        "revoke_webhook_key",
+        "\\-\\-overlap",
+        "\\-\\-profile",
+        "audit verify \\-\\-from",
+    ] {
+        assert!(page.contains(word), "{word}");
     }
 }

@@ -1,15 +1,15 @@
 //! What only a terminal gets: colours, tables that fit, a question without an echo. `script` makes
 //! one.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::inbox::{Inbox, Place, SAMPLE};
 
 impl Inbox {
-    /// Runs a command of the shell at a terminal of 70 columns, and types into it.
+    /// Runs a command of the shell at a terminal of 70 columns, and types into it when it asks.
     fn at_terminal(&self, arguments: &str, settings: &[(&str, &str)], typed: &str) -> String {
-        let line = format!("stty cols 70; {} {arguments}", env!("CARGO_BIN_EXE_task-inbox"));
+        let line = format!("stty rows 20 cols 70; {} {arguments}", env!("CARGO_BIN_EXE_task-inbox"));
         let mut script = Command::new("script");
         script.args(["-qefc", &line, "/dev/null"]).current_dir(self.path()).env_clear();
         script
@@ -17,11 +17,27 @@ impl Inbox {
             .env("TERM", "xterm")
             .env("SHELL", "/bin/sh");
         script.env("HOME", self.path()).envs(settings.iter().copied());
-        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = script.spawn().expect("script runs: apt-get install bsdutils");
-        child.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("written");
-        let output = child.wait_with_output().expect("it ends");
-        String::from_utf8(output.stdout).expect("UTF-8")
+        let (mut stdin, mut stdout) =
+            (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut shown = Vec::new();
+        if !typed.is_empty() {
+            let mut byte = [0];
+            while !shown.ends_with(b": ") {
+                assert_eq!(
+                    stdout.read(&mut byte).expect("readable"),
+                    1,
+                    "{}",
+                    String::from_utf8_lossy(&shown)
+                );
+                shown.push(byte[0]);
+            }
+            stdin.write_all(typed.as_bytes()).expect("written");
+        }
+        stdout.read_to_end(&mut shown).expect("readable");
+        child.wait().expect("it ends");
+        String::from_utf8(shown).expect("UTF-8")
     }
 }
 
