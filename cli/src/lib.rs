@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
     // Before anything makes a TLS connection; it fails only if somebody else was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli: Cli = match usage::parse(command(), &arguments) {
+    let cli: Cli = match usage::parse(&command(), &arguments) {
         Ok(cli) => cli,
         Err(Instead::Print(asked_for)) => {
             let _ = asked_for.print();

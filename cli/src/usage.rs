@@ -16,12 +16,12 @@ pub(crate) enum Instead {
 }
 
 /// Reads the arguments.
-pub(crate) fn parse<T: FromArgMatches>(command: Command, arguments: &[OsString]) -> Result<T, Instead> {
+pub(crate) fn parse<T: FromArgMatches>(command: &Command, arguments: &[OsString]) -> Result<T, Instead> {
     let matches = command.clone().try_get_matches_from(arguments).and_then(|m| T::from_arg_matches(&m));
     matches.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Instead::Refuse(missing(&command, arguments)),
-        _ => Instead::Refuse(format!("{}; see `{} --help`", one_line(&error), named(&command, arguments).0)),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Instead::Refuse(missing(command, arguments)),
+        _ => Instead::Refuse(format!("{}; see `{} --help`", one_line(&error), named(command, arguments).0)),
     })
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     fn refused(arguments: &[&str]) -> String {
         let arguments: Vec<_> = ["task-inbox"].iter().chain(arguments).map(OsString::from).collect();
-        match parse::<crate::Cli>(crate::command(), &arguments) {
+        match parse::<crate::Cli>(&crate::command(), &arguments) {
             Err(Instead::Refuse(text)) => text,
             _ => panic!("{arguments:?} are right"),
         }

@@ -20,12 +20,11 @@ pub(crate) struct Endpoints {
 }
 
 pub(crate) async fn run(args: &Endpoints, api: &Api) -> anyhow::Result<Answer> {
-    let answer = match args.id {
-        Some(id) => json!({"endpoints": [api.send(Call::get(&["endpoints", &id.to_string()])).await?]}),
-        None => {
-            let call = Call::get(&["endpoints"]).query("schema", args.schema.as_ref());
-            api.send(call.query("status", args.status.as_ref())).await?
-        }
+    let answer = if let Some(id) = args.id {
+        json!({"endpoints": [api.send(Call::get(&["endpoints", &id.to_string()])).await?]})
+    } else {
+        let call = Call::get(&["endpoints"]).query("schema", args.schema.as_ref());
+        api.send(call.query("status", args.status.as_ref())).await?
     };
     let row = |endpoint: &Value| {
         let waits = if endpoint["waiting"] == 10_000 {

@@ -52,7 +52,7 @@ fn expiry(text: &str) -> Result<String, String> {
 }
 
 fn rate(text: &str) -> Result<String, String> {
-    Rate::parse(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+    Rate::parse(text).map(|_| text.to_owned())
 }
 
 pub(crate) async fn create(args: &ApiKey, api: &Api) -> anyhow::Result<Answer> {

@@ -13,7 +13,7 @@ use task_inbox::startup;
 use crate::api::{Api, Call, Refusal};
 use crate::output::{Answer, Progress, Usage, text};
 use crate::private_file;
-use crate::target::{Target, Where};
+use crate::target::{self, Target, Where};
 
 /// How many keys one request moves.
 const STEP: u64 = 500;
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Rekey, place: &Where) -> anyhow::Result<Answer> {
 
 /// Puts a new key in front of the ring. The old ones stay: they open what was not moved yet.
 fn begin_ring(place: &Where) -> anyhow::Result<()> {
-    let config = place.config(&place.flags())?;
+    let config = target::config(&place.flags())?;
     if config.master_key.is_some() {
         return Err(Refusal::new(
             "TASK_INBOX_MASTER_KEY is set, and this can't change where: put a key of `task-inbox generate-keys` in front \

@@ -127,7 +127,7 @@ pub(crate) async fn list(args: &Tasks, api: &Api) -> anyhow::Result<Answer> {
             shown(task, "external_id").into(),
         ]
     };
-    let mut table = Table::new(&["id", "schema", "type", "state", "phase", "created", "its sender's id"])
+    let mut table = Table::new(&["id", "schema", "type", "state", "phase", "created", "external"])
         .none("no tasks")
         .rows(tasks.iter().map(row));
     if let Some(next) = answer["next_cursor"].as_str() {

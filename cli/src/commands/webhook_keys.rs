@@ -62,9 +62,10 @@ pub(crate) async fn create(args: &WebhookKey, api: &Api) -> anyhow::Result<Answe
 pub(crate) async fn list(args: &WebhookKeys, api: &Api) -> anyhow::Result<Answer> {
     let answer = api.send(Call::get(&["webhook-keys"]).query("schema", args.schema.as_ref())).await?;
     let row = |key: &Value| {
-        let status = match key["expires"].is_string() {
-            true => format!("until {}", shown(key, "expires")),
-            false => "active".to_owned(),
+        let status = if key["expires"].is_string() {
+            format!("until {}", shown(key, "expires"))
+        } else {
+            "active".to_owned()
         };
         vec![
             shown(key, "id").into(),
