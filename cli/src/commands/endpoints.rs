@@ -34,17 +34,17 @@ pub(crate) async fn run(args: &Endpoints, api: &Api) -> anyhow::Result<Answer> {
         };
         vec![
             shown(endpoint, "id").into(),
-            shown(endpoint, "schema").into(),
-            shown(endpoint, "type").into(),
-            shown(endpoint, "url").into(),
-            shown(endpoint, "kind").into(),
             Cell::status(shown(endpoint, "status")),
             Cell::status(shown(endpoint, "held")),
             waits.into(),
+            shown(endpoint, "url").into(),
+            shown(endpoint, "schema").into(),
+            shown(endpoint, "type").into(),
+            shown(endpoint, "kind").into(),
             shown(endpoint, "status_reason").into(),
         ]
     };
-    let head = ["id", "schema", "type", "url", "kind", "status", "held", "waiting", "reason"];
+    let head = ["id", "status", "held", "waiting", "url", "schema", "type", "kind", "reason"];
     let table = Table::new(&head)
         .none("there are no endpoints; a schema's default_hook_url and a type's hook_url make one")
         .rows(list(&answer, "endpoints").iter().map(row))

@@ -82,15 +82,15 @@ pub(crate) async fn list(api: &Api) -> anyhow::Result<Answer> {
         vec![
             shown(key, "id").into(),
             shown(key, "name").into(),
+            Cell::status(status),
+            shown(key, "last_used").into(),
             shown(key, "hint").into(),
             if key["schemas"].is_null() { "all".into() } else { shown(key, "schemas").into() },
             shown(key, "permissions").into(),
             shown(key, "rate").into(),
-            Cell::status(status),
-            shown(key, "last_used").into(),
         ]
     };
-    let table = Table::new(&["id", "name", "key", "schemas", "permissions", "rate", "status", "last used"])
+    let table = Table::new(&["id", "name", "status", "last used", "key", "schemas", "permissions", "rate"])
         .none("there are no API keys; make one with `task-inbox api_key --name NAME`")
         .rows(items(&answer, "api_keys").iter().map(row))
         .to_text();

@@ -69,15 +69,15 @@ pub(crate) async fn list(args: &WebhookKeys, api: &Api) -> anyhow::Result<Answer
         };
         vec![
             shown(key, "id").into(),
+            Cell::status(status),
             shown(key, "schema").into(),
             shown(key, "type").into(),
             shown(key, "kind").into(),
             shown(key, "url").into(),
             shown(key, "created").into(),
-            Cell::status(status),
         ]
     };
-    let table = Table::new(&["id", "schema", "type", "kind", "url", "created", "status"])
+    let table = Table::new(&["id", "status", "schema", "type", "kind", "url", "created"])
         .none("there are no webhook keys; make one with `task-inbox webhook_key SCHEMA`")
         .rows(items(&answer, "webhook_keys").iter().map(row))
         .to_text();

@@ -79,7 +79,26 @@ fn a_certificate_that_nobody_trusts() {
         assert!(started.elapsed() < Duration::from_secs(20), "openssl s_server does not listen");
         std::thread::yield_now();
     }
-    ask(&format!("https://localhost:{port}"), &["tasks"]).says(&["certificate", "is not trusted"]);
+    let url = format!("https://localhost:{port}");
+    ask(&url, &["tasks"]).says(&["certificate", "is not trusted", "SSL_CERT_FILE"]);
+    // Trusted, it is asked: it is a server of web pages.
+    let inbox = Inbox::empty();
+    let mut trusting = inbox.bare(&["tasks", "--server", &url, "--api-key", KEY]);
+    let done: Done =
+        trusting.env("SSL_CERT_FILE", folder.path().join("cert")).output().expect("it runs").into();
+    done.says(&["answered 200 with text/html"]);
+}
+
+#[test]
+fn without_certificates_there_is_still_http() {
+    let inbox = Inbox::empty();
+    let run = |url: &str| -> Done {
+        let mut command = inbox.bare(&["tasks", "--server", url, "--api-key", KEY]);
+        command.envs([("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")]);
+        command.output().expect("it runs").into()
+    };
+    assert!(run(&Peer::new([list("a")]).url()).ok().contains('a'));
+    run("https://localhost:1").says(&["install ca-certificates"]);
 }
 
 #[test]
