@@ -3,6 +3,8 @@
 //! What is too wide is cut in the widest column first; where that is not enough, the last columns are
 //! left out, and named. Ids are never cut: they are there to be copied.
 
+use std::fmt::Write;
+
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::plain;
@@ -124,7 +126,7 @@ impl Table {
             text.push('\n');
         }
         if let Some(left_out @ [_, ..]) = self.head.get(widths.len()..) {
-            text.push_str(&format!("(a wider terminal or --json also shows: {})\n", left_out.join(", ")));
+            let _ = writeln!(text, "(a wider terminal or --json also shows: {})", left_out.join(", "));
         }
         text
     }
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(text.lines().nth(1), Some("0123456789  https://a…  dead"));
         assert!(text.lines().all(|line| line.width() <= 30), "{text}");
         let text = table().on(Screen::of_width(20, false));
-        assert!(text.starts_with("ID          URL\n0123456789  http…\n"), "{text}");
+        assert!(text.starts_with("ID          URL\n0123456789  https:/…\n"), "{text}");
         assert!(text.ends_with("(a wider terminal or --json also shows: status)\n"), "{text}");
         assert!(table().on(Screen::of_width(5, false)).contains("0123456789\n"));
     }
