@@ -124,4 +124,21 @@ mod tests {
         close(here).await.expect("closed");
         close(there).await.expect("closed");
     }
+
+    #[tokio::test]
+    async fn notices_another_master_key_in_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.db.master-key");
+        let (old, new) = (crate::app::vault::generate(), crate::app::vault::generate());
+        std::fs::write(&file, format!("old:{old}\n")).expect("written");
+        let app = process(folder.path()).await;
+        let due = app.bus.subscribe(Topic::Due);
+        let mut ring = app.vault.generation();
+        look_at_ring(&app, &mut ring).await;
+        assert!(app.vault.knows("old") && !due.has_changed().expect("there"));
+        std::fs::write(&file, format!("new:{new},old:{old}\n")).expect("written");
+        look_at_ring(&app, &mut ring).await;
+        assert!(app.vault.knows("new") && due.has_changed().expect("there"), "what waited for it is tried");
+        close(app).await.expect("closed");
+    }
 }
