@@ -69,11 +69,12 @@ async fn page(args: &Deliveries, api: &Api) -> anyhow::Result<Answer> {
         ]
     };
     let head = ["id", "status", "attempts", "event", "url", "reason", "due", "finished"];
-    let mut table = Table::new(&head).none("no deliveries").rows(list(&answer, "deliveries").iter().map(row));
-    if let Some(next) = answer["next_cursor"].as_str() {
-        table = table.footer(format!("there are more: --cursor {next}"));
-    }
-    let table = table.to_text();
+    let table = Table::new(&head)
+        .none("no deliveries")
+        .rows(list(&answer, "deliveries").iter().map(row))
+        .page_of(&answer)
+        .to_text();
+
     Ok(Answer::painted(answer, table))
 }
 

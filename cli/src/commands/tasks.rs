@@ -127,13 +127,12 @@ pub(crate) async fn list(args: &Tasks, api: &Api) -> anyhow::Result<Answer> {
             shown(task, "external_id").into(),
         ]
     };
-    let mut table = Table::new(&["id", "state", "phase", "type", "schema", "created", "external"])
+    let table = Table::new(&["id", "state", "phase", "type", "schema", "created", "external"])
         .none("no tasks")
-        .rows(tasks.iter().map(row));
-    if let Some(next) = answer["next_cursor"].as_str() {
-        table = table.footer(format!("there are more: --cursor {next}"));
-    }
-    let table = table.to_text();
+        .rows(tasks.iter().map(row))
+        .page_of(&answer)
+        .to_text();
+
     Ok(Answer::painted(answer, table))
 }
 

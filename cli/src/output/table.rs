@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::plain;
@@ -69,9 +70,11 @@ impl Table {
         self
     }
 
-    /// What to say below.
-    pub(crate) fn footer(mut self, text: impl Into<String>) -> Self {
-        self.footer = text.into();
+    /// Says below how to get the next page of a list, if there is one.
+    pub(crate) fn page_of(mut self, list: &Value) -> Self {
+        if let Some(next) = list["next_cursor"].as_str() {
+            self.footer = format!("there are more: --cursor {next}");
+        }
         self
     }
 
@@ -171,6 +174,7 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn table() -> Table {
         let row = |id: &str, url: &str, status: &str| vec![id.into(), url.into(), Cell::status(status)];
@@ -188,7 +192,10 @@ mod tests {
              0123456789  https://a.example/hook  dead\n\
              é           日本\\u{1b}[2J           -\n"
         );
-        assert_eq!(Table::new(&["x"]).none("none").footer("more").on(Screen::NONE), "none\nmore\n");
+        assert_eq!(
+            Table::new(&["x"]).none("none").page_of(&json!({"next_cursor": "c"})).on(Screen::NONE),
+            "none\nthere are more: --cursor c\n"
+        );
     }
 
     #[test]
