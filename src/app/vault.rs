@@ -226,7 +226,7 @@ impl Vault {
                 self.0.generation.fetch_add(1, Ordering::Release);
             }
             Err(error) => {
-                tracing::error!(error, "the master key ring can't be read again; keeping the one there is")
+                tracing::error!(error, "the master key ring can't be read again; keeping the one there is");
             }
         }
         *last = read;
