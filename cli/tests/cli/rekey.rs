@@ -31,11 +31,14 @@ async fn to_a_new_key_in_the_file_that_dev_made() {
 
     let json: serde_json::Value =
         serde_json::from_str(&run(&["rekey", "--new", "--json"]).ok()).expect("JSON");
-    assert_eq!(json, json!({"moved": 1, "remaining": 0, "master_key_id": "2"}));
+    assert_eq!(json, json!({"moved": 1, "remaining": 0, "master_key_id": "2", "removable": ["1"]}));
     assert!(ring().starts_with("2:") && ring().ends_with(&format!(",1:{old}")), "the old one stays");
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     let said = run(&["rekey"]).ok();
-    assert!(said.contains("master key 2, 0 of them") && said.contains("checkpoints"), "{said}");
+    assert!(
+        said.contains("master key 2, 0 of them") && said.contains("The master key 1 may be removed"),
+        "{said}"
+    );
 
     // The server still signs, with the same webhook key.
     let posted = run(&["mktask", "s", "t", "--json"]).json();
