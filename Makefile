@@ -24,7 +24,7 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3
+	@scripts/tools postgresql sqlite3 openssl
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
 	$(MAKE) faults-short
@@ -64,3 +64,5 @@ generate: ## Files that are generated from the code
 	$(CARGO) run --quiet -p task-inbox-cli -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 	$(CARGO) run --quiet -p task-inbox-cli -- config docs --write
+	mkdir -p docs/man
+	$(CARGO) run --quiet -p task-inbox-cli -- man > docs/man/task-inbox.1
