@@ -18,7 +18,7 @@ const MIN_COMPRESSED: u64 = 1024;
 
 /// The table, as a router and as its description.
 pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(openapi::base())
+    let (router, mut openapi) = OpenApiRouter::with_openapi(openapi::base())
         .with(routes!(v1::tasks::create, v1::tasks::list))
         .with(routes!(v1::tasks::get))
         .with(routes!(v1::tasks::history))
@@ -30,7 +30,9 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(health::health))
         .with(routes!(health::live))
         .with(routes!(health::ready))
-        .split_for_parts()
+        .split_for_parts();
+    openapi::tidy(&mut openapi);
+    (router, openapi)
 }
 
 /// The table with what stands around every route.

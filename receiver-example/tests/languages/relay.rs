@@ -113,7 +113,8 @@ impl Captured {
     /// Start line and headers, as they are written.
     pub(crate) fn head(&self) -> String {
         let headers = self.headers.iter().filter(|(name, _)| name != "connection");
-        let lines: String = headers.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let lines = headers.flat_map(|(name, value)| [name, ": ", value, "\r\n"]);
+        let lines: String = lines.collect();
         format!("{}\r\n{lines}connection: close\r\n\r\n", self.start)
     }
 

@@ -4,6 +4,7 @@
 
 pub(super) mod models;
 pub(super) mod problems;
+mod tidy;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,6 +18,7 @@ use utoipa::openapi::{
 };
 
 use super::Http;
+pub(super) use tidy::tidy;
 
 const DESCRIPTION: &str = "\
 An application server posts a task that a person must decide; a person decides it in the inbox; the \

@@ -58,7 +58,7 @@ pub(super) fn decision(call: &Call) -> Result<(Decision, Option<String>), Proble
     match (&in_body, &in_query) {
         (None, None) => fields.refuse("state", "is required; null is unset"),
         (Some(body), Some(query)) if body != query => {
-            return Err(Problem::malformed("the query and the body name different states"));
+            fields.refuse("state", "is another state than the query names");
         }
         _ => {}
     }

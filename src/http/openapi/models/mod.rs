@@ -11,7 +11,7 @@ mod schemas;
 mod tasks;
 
 pub(in crate::http) use errors::{ConflictProblem, GoneProblem, Problem};
-pub(in crate::http) use log::{Actor, EventList, EventType, History};
+pub(in crate::http) use log::{Actor, EventList, EventType, TaskHistory};
 pub(in crate::http) use schemas::{Installation, Removal, SchemaAnswer, SchemaList};
 pub(in crate::http) use tasks::{
     Decide, Decided, Phase, PostTask, Resolved, Task, TaskAnswer, TaskList, TaskType,
