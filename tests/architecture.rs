@@ -24,6 +24,7 @@ const OWNED: &[(&str, &str)] = &[
     ("axum", "http"),
     ("utoipa", "http"),
     ("utoipa_axum", "http"),
+    ("utoipa_swagger_ui", "http"),
 ];
 
 /// What the pure crate must not touch: I/O, clocks, chance, the service.

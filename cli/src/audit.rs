@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde_json::json;
-use task_inbox::app::{App, audit};
+use task_inbox::app::{App, Principal, audit};
 use task_inbox::config::Config;
 use task_inbox_domain::log::Checkpoint;
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Audit, config: &Config) -> anyhow::Result<Answer> 
         }
         Audit::Checkpoint => {
             with_app(config, async |app| {
-                let json = serde_json::to_value(audit::checkpoint(app).await?)?;
+                let json = serde_json::to_value(audit::checkpoint(app, &Principal::cli()).await?)?;
                 let text = json.to_string();
                 Ok(Answer::new(json, text))
             })
@@ -49,7 +49,7 @@ fn read(from: &str) -> anyhow::Result<Checkpoint> {
 }
 
 async fn verify(app: &App, from: Option<&Checkpoint>) -> anyhow::Result<Answer> {
-    let found = audit::verify(app, from).await?;
+    let found = audit::verify(app, &Principal::cli(), from).await?;
     let text = match (found.ok, &found.detail, found.proved_from) {
         (false, detail, _) => {
             format!("the log is NOT what was written: {}", detail.as_deref().unwrap_or("unknown"))

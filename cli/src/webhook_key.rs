@@ -1,7 +1,10 @@
 //! `webhook_key`.
 
+use std::time::Duration;
+
 use serde_json::json;
-use task_inbox::app::{Principal, webhook_keys};
+use task_inbox::app::Principal;
+use task_inbox::app::webhook_keys::{self, NewWebhookKey};
 use task_inbox::config::Config;
 
 use crate::output::Answer;
@@ -25,20 +28,28 @@ pub(crate) struct WebhookKey {
 
 pub(crate) async fn create(args: WebhookKey, config: &Config) -> anyhow::Result<Answer> {
     with_app(config, async |app| {
-        let ttype = args.ttype.as_deref();
-        let made =
-            webhook_keys::create(app, &Principal::cli(), &args.schema, ttype, args.key, args.rotate).await?;
+        // Without a word about it, a key is replaced at once.
+        let overlap = args.rotate.then_some(Duration::ZERO);
+        let new = NewWebhookKey {
+            schema: args.schema,
+            ttype: args.ttype,
+            key: args.key,
+            rotate: args.rotate,
+            overlap,
+        };
+        let made = webhook_keys::create(app, &Principal::cli(), new).await?;
+        let info = &made.info;
         let json = json!({
-            "id": made.id, "key": made.key, "kind": made.kind, "schema": args.schema, "ttype": args.ttype,
-            "url": made.url,
+            "id": info.id, "key": made.key, "kind": info.kind, "schema": info.schema, "ttype": info.ttype,
+            "url": info.url,
         });
-        let use_of_it = match made.kind {
+        let use_of_it = match info.kind.as_str() {
             "head" => "is sent along with",
             _ => "signs",
         };
         let text = format!(
             "{}\n\nThis key {use_of_it} webhooks to {}; give it to the receiver. It is not shown again.",
-            made.key, made.url
+            made.key, info.url
         );
         Ok(Answer::new(json, text))
     })

@@ -12,6 +12,10 @@ pub struct LogCursor(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskCursor(pub Uuid);
 
+/// A position in a list of deliveries, newest first: everything from this id on has been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryCursor(pub Uuid);
+
 /// The text is not a cursor that this service gave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -23,6 +27,8 @@ pub struct BadCursor;
 const LOG: u8 = 1;
 /// First byte of a [`TaskCursor`].
 const TASK: u8 = 2;
+/// First byte of a [`DeliveryCursor`].
+const DELIVERY: u8 = 3;
 
 impl LogCursor {
     /// The text form.
@@ -46,6 +52,18 @@ impl TaskCursor {
     /// Reads the text form.
     pub fn parse(text: &str) -> Result<Self, BadCursor> {
         decode(TASK, text).map(|bytes| Self(Uuid::from_bytes(bytes)))
+    }
+}
+
+impl DeliveryCursor {
+    /// The text form.
+    pub fn encode(self) -> String {
+        encode(DELIVERY, self.0.as_bytes())
+    }
+
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Result<Self, BadCursor> {
+        decode(DELIVERY, text).map(|bytes| Self(Uuid::from_bytes(bytes)))
     }
 }
 
@@ -80,6 +98,9 @@ mod tests {
             let cursor = TaskCursor(Uuid::from_bytes(bytes));
             prop_assert_eq!(TaskCursor::parse(&cursor.encode()), Ok(cursor));
             prop_assert_eq!(LogCursor::parse(&cursor.encode()), Err(BadCursor));
+            let of_a_delivery = DeliveryCursor(cursor.0).encode();
+            prop_assert_eq!(DeliveryCursor::parse(&of_a_delivery), Ok(DeliveryCursor(cursor.0)));
+            prop_assert_eq!(TaskCursor::parse(&of_a_delivery), Err(BadCursor));
         }
 
         #[test]

@@ -39,6 +39,11 @@ impl EventType {
         }
     }
 
+    /// Whether such an event tells of a task, not of a schema.
+    pub const fn is_of_a_task(self) -> bool {
+        matches!(self, Self::TaskCreated | Self::TaskStateChanged)
+    }
+
     /// Reads the wire name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.as_str() == text)

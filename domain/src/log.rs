@@ -102,7 +102,8 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+/// Reads lower-case hexadecimal.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
     // `from_str_radix` would take a sign, so that two texts meant the same bytes.
     if !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) || !text.len().is_multiple_of(2) {
         return None;

@@ -20,19 +20,28 @@ pub enum Permission {
     SchemasWrite,
     /// List schemas.
     SchemasRead,
-    /// Make and revoke API keys and webhook keys.
+    /// Make, list and revoke API keys and webhook keys.
     KeysWrite,
+    /// Read endpoints, deliveries and attempts.
+    EndpointsRead,
+    /// Read the log's head and checkpoints, and verify the log.
+    AuditRead,
+    /// Make checkpoints.
+    AuditWrite,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::TasksWrite,
         Self::TasksRead,
         Self::TasksResolve,
         Self::SchemasWrite,
         Self::SchemasRead,
         Self::KeysWrite,
+        Self::EndpointsRead,
+        Self::AuditRead,
+        Self::AuditWrite,
     ];
 
     /// What a key gets that was made without saying which.
@@ -47,6 +56,9 @@ impl Permission {
             Self::SchemasWrite => "schemas:write",
             Self::SchemasRead => "schemas:read",
             Self::KeysWrite => "keys:write",
+            Self::EndpointsRead => "endpoints:read",
+            Self::AuditRead => "audit:read",
+            Self::AuditWrite => "audit:write",
         }
     }
 
@@ -92,6 +104,27 @@ impl Principal {
         )))
     }
 
+    /// Refuses what the caller may not do, or not for every schema: what concerns all of them.
+    pub fn may_everywhere(&self, permission: Permission) -> Result<(), AppError> {
+        self.may(permission)?;
+        if self.sees_all() {
+            return Ok(());
+        }
+        Err(AppError::Forbidden(format!(
+            "this concerns every schema, and the key {} is for {} alone",
+            self.actor.name.as_deref().unwrap_or("in use"),
+            self.schemas.as_deref().unwrap_or_default().join(", ")
+        )))
+    }
+
+    /// Whether everything that these schemas (`None`: all) show is shown to the caller too.
+    pub fn sees_whatever(&self, schemas: Option<&[String]>) -> bool {
+        match schemas {
+            Some(schemas) => schemas.iter().all(|schema| self.sees(schema)),
+            None => self.sees_all(),
+        }
+    }
+
     /// Whether the caller sees things of this schema.
     pub fn sees(&self, schema: &str) -> bool {
         self.schemas.as_ref().is_none_or(|schemas| schemas.iter().any(|s| s == schema))
@@ -128,5 +161,11 @@ mod tests {
         assert!(refused.contains("tasks:resolve") && refused.contains("ci"), "{refused}");
         assert!(who.sees("a") && !who.sees("b"));
         assert!(Principal::cli().sees("b"));
+        assert!(who.sees_whatever(Some(&["a".to_owned()])) && !who.sees_whatever(None));
+        assert!(!who.sees_whatever(Some(&["a".to_owned(), "b".to_owned()])));
+        assert!(Principal::cli().sees_whatever(None));
+        let narrow = who.may_everywhere(Permission::TasksWrite).expect_err("one schema").to_string();
+        assert!(narrow.contains("every schema"), "{narrow}");
+        assert!(Principal::cli().may_everywhere(Permission::AuditWrite).is_ok());
     }
 }

@@ -10,6 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use task_inbox_domain::Timestamp;
 use task_inbox_domain::log::Hash;
+use task_inbox_domain::schema::parse::{NAME_RULE, is_name};
 use uuid::Uuid;
 
 use super::error::Result;
@@ -124,6 +125,9 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         }
         None => format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())),
     };
+    if new.expires == Some(Duration::ZERO) {
+        return Err(AppError::invalid("/expires_in", "must be longer than nothing"));
+    }
     let now = App::now();
     let row = StoredKey {
         id: Uuid::now_v7(),
@@ -147,22 +151,36 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
     Ok(CreatedKey { key, info: row.into(), warnings })
 }
 
-/// Every key, the newest last.
+/// Every key that sees no more than the caller does, the newest last.
 pub async fn list(app: &App, who: &Principal) -> Result<Vec<KeyInfo>> {
     who.may(Permission::KeysWrite)?;
     let (_, keys) = stored::all(&app.db).await?;
-    Ok(keys.into_iter().map(KeyInfo::from).collect())
+    let visible = keys.into_iter().filter(|key| who.sees_whatever(key.schemas.as_deref()));
+    Ok(visible.map(KeyInfo::from).collect())
+}
+
+/// One key.
+pub async fn get(app: &App, who: &Principal, id: Uuid) -> Result<KeyInfo> {
+    who.may(Permission::KeysWrite)?;
+    let key = stored::get(&app.db, id).await?;
+    key.filter(|key| who.sees_whatever(key.schemas.as_deref()))
+        .map(KeyInfo::from)
+        .ok_or_else(|| no_such_key(id))
 }
 
 /// Ends a key; whoever uses it is refused from now on. Revoking twice changes nothing.
 pub async fn revoke(app: &App, who: &Principal, id: Uuid) -> Result<KeyInfo> {
-    who.may(Permission::KeysWrite)?;
+    get(app, who, id).await?;
     let now = App::now();
-    let key = patiently(|| stored::revoke(&app.db, id, now)).await?.ok_or_else(|| {
-        AppError::NotFound(format!("there is no API key {id}; `task-inbox api_keys` lists them"))
-    })?;
+    let key = patiently(|| stored::revoke(&app.db, id, now)).await?.ok_or_else(|| no_such_key(id))?;
+    // Here at once; elsewhere within the watcher's half second.
+    app.keys.refresh(&app.db).await?;
     app.bus.publish(Topic::Keys);
     Ok(key.into())
+}
+
+fn no_such_key(id: Uuid) -> AppError {
+    AppError::NotFound(format!("there is no API key {id}; `task-inbox api_keys` lists them"))
 }
 
 /// Whose key this is.
@@ -208,14 +226,17 @@ fn check_not_more_than(
     for permission in permissions {
         who.may(*permission)?;
     }
-    let allowed = match schemas {
-        Some([]) => {
-            return Err(AppError::invalid("/schemas", "name at least one schema, or leave it out for all"));
-        }
-        Some(schemas) => schemas.iter().all(|s| who.sees(s)),
-        None => who.sees_all(),
-    };
-    if allowed {
+    if schemas.is_some_and(<[_]>::is_empty) {
+        return Err(AppError::invalid("/schemas", "name at least one schema, or leave it out for all"));
+    }
+    if let Some((i, name)) = schemas.unwrap_or_default().iter().enumerate().find(|(_, s)| !is_name(s)) {
+        let shown: String = name.chars().take(64).collect();
+        return Err(AppError::invalid(
+            &format!("/schemas/{i}"),
+            format!("{shown:?} can't be a schema's name, which is {NAME_RULE}"),
+        ));
+    }
+    if who.sees_whatever(schemas) {
         Ok(())
     } else {
         Err(AppError::Forbidden("a key can't make one that sees more than it does".to_owned()))

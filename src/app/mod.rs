@@ -12,10 +12,14 @@ mod error;
 mod patience;
 
 pub mod audit;
+pub mod deliveries;
+pub mod duration;
+pub mod endpoints;
 pub mod events;
 pub mod key_cache;
 pub mod keys;
 pub mod rate;
+pub mod rekey;
 pub mod schemas;
 pub mod tasks;
 pub mod vault;

@@ -2,9 +2,13 @@
 //!
 //! XChaCha20-Poly1305 with a random nonce before each ciphertext and the row's id as associated
 //! data: a ciphertext that is moved to another row does not open.
+//!
+//! The ring can be replaced while the service works: a [`Vault`] holds the current one, and where it
+//! is read from if it can change.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -20,9 +24,8 @@ const NONCE: usize = 24;
 /// Name of the key of a ring that was written without names.
 const ONLY: &str = "1";
 
-/// The master key ring: the first key encrypts, all decrypt. Cheap to clone.
-#[derive(Clone)]
-pub struct Vault(Arc<[MasterKey]>);
+/// Master keys: the first encrypts, all decrypt. There is at least one.
+pub struct Ring(Vec<MasterKey>);
 
 struct MasterKey {
     id: String,
@@ -44,7 +47,7 @@ pub enum VaultError {
     Ring(String),
     /// The ring lacks the key.
     #[error(
-        "a webhook key was encrypted under the master key {0:?}, which is not in TASK_INBOX_MASTER_KEY; add it \
+        "a webhook key was encrypted under the master key {0:?}, which is not in the ring of TASK_INBOX_MASTER_KEY or its file; add it \
          as {0}:{{base64}} after the first"
     )]
     UnknownKey(String),
@@ -53,7 +56,7 @@ pub enum VaultError {
     Refused(String),
 }
 
-impl Vault {
+impl Ring {
     /// Reads `{base64}` or `{id}:{base64},{id}:{base64}`, of 32 bytes each.
     pub fn parse(text: &str) -> Result<Self, VaultError> {
         let ring = |what: String| VaultError::Ring(what);
@@ -78,33 +81,42 @@ impl Vault {
                 })?;
             keys.push(MasterKey::new(id, &bytes));
         }
-        Ok(Self(keys.into()))
+        Ok(Self(keys))
     }
 
-    /// A vault without a key, for commands that need none: whatever needs one is refused.
-    pub fn empty() -> Self {
-        Self(Arc::new([]))
+    fn first(&self) -> &MasterKey {
+        self.0.first().expect("splitting a text gives at least one part")
     }
 
-    fn first(&self) -> Result<&MasterKey, VaultError> {
-        self.0.first().ok_or(VaultError::Missing)
+    /// The id of the key that encrypts.
+    pub fn first_id(&self) -> &str {
+        &self.first().id
+    }
+
+    /// The ids of the keys that only decrypt.
+    pub fn other_ids(&self) -> Vec<String> {
+        self.0.iter().skip(1).map(|k| k.id.clone()).collect()
+    }
+
+    /// Whether the key of this id is in it.
+    pub fn knows(&self, key_id: &str) -> bool {
+        self.0.iter().any(|k| k.id == key_id)
     }
 
     /// Encrypts a text for a row; returns the id of the key that it was encrypted under.
-    pub fn seal(&self, row: Uuid, text: &str) -> Result<(String, Vec<u8>), VaultError> {
-        let key = self.first()?;
+    pub fn seal(&self, row: Uuid, text: &str) -> (String, Vec<u8>) {
+        let key = self.first();
         let nonce: [u8; NONCE] = rand::random();
         let payload = Payload { msg: text.as_bytes(), aad: row.as_bytes() };
         let sealed = key
             .cipher
             .encrypt(&XNonce::from(nonce), payload)
             .expect("the cipher takes any text that fits into memory");
-        Ok((key.id.clone(), [&nonce[..], &sealed].concat()))
+        (key.id.clone(), [&nonce[..], &sealed].concat())
     }
 
-    /// Decrypts what [`Vault::seal`] made for the same row.
+    /// Decrypts what [`Ring::seal`] made for the same row.
     pub fn open(&self, row: Uuid, key_id: &str, sealed: &[u8]) -> Result<String, VaultError> {
-        self.first()?;
         let key = self
             .0
             .iter()
@@ -116,16 +128,139 @@ impl Vault {
         let opened = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| refused())?;
         String::from_utf8(opened).map_err(|_| refused())
     }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.0.iter().map(|k| k.id.as_str()).collect();
+        write!(f, "Ring({})", ids.join(", "))
+    }
+}
+
+/// Where a ring is read from, again and again.
+pub struct Source {
+    /// What it is called in messages.
+    pub name: String,
+    /// Reads its text.
+    pub read: Box<dyn Fn() -> std::io::Result<String> + Send + Sync>,
+}
+
+impl Source {
+    fn read(&self) -> Result<String, String> {
+        (self.read)().map_err(|e| format!("{} can't be read: {e}", self.name))
+    }
+
+    fn parse(&self, text: &str) -> Result<Ring, String> {
+        Ring::parse(text.trim()).map_err(|e| format!("{} does not hold a master key: {e}", self.name))
+    }
+}
+
+/// The current ring. Cheap to clone; all clones see the same one.
+#[derive(Clone)]
+pub struct Vault(Arc<Inner>);
+
+struct Inner {
+    ring: RwLock<Option<Arc<Ring>>>,
+    /// Counts the rings.
+    generation: AtomicU64,
+    source: Option<Source>,
+    /// The text that was read last, or what was wrong with it; held while reading.
+    read: Mutex<Result<String, String>>,
+}
+
+impl Vault {
+    /// A vault whose ring does not change.
+    pub fn parse(text: &str) -> Result<Self, VaultError> {
+        Ok(Self::new(Some(Ring::parse(text)?), None, String::new()))
+    }
+
+    /// A vault whose ring is read again whenever [`Vault::reload`] is called.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the source or its text now.
+    pub fn watching(source: Source) -> Result<Self, String> {
+        let text = source.read()?;
+        let ring = source.parse(&text)?;
+        Ok(Self::new(Some(ring), Some(source), text))
+    }
+
+    /// A vault without a key, for commands that need none: whatever needs one is refused.
+    pub fn empty() -> Self {
+        Self::new(None, None, String::new())
+    }
+
+    fn new(ring: Option<Ring>, source: Option<Source>, text: String) -> Self {
+        Self(Arc::new(Inner {
+            ring: RwLock::new(ring.map(Arc::new)),
+            generation: AtomicU64::new(0),
+            source,
+            read: Mutex::new(Ok(text)),
+        }))
+    }
+
+    /// The current ring.
+    pub fn ring(&self) -> Result<Arc<Ring>, VaultError> {
+        self.0.ring.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(VaultError::Missing)
+    }
+
+    /// Grows with each new ring.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Reads the ring again, if it comes from somewhere. One that can't be read, or is none, leaves the
+    /// current one as it is.
+    pub fn reload(&self) {
+        let Some(source) = &self.0.source else { return };
+        let mut last = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = source.read();
+        if read == *last {
+            return;
+        }
+        let parsed = read.as_ref().map_err(Clone::clone);
+        match parsed.and_then(|text| source.parse(text)) {
+            Ok(ring) => {
+                tracing::info!(first = ring.first_id(), others = ?ring.other_ids(), "read the master key ring");
+                *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(ring));
+                self.0.generation.fetch_add(1, Ordering::Release);
+            }
+            Err(error) => {
+                tracing::error!(error, "the master key ring can't be read again; keeping the one there is")
+            }
+        }
+        *last = read;
+    }
+
+    /// Encrypts a text for a row; returns the id of the key that it was encrypted under.
+    pub fn seal(&self, row: Uuid, text: &str) -> Result<(String, Vec<u8>), VaultError> {
+        Ok(self.ring()?.seal(row, text))
+    }
+
+    /// Decrypts what [`Vault::seal`] made for the same row. A key that the ring lacks makes it be read
+    /// again at once.
+    pub fn open(&self, row: Uuid, key_id: &str, sealed: &[u8]) -> Result<String, VaultError> {
+        let ring = self.ring()?;
+        if !ring.knows(key_id) {
+            self.reload();
+            return self.ring()?.open(row, key_id, sealed);
+        }
+        ring.open(row, key_id, sealed)
+    }
+
+    /// Whether the ring holds the key of this id.
+    pub fn knows(&self, key_id: &str) -> bool {
+        self.ring().is_ok_and(|ring| ring.knows(key_id))
+    }
 
     /// The key that signs checkpoints of the log.
     pub fn checkpoint_key(&self) -> Result<[u8; 32], VaultError> {
-        Ok(self.first()?.checkpoint)
+        Ok(self.ring()?.first().checkpoint)
     }
 
     /// The keys that a checkpoint may have been signed with.
     pub fn checkpoint_keys(&self) -> Result<Vec<[u8; 32]>, VaultError> {
-        self.first()?;
-        Ok(self.0.iter().map(|k| k.checkpoint).collect())
+        Ok(self.ring()?.0.iter().map(|k| k.checkpoint).collect())
     }
 }
 
@@ -144,8 +279,10 @@ impl MasterKey {
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = self.0.iter().map(|k| k.id.as_str()).collect();
-        write!(f, "Vault({})", ids.join(", "))
+        match self.ring() {
+            Ok(ring) => write!(f, "Vault({ring:?})"),
+            Err(_) => f.write_str("Vault(empty)"),
+        }
     }
 }
 

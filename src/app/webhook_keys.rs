@@ -1,7 +1,10 @@
 //! The keys that webhooks are signed with or carry.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use task_inbox_domain::Timestamp;
 use task_inbox_domain::schema::HookAuth;
 use task_inbox_domain::webhook::signing::{HeadKey, HmacKey, Secret};
 use uuid::Uuid;
@@ -11,67 +14,196 @@ use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content};
 use crate::bus::Topic;
 use crate::store::registry::{Endpoint, Registry};
-use crate::store::secrets::{self, NewSecret};
+use crate::store::secrets::{self, Added, NewSecret, StoredSecret};
+
+/// How long a key goes on beside the one that replaces it, if nothing else is said.
+pub const OVERLAP: Duration = Duration::from_hours(24);
+/// The longest that it may.
+const MAX_OVERLAP: Duration = Duration::from_hours(30 * 24);
+
+/// How often a key is made again because its endpoint changed meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// A webhook key to make.
+#[derive(Clone, Debug, Default)]
+pub struct NewWebhookKey {
+    /// The schema.
+    pub schema: String,
+    /// The type whose own endpoint it is for; `None`: the schema's.
+    pub ttype: Option<String>,
+    /// The key itself, if it is not to be made.
+    pub key: Option<String>,
+    /// Whether it takes the place of a key that is there.
+    pub rotate: bool,
+    /// How long that one goes on beside it; `None`: [`OVERLAP`].
+    pub overlap: Option<Duration>,
+}
+
+/// A webhook key as lists show it.
+#[derive(Clone, Debug)]
+pub struct WebhookKeyInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// The endpoint that it belongs to.
+    pub endpoint_id: Uuid,
+    /// The endpoint's schema.
+    pub schema: String,
+    /// The type whose own endpoint it is; `None`: the schema's.
+    pub ttype: Option<String>,
+    /// `hmac` or `head`.
+    pub kind: String,
+    /// Where it goes.
+    pub url: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends, if it was replaced.
+    pub expires: Option<Timestamp>,
+}
+
+impl WebhookKeyInfo {
+    fn new(secret: StoredSecret, endpoint: &Endpoint) -> Self {
+        Self {
+            id: secret.id,
+            endpoint_id: endpoint.id,
+            schema: endpoint.schema.clone(),
+            ttype: endpoint.ttype.clone(),
+            kind: secret.auth_kind,
+            url: endpoint.hook.url.clone(),
+            created: secret.created,
+            expires: secret.expires,
+        }
+    }
+}
 
 /// A webhook key that was made or taken over. The only time that it is shown.
 #[derive(Clone, Debug)]
 pub struct CreatedWebhookKey {
-    /// Its id.
-    pub id: Uuid,
     /// The key.
     pub key: String,
-    /// `hmac` or `head`.
-    pub kind: &'static str,
-    /// Where it goes.
-    pub url: String,
+    /// What lists show of it.
+    pub info: WebhookKeyInfo,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
 }
 
 /// Makes the key of a schema's endpoint, or of a type's own; or takes over one that is given.
 ///
-/// An endpoint that has a key keeps it, unless `rotate` says that the new one replaces it.
+/// An endpoint that has a key keeps it, unless `rotate` says that the new one takes its place.
 /// Deliveries that waited for a key go out.
-pub async fn create(
-    app: &App,
-    who: &Principal,
-    schema: &str,
-    ttype: Option<&str>,
-    given: Option<String>,
-    rotate: bool,
-) -> Result<CreatedWebhookKey> {
+pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<CreatedWebhookKey> {
     who.may(Permission::KeysWrite)?;
-    let registry = app.registry.refresh(&app.db).await?;
-    let endpoint = endpoint(&registry, who, schema, ttype)?;
-    if endpoint.has_key && !rotate {
-        return Err(AppError::conflict(format!(
-            "the endpoint of {} has a key; `--rotate` replaces it",
-            ttype.map_or_else(|| schema.to_owned(), |t| format!("{schema} {t}"))
-        )));
+    check_overlap(&new)?;
+    for _ in 0..ATTEMPTS {
+        let registry = app.registry.refresh(&app.db).await?;
+        let endpoint = endpoint(&registry, who, &new.schema, new.ttype.as_deref())?;
+        let (created, secret) = prepare(app, endpoint, &new)?;
+        match patiently(|| secrets::add(&app.db, secret.clone())).await? {
+            Added::Kept => {
+                announce(app).await?;
+                return Ok(created);
+            }
+            Added::HasKey => return Err(has_key(&new)),
+            Added::Moved => {}
+        }
     }
-    let auth = &endpoint.hook.auth;
-    let secret = match given {
-        Some(text) => Secret::parse(auth, &text).map_err(|e| AppError::invalid("/key", e.to_string()))?,
-        None => generate(auth),
-    };
-    let id = Uuid::now_v7();
-    let (master_key_id, ciphertext) = app.vault.seal(id, secret.expose())?;
-    let kind = match auth {
-        HookAuth::Hmac => "hmac",
-        HookAuth::Head { .. } => "head",
-    };
-    let new = NewSecret {
-        id,
-        endpoint_id: endpoint.id,
-        auth_kind: kind,
-        master_key_id,
-        ciphertext,
-        created: App::now(),
-        replaces: rotate,
-    };
-    patiently(|| secrets::add(&app.db, new.clone())).await?;
+    Err(AppError::registry_keeps_moving())
+}
+
+/// The keys that have not ended, of the endpoints that the caller sees, newest first.
+pub async fn list(app: &App, who: &Principal, schema: Option<&str>) -> Result<Vec<WebhookKeyInfo>> {
+    who.may(Permission::KeysWrite)?;
+    let (secrets, registry) = (secrets::all(&app.db).await?, app.registry.refresh(&app.db).await?);
+    let visible = secrets.into_iter().filter_map(|secret| {
+        let endpoint = registry.endpoint(secret.endpoint_id).filter(|e| who.sees(&e.schema))?;
+        schema.is_none_or(|name| endpoint.schema == name).then(|| WebhookKeyInfo::new(secret, endpoint))
+    });
+    Ok(visible.collect())
+}
+
+/// Ends a key now: nothing is signed with it any more.
+pub async fn remove(app: &App, who: &Principal, id: Uuid) -> Result<WebhookKeyInfo> {
+    let not_found = || AppError::NotFound(format!("there is no webhook key {id}, or it has ended"));
+    let info = list(app, who, None).await?.into_iter().find(|key| key.id == id).ok_or_else(not_found)?;
+    if !patiently(|| secrets::remove(&app.db, id)).await? {
+        return Err(not_found());
+    }
+    announce(app).await?;
+    Ok(WebhookKeyInfo { expires: Some(App::now()), ..info })
+}
+
+/// Lets this process know at once, and tells the others.
+async fn announce(app: &App) -> Result<()> {
     app.registry.refresh(&app.db).await?;
     app.bus.publish(Topic::Registry);
     app.bus.publish(Topic::Due);
-    Ok(CreatedWebhookKey { id, key: secret.expose().to_owned(), kind, url: endpoint.hook.url.clone() })
+    Ok(())
+}
+
+/// The key in the open, for whoever asked, and sealed, to be kept.
+fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(CreatedWebhookKey, NewSecret)> {
+    let auth = &endpoint.hook.auth;
+    let secret = match &new.key {
+        Some(text) => Secret::parse(auth, text).map_err(|e| AppError::invalid("/key", e.to_string()))?,
+        None => generate(auth),
+    };
+    let (overlap, warnings) = overlap(auth, new);
+    let (id, created) = (Uuid::now_v7(), App::now());
+    let (master_key_id, ciphertext) = app.vault.seal(id, secret.expose())?;
+    let kept = NewSecret {
+        id,
+        endpoint_id: endpoint.id,
+        auth_kind: auth.kind(),
+        master_key_id,
+        ciphertext,
+        created,
+        replaces: new.rotate.then_some(overlap),
+    };
+    let info = WebhookKeyInfo {
+        id,
+        endpoint_id: endpoint.id,
+        schema: endpoint.schema.clone(),
+        ttype: endpoint.ttype.clone(),
+        kind: auth.kind().to_owned(),
+        url: endpoint.hook.url.clone(),
+        created,
+        expires: None,
+    };
+    Ok((CreatedWebhookKey { key: secret.expose().to_owned(), info, warnings }, kept))
+}
+
+fn check_overlap(new: &NewWebhookKey) -> Result<()> {
+    match new.overlap {
+        Some(_) if !new.rotate => Err(AppError::invalid(
+            "/overlap",
+            "goes with rotate: without it, there is nothing to overlap with",
+        )),
+        Some(overlap) if overlap > MAX_OVERLAP => Err(AppError::invalid("/overlap", "is longer than 30d")),
+        _ => Ok(()),
+    }
+}
+
+/// How long the former key goes on. A header holds one key, so that one of two would be the wrong
+/// one for a receiver that knows the other.
+fn overlap(auth: &HookAuth, new: &NewWebhookKey) -> (Duration, Vec<String>) {
+    match auth {
+        HookAuth::Hmac => (new.overlap.unwrap_or(OVERLAP), Vec::new()),
+        HookAuth::Head { header } => {
+            let warning = new.overlap.filter(|overlap| !overlap.is_zero()).map(|_| {
+                format!(
+                    "the header {header} carries one key, so the former ended at once; overlap has no effect"
+                )
+            });
+            (Duration::ZERO, warning.into_iter().collect())
+        }
+    }
+}
+
+fn has_key(new: &NewWebhookKey) -> AppError {
+    let of = match &new.ttype {
+        Some(ttype) => format!("{} {ttype}", new.schema),
+        None => new.schema.clone(),
+    };
+    AppError::conflict(format!("the endpoint of {of} has a key; `rotate` (`--rotate`) replaces it"))
 }
 
 fn generate(auth: &HookAuth) -> Secret {

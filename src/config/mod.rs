@@ -6,16 +6,16 @@
 //! made from the table by [`docs`].
 
 pub mod docs;
-pub mod duration;
 mod sources;
 mod variables;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use crate::app::duration;
 pub use sources::Flags;
 pub use variables::{VARIABLES, Variable};
 
@@ -71,6 +71,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The master key ring, as written.
     pub master_key: Option<String>,
+    /// A file that holds it instead, and may change.
+    pub master_key_file: Option<PathBuf>,
+    /// Whether `/docs` is served.
+    pub docs: bool,
     /// What this process does.
     pub roles: Vec<Role>,
     /// Whose forwarding headers are believed.
@@ -135,6 +139,12 @@ impl Config {
                 url::Url::parse(text).map(drop).map_err(|e| format!("is not a URL: {e}"))
             })?;
         }
+        let (master_key, master_key_file) =
+            (some("TASK_INBOX_MASTER_KEY")?, some("TASK_INBOX_MASTER_KEY_FILE")?);
+        if master_key.is_some() && master_key_file.is_some() {
+            let what = "is set beside TASK_INBOX_MASTER_KEY; set one of them".to_owned();
+            return Err(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
+        }
         Ok(Self {
             database_url: settings
                 .parse("DATABASE_URL", database_url)?
@@ -143,7 +153,9 @@ impl Config {
                 text.parse()
                     .map_err(|_| format!("is {text:?}, not an address and port such as 127.0.0.1:8080"))
             })?,
-            master_key: some("TASK_INBOX_MASTER_KEY")?,
+            master_key,
+            master_key_file: master_key_file.map(PathBuf::from),
+            docs: settings.required("TASK_INBOX_DOCS", switch)?,
             roles: settings.required("TASK_INBOX_ROLES", roles)?,
             trusted_proxies: settings.required("TASK_INBOX_TRUSTED_PROXIES", nets)?,
             allow_nets: settings.required("TASK_INBOX_ALLOW_NETS", nets)?,
@@ -257,6 +269,9 @@ mod tests {
             assert!(message.starts_with(name) && message.contains("the environment"), "{message}");
             assert!(message.contains(expected), "{message}");
         }
+        let both = [("TASK_INBOX_MASTER_KEY", "swordfish"), ("TASK_INBOX_MASTER_KEY_FILE", "ring")];
+        let both = load(&both).expect_err("one too many").to_string();
+        assert!(both.contains("set one of them") && !both.contains("swordfish"), "{both}");
         let secret =
             load(&[("DATABASE_URL", "mysql://root:swordfish@db")]).expect_err("not ours").to_string();
         assert!(!secret.contains("swordfish"), "{secret}");

@@ -47,6 +47,14 @@ pub const VARIABLES: &[Variable] = &[
     )
     .like("1:{base64 of 32 bytes}"),
     Variable::new(
+        "TASK_INBOX_MASTER_KEY_FILE",
+        "",
+        "A file that holds what TASK_INBOX_MASTER_KEY would, in its place. It is read again within a second after \
+         it changed, so that a master key can be replaced while the service works: write `{new},{old}` into it, \
+         run `task-inbox rekey`, and write `{new}` alone. Replace the file whole, by renaming another over it.",
+    )
+    .like("/run/secrets/task-inbox-master-key"),
+    Variable::new(
         "TASK_INBOX_ROLES",
         "api,realtime,dispatcher,timers,ui",
         "What this process does. `realtime`, `timers` and `ui` are known and do nothing yet.",
@@ -65,6 +73,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
         .like("https://inbox.example.com"),
+    Variable::new("TASK_INBOX_DOCS", "on", "Whether `/docs` serves a page to read and try the API with.").like("off"),
     Variable::new("TASK_INBOX_CORS_ORIGINS", "", "Origins whose scripts may call the API. Not used yet."),
     Variable::new(
         "TASK_INBOX_TRUSTED_PROXIES",

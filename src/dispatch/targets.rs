@@ -21,6 +21,14 @@ pub(super) struct Target {
     pub(super) auth: HookAuth,
     pub(super) body: HookBody,
     pub(super) proof: Proof,
+    /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
+    end: Option<Timestamp>,
+}
+
+impl Target {
+    fn has_key(&self) -> bool {
+        self.end.is_none_or(|end| end > Timestamp::from(chrono::Utc::now()))
+    }
 }
 
 /// How a webhook proves where it comes from.
@@ -31,14 +39,15 @@ pub(super) enum Proof {
     Head(HeaderName, HeaderValue),
 }
 
-/// The targets of one registry.
+/// The targets of one registry, under one master key ring.
 #[derive(Default)]
 struct Prepared {
     number: i64,
+    ring: u64,
     targets: HashMap<Uuid, Arc<Target>>,
 }
 
-/// Targets by endpoint, made again when the registry changes.
+/// Targets by endpoint, made again when the registry or the ring changes.
 #[derive(Default)]
 pub(super) struct Targets {
     prepared: RwLock<Prepared>,
@@ -56,26 +65,34 @@ impl Targets {
         endpoint: Uuid,
     ) -> Result<Option<Arc<Target>>> {
         self.refresh(db, vault, registry).await?;
-        Ok(self.read().targets.get(&endpoint).cloned())
+        Ok(self.read().targets.get(&endpoint).filter(|target| target.has_key()).cloned())
     }
 
     /// The endpoints that have a target under this registry.
     pub(super) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
         self.refresh(db, vault, registry).await?;
-        Ok(self.read().targets.keys().copied().collect())
+        let prepared = self.read();
+        Ok(prepared.targets.iter().filter(|(_, target)| target.has_key()).map(|(id, _)| *id).collect())
     }
 
     async fn refresh(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<()> {
-        if self.read().number >= registry.number {
+        if self.is_current(vault, registry) {
             return Ok(());
         }
         let _one = self.refreshing.lock().await;
-        if self.read().number < registry.number {
+        if !self.is_current(vault, registry) {
+            // Before the secrets are opened: a ring that is replaced meanwhile makes them be opened again.
+            let ring = vault.generation();
             let secrets = secrets::all(db).await?;
-            let prepared = prepare(registry, vault, &secrets);
+            let prepared = Prepared { ring, ..prepare(registry, vault, &secrets) };
             *self.prepared.write().unwrap_or_else(PoisonError::into_inner) = prepared;
         }
         Ok(())
+    }
+
+    fn is_current(&self, vault: &Vault, registry: &Registry) -> bool {
+        let prepared = self.read();
+        prepared.number >= registry.number && prepared.ring == vault.generation()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Prepared> {
@@ -95,7 +112,7 @@ fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prep
             }
         })
         .collect();
-    Prepared { number: registry.number, targets }
+    Prepared { number: registry.number, ring: 0, targets }
 }
 
 fn target(
@@ -103,10 +120,7 @@ fn target(
     vault: &Vault,
     secrets: &[StoredSecret],
 ) -> std::result::Result<Target, String> {
-    let kind = match endpoint.hook.auth {
-        HookAuth::Hmac => "hmac",
-        HookAuth::Head { .. } => "head",
-    };
+    let kind = endpoint.hook.auth.kind();
     let mut open = Vec::new();
     for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.id && s.auth_kind == kind) {
         let text = vault
@@ -115,6 +129,11 @@ fn target(
         let secret = Secret::parse(&endpoint.hook.auth, &text).map_err(|e| e.to_string())?;
         open.push((secret, stored.expires));
     }
+    let newest = open.first().ok_or("it has no key")?;
+    // A header carries the newest; of signatures there is one for each.
+    let used = if endpoint.hook.auth == HookAuth::Hmac { open.len() } else { 1 };
+    let ends: Vec<_> = open.iter().take(used).map(|(_, end)| *end).collect();
+    let end = if ends.contains(&None) { None } else { ends.into_iter().flatten().max() };
     let proof = match &endpoint.hook.auth {
         HookAuth::Hmac => Proof::Hmac(
             open.into_iter()
@@ -125,12 +144,11 @@ fn target(
                 .collect(),
         ),
         HookAuth::Head { header } => {
-            let (secret, _) = open.first().ok_or("it has no key")?;
-            let mut value = HeaderValue::from_str(secret.expose()).map_err(|e| e.to_string())?;
+            let mut value = HeaderValue::from_str(newest.0.expose()).map_err(|e| e.to_string())?;
             value.set_sensitive(true);
             Proof::Head(HeaderName::from_bytes(header.as_bytes()).map_err(|e| e.to_string())?, value)
         }
     };
     let url = Url::parse(&endpoint.hook.url).map_err(|e| e.to_string())?;
-    Ok(Target { url, auth: endpoint.hook.auth.clone(), body: endpoint.body, proof })
+    Ok(Target { url, auth: endpoint.hook.auth.clone(), body: endpoint.body, proof, end })
 }

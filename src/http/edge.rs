@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use super::docs;
 use super::problem::{Kind, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +26,8 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = if route.is_some() && !accepts_json(request.headers()) {
+    let answers_json = route.as_ref().is_some_and(|route| !route.as_str().starts_with(docs::PATH));
+    let mut response = if answers_json && !accepts_json(request.headers()) {
         Problem::new(Kind::NotAcceptable, "answers are application/json; Accept must allow it")
             .into_response()
     } else {

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -17,6 +18,9 @@ use super::problem::Problem;
 
 /// More than any request has; what is beyond is counted, not kept.
 const MAX_FIELDS: usize = 32;
+
+/// More than any list of a request has.
+const MAX_ITEMS: usize = 1000;
 
 /// How much of a foreign field's name is repeated.
 const MAX_SHOWN: usize = 100;
@@ -133,6 +137,67 @@ impl<'a> Fields<'a> {
         parse(value.get()).map_err(|e| self.refuse(name, e.to_string())).ok()
     }
 
+    /// `true` or `false`; absent is false.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.take_some(name).map(RawValue::get) {
+            Some("true") => true,
+            Some("false") | None => false,
+            Some(_) => {
+                self.refuse(name, "must be true or false");
+                false
+            }
+        }
+    }
+
+    /// A whole number in a range.
+    pub(super) fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.take_some(name)?;
+        let read = value.get().parse().ok().filter(|number| range.contains(number));
+        if read.is_none() {
+            self.refuse(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
+        }
+        read
+    }
+
+    /// A list of strings, each of 1 to so many characters.
+    pub(super) fn names(&mut self, name: &str, longest: usize) -> Option<Vec<String>> {
+        let value = self.take_some(name)?;
+        let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(value.get()) else {
+            self.refuse(name, "must be a list of strings");
+            return None;
+        };
+        if items.len() > MAX_ITEMS {
+            self.refuse(name, format!("has more than {MAX_ITEMS} items"));
+            return None;
+        }
+        let texts = items.into_iter().enumerate().filter_map(|(i, item)| {
+            let place = format!("{name}/{i}");
+            let text = self.read_text(&place, item, longest)?;
+            if text.is_empty() {
+                self.refuse(&place, "must not be empty");
+            }
+            Some(text)
+        });
+        Some(texts.collect())
+    }
+
+    /// A string that is read into something else.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.name(name, MAX_SHOWN)?;
+        parse(&text).map_err(|detail| self.refuse(name, detail)).ok()
+    }
+
+    /// An object that is read as a whole.
+    pub(super) fn whole<T: Deserialize<'a>>(&mut self, name: &str, what: &str) -> Option<T> {
+        let value = self.take_some(name)?;
+        let read = serde_json::from_str(value.get());
+        read.map_err(|e| self.refuse(name, format!("is not {what}: {}", without_place(&e)))).ok()
+    }
+
     /// Fields of the contract whose behaviour is not built yet: refused rather than ignored.
     pub(super) fn not_yet(&mut self, names: &[&str]) {
         for name in names {
@@ -151,6 +216,12 @@ impl<'a> Fields<'a> {
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(NOT_VALID, self.errors)) }
     }
+}
+
+/// An error's words without a line and column that count from the middle of the body.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 /// What a text must be wherever it is kept: PostgreSQL stores no U+0000.
@@ -242,6 +313,32 @@ mod tests {
         });
         let pointers: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
         assert_eq!(pointers, ["/a", "/b", "/c", "/d", "/e", "/x~1y"]);
+    }
+
+    #[test]
+    fn reads_flags_numbers_and_lists() {
+        let body = br#"{"f":true,"i":-3,"l":["a","b"],"p":"12","n":null}"#;
+        let mut fields = Fields::parse(body).expect("an object");
+        assert!(fields.flag("f") && !fields.flag("n") && !fields.flag("absent"));
+        assert_eq!(fields.integer("i", -3..=3), Some(-3));
+        assert_eq!(fields.names("l", 1), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(fields.parsed("p", |text| text.parse::<u8>().map_err(|e| e.to_string())), Some(12));
+        assert!(fields.finish().is_ok());
+        let body = r#"{"f":1,"g":"true","i":4,"j":1.0,"k":"1","l":"a","m":["a",1,""],"p":"x","o":{"a":1}}"#;
+        let found = problems(body, |fields| {
+            fields.flag("f");
+            fields.flag("g");
+            for name in ["i", "j", "k"] {
+                fields.integer(name, -3..=3);
+            }
+            fields.names("l", 1);
+            fields.names("m", 1);
+            fields.parsed("p", |text| text.parse::<u8>().map_err(|e| e.to_string()));
+            fields.whole::<Vec<u8>>("o", "a list");
+        });
+        let pointers: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/f", "/g", "/i", "/j", "/k", "/l", "/m/1", "/m/2", "/p", "/o"]);
+        assert!(!found[9].1.contains("line"), "{}", found[9].1);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod answer;
 mod call;
 mod caller;
+mod docs;
 mod edge;
 mod fields;
 mod health;
@@ -40,11 +41,13 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How long a request's body may take to arrive, and how long the answer to be found after it.
     pub timeout: Duration,
+    /// Whether `/docs` is there.
+    pub docs: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), timeout: Duration::from_secs(30) }
+        Self { trusted_proxies: Vec::new(), timeout: Duration::from_secs(30), docs: true }
     }
 }
 
@@ -70,6 +73,7 @@ impl std::ops::Deref for Http {
 /// The whole API over these use cases.
 pub fn router(app: App, settings: Settings) -> Router {
     let (router, openapi) = routes::table();
+    let router = if settings.docs { router.merge(docs::router()) } else { router };
     let whole = settings.timeout * 2;
     let openapi = Bytes::from(openapi::to_text(&openapi));
     routes::layered(router.with_state(Http(Arc::new(Shared { app, settings, openapi }))), whole)

@@ -1,14 +1,15 @@
-//! Where the master key comes from: the configuration, or a file that `--dev` makes.
+//! Where the master key ring comes from: the configuration, a file that it names, or one that `--dev`
+//! makes. Files are read again while the service works.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::database::{beside, sqlite_file};
-use crate::app::vault::{self, Vault};
+use crate::app::vault::{self, Source, Vault};
 use crate::config::Config;
 
 /// The file on PostgreSQL, which has no file to put it beside.
@@ -16,8 +17,8 @@ const POSTGRES_FILE: &str = "data/master-key";
 
 /// A server's key: required, but for `--dev`, which makes one.
 pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
-    if let Some(text) = &config.master_key {
-        return Ok(Vault::parse(text)?);
+    if let Some(vault) = configured(config)? {
+        return Ok(vault);
     }
     if !config.dev {
         bail!(
@@ -29,51 +30,55 @@ pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
 
 /// A command's key: what is set, or what was made for development; many commands need none.
 pub(super) fn for_command(config: &Config) -> anyhow::Result<Vault> {
-    if let Some(text) = &config.master_key {
-        return Ok(Vault::parse(text)?);
+    if let Some(vault) = configured(config)? {
+        return Ok(vault);
     }
     if config.dev {
         return for_development(config);
     }
     let path = file(&config.database_url);
-    match read(&path)? {
-        Some(text) => parse(&path, &text),
-        None => Ok(Vault::empty()),
+    if path.try_exists().with_context(|| format!("{} can't be looked for", path.display()))? {
+        watching(path)
+    } else {
+        Ok(Vault::empty())
+    }
+}
+
+/// What the configuration says, if it says something.
+fn configured(config: &Config) -> anyhow::Result<Option<Vault>> {
+    match (&config.master_key, &config.master_key_file) {
+        (Some(text), _) => Ok(Some(Vault::parse(text)?)),
+        (None, Some(path)) => watching(path.clone()).context("TASK_INBOX_MASTER_KEY_FILE").map(Some),
+        (None, None) => Ok(None),
     }
 }
 
 /// The key in the file, which is made if it is not there.
 fn for_development(config: &Config) -> anyhow::Result<Vault> {
     let path = file(&config.database_url);
-    if let Some(text) = read(&path)? {
-        return parse(&path, &text);
+    match make(&path, &vault::generate()) {
+        Ok(()) => tracing::info!(path = %path.display(), "made a master key for development"),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error).with_context(|| format!("{} can't be made", path.display())),
     }
-    let text = vault::generate();
-    make(&path, &text).with_context(|| format!("{} can't be made", path.display()))?;
-    tracing::info!(path = %path.display(), "made a master key for development");
-    parse(&path, &text)
+    watching(path)
 }
 
 fn file(url: &str) -> PathBuf {
     sqlite_file(url).map_or_else(|| POSTGRES_FILE.into(), |db| beside(db, ".master-key"))
 }
 
-fn read(path: &Path) -> anyhow::Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| format!("{} can't be read", path.display())),
-    }
-}
-
-fn parse(path: &Path, text: &str) -> anyhow::Result<Vault> {
-    Vault::parse(text.trim()).with_context(|| format!("{} does not hold a master key", path.display()))
+/// A vault that follows a file.
+fn watching(path: PathBuf) -> anyhow::Result<Vault> {
+    let name = path.display().to_string();
+    let read = Box::new(move || fs::read_to_string(&path));
+    Vault::watching(Source { name, read }).map_err(|e| anyhow!(e))
 }
 
 /// Only for its owner, and never over one that is there.
 fn make(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{text}")?;

@@ -74,8 +74,11 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen)
     })?;
     announce(&listener)?;
-    let http_settings =
-        http::Settings { trusted_proxies: config.trusted_proxies.clone(), ..http::Settings::default() };
+    let http_settings = http::Settings {
+        trusted_proxies: config.trusted_proxies.clone(),
+        docs: config.docs,
+        ..http::Settings::default()
+    };
     let router = http::router(app.clone(), http_settings);
     let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
     for name in &config.unused {

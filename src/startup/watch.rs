@@ -26,6 +26,7 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
     let mut seq = None;
     let mut written = Instant::now();
     let mut failing = false;
+    let mut ring = app.vault.generation();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -33,6 +34,7 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
             Ok(()) = registry.changed() => {}
             Ok(()) = keys.changed() => {}
         }
+        look_at_ring(&app, &mut ring).await;
         let result = step(&app, &mut seq).await;
         match (&result, failing) {
             (Err(error), false) => tracing::warn!(%error, "the database can't be watched"),
@@ -49,13 +51,28 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
     }
 }
 
+/// Reads the master key ring again where it is in a file. `ring` is the generation that was seen.
+async fn look_at_ring(app: &App, ring: &mut u64) {
+    let vault = app.vault.clone();
+    // A file system may be slow.
+    if let Err(error) = tokio::task::spawn_blocking(move || vault.reload()).await {
+        tracing::error!(%error, "looking at the master key ring failed");
+    }
+    let generation = app.vault.generation();
+    if std::mem::replace(ring, generation) != generation {
+        // Deliveries may have waited for a key that opens.
+        app.bus.wake(Topic::Due);
+    }
+}
+
 /// Looks once. `seq` is the last event that was seen.
 async fn step(app: &App, seq: &mut Option<i64>) -> Result<()> {
     let head = log::head(&app.db).await?;
     if head.keys != app.keys.number() {
         app.keys.refresh(&app.db).await?;
     }
-    if head.registry != app.registry.current().number {
+    let registry = app.registry.current();
+    if head.registry != registry.number || registry.key_end().is_some_and(|end| end <= App::now()) {
         app.registry.refresh(&app.db).await?;
         // Deliveries may have waited for a key or for an endpoint that is back.
         app.bus.wake(Topic::Registry);

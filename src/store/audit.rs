@@ -1,10 +1,10 @@
 //! Proving that the log is what was written: every digest, the chain, the head.
 
-use task_inbox_domain::Timestamp;
 use task_inbox_domain::log::{Batch, Checkpoint, Hash, advance, digest, hex};
 
+use super::checkpoints;
 use super::db::Db;
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::log::{self, to_hash};
 use super::row::Row;
 use super::sql::Sql;
@@ -27,8 +27,61 @@ pub struct Verification {
     pub detail: Option<String>,
 }
 
+/// A place in the log that a verification has come to: the head's hash after the batch that ends with
+/// this event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The event.
+    pub seq: i64,
+    /// The hash.
+    pub hash: Hash,
+}
+
+/// What one step of a verification found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What the events that it read are.
+    pub found: Verification,
+    /// Where the next step goes on; `None` at the log's end, and where something is wrong.
+    pub next: Option<Position>,
+    /// The last event that there was when the step began.
+    pub head: i64,
+}
+
+/// Why a step can't begin where it was told to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StepError {
+    /// That part of the log has been trimmed.
+    #[error("the log begins after event {floor}")]
+    BelowFloor {
+        /// The last trimmed event's number.
+        floor: i64,
+    },
+    /// The log is not that long.
+    #[error("the log ends at event {head}")]
+    AheadOfLog {
+        /// The last event.
+        head: i64,
+    },
+    /// It could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Events read at a time.
 const PAGE: i64 = 2_000;
+
+/// The most events of one step; the batch that the last of them belongs to is read to its end.
+pub const MAX_STEP: i64 = 100_000;
+
+/// No batch that was written is longer.
+const MAX_BATCH: i64 = 10_000;
+
+impl Verification {
+    fn bad(events: i64, seq: i64, detail: String) -> Self {
+        Self { ok: false, events, first_bad: Some(seq), proved_from: None, erased: 0, detail: Some(detail) }
+    }
+}
 
 /// Reads the whole log and recomputes its chain, against its head and, if given, a checkpoint
 /// that was kept outside. Whether that one is authentic is the caller's to check; `is_authentic`
@@ -37,81 +90,188 @@ pub async fn verify(
     db: &Db,
     from: Option<&Checkpoint>,
     is_authentic: impl Fn(&Checkpoint) -> bool,
-) -> Result<Verification> {
+) -> std::result::Result<Verification, StepError> {
+    let (mut after, mut events, mut erased, mut proved) = (None, 0, 0, None);
+    loop {
+        let Step { found, next, .. } = step(db, from, after, MAX_STEP, &is_authentic).await?;
+        events += found.events;
+        erased += found.erased;
+        proved = proved.or(found.proved_from);
+        if !found.ok {
+            return Ok(Verification { events, ..found });
+        }
+        after = next;
+        if after.is_none() {
+            return Ok(Verification { events, erased, proved_from: proved, ..found });
+        }
+    }
+}
+
+/// Verifies about `limit` events: from the beginning, or from where the step before ended.
+///
+/// A step that is told where to begin believes it: it proves that what follows is a chain from
+/// there on, and nothing about what is before. Only all the steps from the beginning to the end,
+/// each begun where the one before it ended, prove what [`verify`] does. The checkpoint counts in
+/// the step that reaches it.
+pub async fn step(
+    db: &Db,
+    from: Option<&Checkpoint>,
+    after: Option<Position>,
+    limit: i64,
+    is_authentic: impl Fn(&Checkpoint) -> bool,
+) -> std::result::Result<Step, StepError> {
     let head = log::head(db).await?;
-    let mut chain =
-        Chain { seq: head.floor_seq, hash: head.floor_hash, batch: Batch::default(), open: 0, erased: 0 };
-    let mut proved = None;
-    let bad = |events: i64, seq: i64, detail: String| Verification {
-        ok: false,
-        events,
-        first_bad: Some(seq),
-        proved_from: None,
-        erased: 0,
-        detail: Some(detail),
+    let floor = Position { seq: head.floor_seq, hash: head.floor_hash };
+    let begin = after.unwrap_or(floor);
+    if begin.seq < floor.seq {
+        return Err(StepError::BelowFloor { floor: floor.seq });
+    }
+    if begin.seq > head.seq {
+        return Err(StepError::AheadOfLog { head: head.seq });
+    }
+    let ended = |found| Ok(Step { found, next: None, head: head.seq });
+    let fault = match after {
+        None => beginning(db, &head, from, is_authentic).await?,
+        Some(after) => resumption(db, after, floor).await?,
     };
-    let mut events = 0;
-    if head.floor_seq > 0 && !floor_is_signed(db, &head, is_authentic).await? {
-        let detail =
-            format!("the log was trimmed up to event {} without a signed checkpoint", head.floor_seq);
-        return Ok(bad(0, 1, detail));
+    if let Some((seq, detail)) = fault {
+        return ended(Verification::bad(0, seq, detail));
     }
-    if let Some(seq) = below_floor(db, head.floor_seq).await? {
-        return Ok(bad(0, seq, format!("event {seq} stands below the log's beginning")));
+    let mut walk = Walk { chain: Chain::at(begin), events: 0, proved: None, from };
+    if let Err(detail) = walk.check_checkpoint() {
+        return ended(Verification::bad(0, begin.seq, detail));
     }
-    while chain.seq < head.seq {
+    let limit = limit.clamp(1, MAX_STEP);
+    while walk.chain.seq < head.seq && (walk.events < limit || walk.chain.open > 0) {
+        // Once the limit is reached, to the end of the batch, which is not far.
+        let page = if walk.events < limit { PAGE.min(limit - walk.events) } else { PAGE };
+        if let Err((seq, detail)) = walk.page(db, head.seq.min(walk.chain.seq + page), limit).await? {
+            return ended(Verification::bad(walk.events, seq, detail));
+        }
+    }
+    let found = Verification {
+        ok: true,
+        events: walk.events,
+        first_bad: None,
+        proved_from: walk.proved,
+        erased: walk.chain.erased,
+        detail: None,
+    };
+    if walk.chain.seq < head.seq {
+        return Ok(Step { found, next: Some(walk.chain.position()), head: head.seq });
+    }
+    match end(db, &head, &walk.chain, from).await? {
+        Some((seq, detail)) => ended(Verification::bad(walk.events, seq, detail)),
+        None => ended(found),
+    }
+}
+
+/// A fault: the event that is wrong, and what is wrong with it.
+type Fault = (i64, String);
+
+/// What is wrong with where the log begins.
+async fn beginning(
+    db: &Db,
+    head: &log::Head,
+    from: Option<&Checkpoint>,
+    is_authentic: impl Fn(&Checkpoint) -> bool,
+) -> Result<Option<Fault>> {
+    let floor = head.floor_seq;
+    if floor > 0 && !floor_is_signed(db, head, is_authentic).await? {
+        return Ok(Some((1, format!("the log was trimmed up to event {floor} without a signed checkpoint"))));
+    }
+    if let Some(seq) = below_floor(db, floor).await? {
+        return Ok(Some((seq, format!("event {seq} stands below the log's beginning"))));
+    }
+    Ok(from
+        .filter(|c| c.seq < floor)
+        .map(|c| (c.seq, format!("the checkpoint's event {} has been trimmed", c.seq))))
+}
+
+/// What is wrong with where a step is to go on: the log, if it was changed since, or the position.
+async fn resumption(db: &Db, after: Position, floor: Position) -> Result<Option<Fault>> {
+    let stored = if after.seq == floor.seq {
+        Some(floor.hash)
+    } else {
+        let sql = Sql::new(db.engine(), "SELECT head_hash FROM events WHERE seq = ").bind(after.seq);
+        let row = sql.one(db.read()).await?;
+        let hash = row.map(|row| row.get::<Option<Vec<u8>>>("head_hash")).transpose()?.flatten();
+        hash.and_then(|hash| to_hash(hash).ok())
+    };
+    Ok((stored != Some(after.hash)).then(|| {
+        let detail = format!(
+            "the log does not stand at event {} as the step before left it: it was changed since, or that is not \
+             where a step ended",
+            after.seq
+        );
+        (after.seq, detail)
+    }))
+}
+
+/// What is wrong with where the log ends.
+async fn end(db: &Db, head: &log::Head, chain: &Chain, from: Option<&Checkpoint>) -> Result<Option<Fault>> {
+    if chain.open > 0 || chain.hash != head.hash {
+        return Ok(Some((chain.seq, "the log's head is not where its last event leads".to_owned())));
+    }
+    if let Some(checkpoint) = from.filter(|c| c.seq > head.seq) {
+        let detail = format!("the log ends at event {}; the checkpoint saw {}", head.seq, checkpoint.seq);
+        return Ok(Some((head.seq + 1, detail)));
+    }
+    if after_head(db, head.seq).await? {
+        return Ok(Some((head.seq + 1, "there are events after the log's head".to_owned())));
+    }
+    Ok(None)
+}
+
+/// A verification on its way.
+struct Walk<'a> {
+    chain: Chain,
+    events: i64,
+    /// The checkpoint, once it was reached.
+    proved: Option<i64>,
+    from: Option<&'a Checkpoint>,
+}
+
+impl Walk<'_> {
+    /// Reads on up to an event, or to the end of a batch if `limit` is reached before.
+    async fn page(&mut self, db: &Db, to: i64, limit: i64) -> Result<std::result::Result<(), Fault>> {
         let sql = Sql::new(db.engine(), "SELECT salt, digest, head_hash, ")
             .push(log::COLUMNS)
             .push(" FROM events WHERE seq > ")
-            .bind(chain.seq)
+            .bind(self.chain.seq)
             .push(" AND seq <= ")
-            .bind(head.seq.min(chain.seq + PAGE))
+            .bind(to)
             .push(" ORDER BY seq");
         let rows = sql.all(db.read()).await?;
         if rows.is_empty() {
-            return Ok(bad(events, chain.seq + 1, format!("event {} is missing", chain.seq + 1)));
+            let seq = self.chain.seq + 1;
+            return Ok(Err((seq, format!("event {seq} is missing"))));
         }
         for row in &rows {
-            if let Err(detail) = chain.next(row)? {
-                return Ok(bad(events, chain.seq + 1, detail));
+            let seq = self.chain.seq + 1;
+            if let Err(detail) = self.chain.next(row)? {
+                return Ok(Err((seq, detail)));
             }
-            events += 1;
-            if let Some(checkpoint) = from.filter(|c| c.seq == chain.seq) {
-                if chain.open > 0 || hex(&chain.hash) != checkpoint.hash {
-                    let detail =
-                        format!("the log up to event {} is not the one of the checkpoint", chain.seq);
-                    return Ok(bad(events, chain.seq, detail));
-                }
-                proved = Some(checkpoint.seq);
+            self.events += 1;
+            if let Err(detail) = self.check_checkpoint() {
+                return Ok(Err((seq, detail)));
+            }
+            if self.chain.open == 0 && self.events >= limit {
+                break;
             }
         }
+        Ok(Ok(()))
     }
-    if chain.open > 0 || chain.hash != head.hash {
-        return Ok(bad(events, chain.seq, "the log's head is not where its last event leads".to_owned()));
-    }
-    if let Some(checkpoint) = from.filter(|_| proved.is_none()) {
-        if checkpoint.seq > head.seq {
-            let detail = format!("the log ends at event {}; the checkpoint saw {}", head.seq, checkpoint.seq);
-            return Ok(bad(events, head.seq + 1, detail));
+
+    /// Compares with the checkpoint where the chain has come to it.
+    fn check_checkpoint(&mut self) -> std::result::Result<(), String> {
+        let Some(checkpoint) = self.from.filter(|c| c.seq == self.chain.seq) else { return Ok(()) };
+        if self.chain.open > 0 || hex(&self.chain.hash) != checkpoint.hash {
+            return Err(format!("the log up to event {} is not the one of the checkpoint", checkpoint.seq));
         }
-        let at_floor = checkpoint.seq == head.floor_seq && hex(&head.floor_hash) == checkpoint.hash;
-        if !at_floor {
-            let detail = format!("the checkpoint's event {} has been trimmed or is another", checkpoint.seq);
-            return Ok(bad(events, checkpoint.seq, detail));
-        }
-        proved = Some(checkpoint.seq);
+        self.proved = Some(checkpoint.seq);
+        Ok(())
     }
-    if after_head(db, head.seq).await? {
-        return Ok(bad(events, head.seq + 1, "there are events after the log's head".to_owned()));
-    }
-    Ok(Verification {
-        ok: true,
-        events,
-        first_bad: None,
-        proved_from: proved,
-        erased: chain.erased,
-        detail: None,
-    })
 }
 
 /// Whether the floor is a checkpoint that was signed when the log was trimmed.
@@ -120,14 +280,8 @@ async fn floor_is_signed(
     head: &log::Head,
     is_authentic: impl Fn(&Checkpoint) -> bool,
 ) -> Result<bool> {
-    let sql = Sql::new(db.engine(), "SELECT created_at, signature FROM checkpoints WHERE seq = ");
-    let Some(row) = sql.bind(head.floor_seq).one(db.read()).await? else { return Ok(false) };
-    Ok(is_authentic(&Checkpoint {
-        seq: head.floor_seq,
-        hash: hex(&head.floor_hash),
-        created: Timestamp::from_micros(row.get("created_at")?),
-        signature: row.get("signature")?,
-    }))
+    let kept = checkpoints::at(db, head.floor_seq).await?;
+    Ok(kept.is_some_and(|c| c.hash == hex(&head.floor_hash) && is_authentic(&c)))
 }
 
 /// The first event that stands where none can.
@@ -155,12 +309,22 @@ struct Chain {
     hash: Hash,
     /// The batch that is being read, and how many events it has so far.
     batch: Batch,
-    open: usize,
+    open: i64,
     /// How many events had no text any more.
     erased: i64,
 }
 
 impl Chain {
+    /// A chain that was recomputed up to here.
+    fn at(position: Position) -> Self {
+        Self { seq: position.seq, hash: position.hash, batch: Batch::default(), open: 0, erased: 0 }
+    }
+
+    /// How far it has come. Only between two batches is the hash that of its last event.
+    fn position(&self) -> Position {
+        Position { seq: self.seq, hash: self.hash }
+    }
+
     /// Takes the next row; the inner result tells what is wrong with it.
     fn next(&mut self, row: &sea_orm::QueryResult) -> Result<std::result::Result<(), String>> {
         let expected = self.seq + 1;
@@ -192,29 +356,10 @@ impl Chain {
             }
             self.hash = hash;
             self.open = 0;
+        } else if self.open > MAX_BATCH {
+            return Ok(Err(format!("the batch of event {seq} does not end")));
         }
         self.seq = seq;
         Ok(Ok(()))
     }
-}
-
-/// Makes a checkpoint of the log's head, signs it, and keeps it; the copy that proves something is
-/// the one kept outside.
-pub async fn checkpoint(db: &Db, key: &[u8], now: Timestamp) -> Result<Checkpoint> {
-    let head = log::head(db).await?;
-    let checkpoint = Checkpoint::sign(key, head.seq, &head.hash, now);
-    let transaction = db.begin().await?;
-    Sql::new(db.engine(), "INSERT INTO checkpoints (seq, hash, created_at, signature) VALUES (")
-        .bind(head.seq)
-        .push(", ")
-        .bind(head.hash.to_vec())
-        .push(", ")
-        .bind(now.as_micros())
-        .push(", ")
-        .bind(checkpoint.signature.as_str())
-        .push(") ON CONFLICT (seq) DO UPDATE SET created_at = excluded.created_at, signature = excluded.signature")
-        .execute(&transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(checkpoint)
 }

@@ -76,10 +76,16 @@ pub async fn insert(db: &Db, key: &StoredKey) -> Result<()> {
     Ok(transaction.commit().await?)
 }
 
+/// The key with this id.
+pub async fn get(db: &Db, id: Uuid) -> Result<Option<StoredKey>> {
+    let row = select(db.engine()).push(" WHERE id = ").bind(id).one(db.read()).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
 /// Ends a key and returns it; one that was ended before stays as it was. `None` if there is none.
 pub async fn revoke(db: &Db, id: Uuid, now: Timestamp) -> Result<Option<StoredKey>> {
     let transaction = db.begin().await?;
-    Sql::new(db.engine(), "UPDATE api_keys SET revoked_at = ")
+    let ended = Sql::new(db.engine(), "UPDATE api_keys SET revoked_at = ")
         .bind(now.as_micros())
         .push(" WHERE revoked_at IS NULL AND id = ")
         .bind(id)
@@ -88,7 +94,9 @@ pub async fn revoke(db: &Db, id: Uuid, now: Timestamp) -> Result<Option<StoredKe
     let row = select(db.engine()).push(" WHERE id = ").bind(id).one(&transaction).await?;
     let Some(row) = row else { return Ok(None) };
     let key = from_row(&row)?;
-    bump(db.engine(), &transaction).await?;
+    if ended > 0 {
+        bump(db.engine(), &transaction).await?;
+    }
     transaction.commit().await?;
     Ok(Some(key))
 }
@@ -205,6 +213,9 @@ mod tests {
         let first = revoke(&db, one.id, Timestamp::from_micros(5)).await.expect("revoked").expect("is there");
         let again = revoke(&db, one.id, Timestamp::from_micros(6)).await.expect("revoked").expect("is there");
         assert_eq!((first.revoked, again.revoked), (Some(Timestamp::from_micros(5)), first.revoked));
+        assert_eq!(all(&db).await.expect("read").0, start + 3, "once");
+        assert_eq!(get(&db, one.id).await.expect("read").and_then(|k| k.revoked), first.revoked);
+        assert!(get(&db, Uuid::nil()).await.expect("read").is_none());
         assert!(revoke(&db, Uuid::nil(), Timestamp::from_micros(5)).await.expect("asked").is_none());
 
         let before = all(&db).await.expect("read").0;

@@ -14,8 +14,11 @@ mod sql;
 
 pub mod answers;
 pub mod audit;
+pub mod checkpoints;
 pub mod commit;
 pub mod deliveries;
+pub mod delivery_list;
+pub mod endpoints;
 pub mod entity;
 pub mod housekeeping;
 pub mod keys;

@@ -88,11 +88,9 @@ impl EndpointStatus {
         }
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        [Self::Active, Self::Disabled, Self::Removed]
-            .into_iter()
-            .find(|s| s.as_str() == text)
-            .ok_or_else(|| StoreError::Corrupt(format!("endpoint status {text:?}")))
+    /// Reads the stored name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Disabled, Self::Removed].into_iter().find(|s| s.as_str() == text)
     }
 }
 
@@ -115,6 +113,8 @@ pub struct Endpoint {
     pub status_reason: Option<String>,
     /// Whether it has a secret of its kind that has not ended.
     pub has_key: bool,
+    /// When the last of those secrets ends, if all of them do.
+    pub key_end: Option<Timestamp>,
 }
 
 impl Endpoint {
@@ -145,6 +145,7 @@ pub struct Registry {
     latest_types: HashMap<(String, String), Uuid>,
     endpoints: HashMap<Uuid, Arc<Endpoint>>,
     by_origin: HashMap<(String, Option<String>), Uuid>,
+    key_end: Option<Timestamp>,
 }
 
 impl Registry {
@@ -183,6 +184,12 @@ impl Registry {
     /// All endpoints.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.endpoints.values()
+    }
+
+    /// When the first endpoint is left without a key, because its last one ends: from then on the
+    /// snapshot is not true any more, though its number stands.
+    pub fn key_end(&self) -> Option<Timestamp> {
+        self.key_end
     }
 
     /// The endpoint of a schema (`None`) or of one of its types.
@@ -263,14 +270,12 @@ impl Registry {
             }
             registry.types.insert(id, ttype);
         }
-        let endpoints = Sql::new(
-            engine,
-            "SELECT e.*, EXISTS (SELECT 1 FROM endpoint_secrets s WHERE s.endpoint_id = e.id
-                AND s.auth_kind = e.auth_kind AND (s.expires_at IS NULL OR s.expires_at > {now})) AS has_key
-             FROM endpoints e WHERE e.origin IN ('schema', 'type')",
-        );
+        let endpoints = Sql::new(engine, "SELECT e.*, ")
+            .push(KEY_END)
+            .push(" AS key_end FROM endpoints e WHERE e.origin IN ('schema', 'type')");
         for row in endpoints.all(db).await? {
             let endpoint = endpoint(&row)?;
+            registry.key_end = registry.key_end.into_iter().chain(endpoint.key_end).min();
             registry.by_origin.insert((endpoint.schema.clone(), endpoint.ttype.clone()), endpoint.id);
             registry.endpoints.insert(endpoint.id, Arc::new(endpoint));
         }
@@ -300,7 +305,13 @@ fn installed_version(
     }))
 }
 
-fn endpoint(row: &QueryResult) -> Result<Endpoint> {
+/// When the last secret of an endpoint `e` ends that is of its kind: no row, none; the greatest
+/// integer, never.
+pub(super) const KEY_END: &str = "(SELECT max(coalesce(s.expires_at, 9223372036854775807)) FROM endpoint_secrets s
+    WHERE s.endpoint_id = e.id AND s.auth_kind = e.auth_kind AND (s.expires_at IS NULL OR s.expires_at > {now}))";
+
+/// An endpoint out of its row, with [`KEY_END`] as `key_end`.
+pub(super) fn endpoint(row: &QueryResult) -> Result<Endpoint> {
     let kind: String = row.get("auth_kind")?;
     let auth = match (kind.as_str(), row.get::<Option<String>>("auth_header")?) {
         ("hmac", _) => HookAuth::Hmac,
@@ -308,14 +319,18 @@ fn endpoint(row: &QueryResult) -> Result<Endpoint> {
         _ => return Err(StoreError::Corrupt(format!("endpoint auth_kind {kind:?}"))),
     };
     let body: String = row.get("body_shape")?;
+    let status: String = row.get("status")?;
+    let key_end: Option<i64> = row.get("key_end")?;
     Ok(Endpoint {
         id: row.get("id")?,
         schema: row.get::<Option<String>>("schema_name")?.unwrap_or_default(),
         ttype: row.get("ttype")?,
         hook: Hook { url: row.get("url")?, auth },
         body: if body == "output" { HookBody::Output } else { HookBody::Full },
-        status: EndpointStatus::parse(&row.get::<String>("status")?)?,
+        status: EndpointStatus::parse(&status)
+            .ok_or_else(|| StoreError::Corrupt(format!("endpoint status {status:?}")))?,
         status_reason: row.get("status_reason")?,
-        has_key: row.get("has_key")?,
+        has_key: key_end.is_some(),
+        key_end: key_end.filter(|end| *end != i64::MAX).map(Timestamp::from_micros),
     })
 }

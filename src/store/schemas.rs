@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sea_orm::ConnectionTrait;
-use task_inbox_domain::schema::{Hook, HookAuth, HookBody, Schema};
+use task_inbox_domain::schema::{Hook, HookAuth, Schema};
 use task_inbox_domain::{Actor, Timestamp, event};
 use uuid::Uuid;
 
@@ -170,13 +170,9 @@ async fn declare_endpoint(
     hook: &Hook,
     now: Timestamp,
 ) -> Result<()> {
-    let (kind, header) = match &hook.auth {
-        HookAuth::Hmac => ("hmac", None),
-        HookAuth::Head { header } => ("head", Some(header.as_str())),
-    };
-    let body = match schema.hook_body {
-        HookBody::Full => "full",
-        HookBody::Output => "output",
+    let header = match &hook.auth {
+        HookAuth::Hmac => None,
+        HookAuth::Head { header } => Some(header.as_str()),
     };
     let origin = if ttype.is_some() { Origin::Type } else { Origin::Schema };
     Sql::new(
@@ -194,12 +190,12 @@ async fn declare_endpoint(
     .push(", ")
     .bind(hook.url.as_str())
     .push(", ")
-    .bind(kind)
+    .bind(hook.auth.kind())
     .push(", ")
     .bind(header.map(str::to_owned))
     // Which events are wanted stands in the schema version; registered endpoints say it here.
     .push(", '[]', ")
-    .bind(body)
+    .bind(schema.hook_body.as_str())
     .push(", 'active', ")
     .bind(now.as_micros())
     .push(", ")

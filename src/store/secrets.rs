@@ -1,5 +1,7 @@
 //! Endpoints' secrets, encrypted. What opens them is not here.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, QueryResult};
 use task_inbox_domain::Timestamp;
 use uuid::Uuid;
@@ -8,7 +10,7 @@ use super::db::{Db, Engine};
 use super::error::Result;
 use super::registry::EndpointStatus;
 use super::row::Row;
-use super::sql::Sql;
+use super::sql::{Sql, Ty};
 
 /// A secret as it is kept.
 #[derive(Clone)]
@@ -50,24 +52,50 @@ pub struct NewSecret {
     pub ciphertext: Vec<u8>,
     /// When it was made.
     pub created: Timestamp,
-    /// Whether the endpoint's other secrets end with it.
-    pub replaces: bool,
+    /// Whether it takes the place of the endpoint's other secrets, and how much longer the newest of
+    /// those holds. `None`: only if there is none.
+    pub replaces: Option<Duration>,
+}
+
+/// What came of adding a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is kept.
+    Kept,
+    /// The endpoint has a secret, which was not to be replaced.
+    HasKey,
+    /// The endpoint is gone, or is of another kind by now.
+    Moved,
 }
 
 /// Keeps a secret. An endpoint that had been disabled takes deliveries again: somebody is there.
-pub async fn add(db: &Db, secret: NewSecret) -> Result<()> {
+pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    Sql::new(engine, "SELECT id FROM endpoints WHERE id = ")
+    let endpoint = Sql::new(engine, "SELECT auth_kind FROM endpoints WHERE id = ")
         .bind(secret.endpoint_id)
         .push(" {locked}")
         .one(&transaction)
         .await?;
-    if secret.replaces {
-        Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ")
-            .bind(secret.endpoint_id)
-            .execute(&transaction)
-            .await?;
+    match endpoint {
+        Some(row) if row.get::<String>("auth_kind")? == secret.auth_kind => {}
+        _ => return Ok(Added::Moved),
+    }
+    let former = live(engine)
+        .push(" AND endpoint_id = ")
+        .bind(secret.endpoint_id)
+        .push(" AND auth_kind = ")
+        .bind(secret.auth_kind)
+        .push(NEWEST_FIRST)
+        .one(&transaction)
+        .await?;
+    match (secret.replaces, former) {
+        (None, Some(_)) => return Ok(Added::HasKey),
+        (None, None) => {}
+        (Some(overlap), former) => {
+            let kept = former.filter(|_| !overlap.is_zero()).map(|row| row.get::<Uuid>("id")).transpose()?;
+            end_others(engine, &transaction, secret.endpoint_id, kept, overlap).await?;
+        }
     }
     Sql::new(
         engine,
@@ -88,7 +116,7 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<()> {
     .push(", NULL)")
     .execute(&transaction)
     .await?;
-    Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, status = ")
+    Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, status = ")
         .bind(EndpointStatus::Active.as_str())
         .push(" WHERE id = ")
         .bind(secret.endpoint_id)
@@ -97,7 +125,50 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<()> {
         .execute(&transaction)
         .await?;
     bump_registry(engine, &transaction).await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    Ok(Added::Kept)
+}
+
+/// Ends an endpoint's secrets, but for one that holds a while longer, at most as long as it would
+/// have anyway.
+async fn end_others(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    endpoint: Uuid,
+    kept: Option<Uuid>,
+    overlap: Duration,
+) -> Result<()> {
+    let mut sql = Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ").bind(endpoint);
+    if let Some(kept) = kept {
+        sql = sql.push(" AND id <> ").bind(kept);
+    }
+    sql.execute(db).await?;
+    let Some(kept) = kept else { return Ok(()) };
+    let overlap = overlap.as_micros() as i64;
+    Sql::new(engine, "UPDATE endpoint_secrets SET expires_at = {now} + ")
+        .bind(overlap)
+        .push(" WHERE (expires_at IS NULL OR expires_at > {now} + ")
+        .bind(overlap)
+        .push(") AND id = ")
+        .bind(kept)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Takes a secret away: nothing is signed with it from now on. `false` if there is none.
+pub async fn remove(db: &Db, id: Uuid) -> Result<bool> {
+    let transaction = db.begin().await?;
+    let removed = Sql::new(db.engine(), "DELETE FROM endpoint_secrets WHERE id = ")
+        .bind(id)
+        .execute(&transaction)
+        .await?;
+    if removed == 0 {
+        return Ok(false);
+    }
+    bump_registry(db.engine(), &transaction).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Tells every process that schemas, endpoints or secrets changed. Takes the log's head, so it
@@ -107,22 +178,91 @@ pub(super) async fn bump_registry(engine: Engine, db: &impl ConnectionTrait) -> 
     Ok(())
 }
 
-const SELECT: &str = "SELECT id, endpoint_id, auth_kind, master_key_id, ciphertext, created_at, expires_at
-    FROM endpoint_secrets WHERE (expires_at IS NULL OR expires_at > {now})";
+/// The most secrets of one step of a move to another master key.
+pub const MAX_REKEYED: usize = 500;
 
-/// The secrets of an endpoint that have not ended, newest first.
-pub async fn of_endpoint(db: &Db, endpoint: Uuid) -> Result<Vec<StoredSecret>> {
-    let sql = Sql::new(db.engine(), SELECT)
-        .push(" AND endpoint_id = ")
-        .bind(endpoint)
-        .push(" ORDER BY created_at DESC, id DESC");
-    sql.all(db.read()).await?.iter().map(from_row).collect()
+/// A secret that was encrypted anew.
+pub struct Resealed {
+    /// Its id.
+    pub id: Uuid,
+    /// Its endpoint.
+    pub endpoint_id: Uuid,
+    /// What it was.
+    pub former: Vec<u8>,
+    /// The master key that it is encrypted under now.
+    pub master_key_id: String,
+    /// What it is now.
+    pub ciphertext: Vec<u8>,
 }
+
+/// Up to `limit` secrets that are encrypted under one of these master keys.
+pub async fn under(db: &Db, master_key_ids: &[String], limit: usize) -> Result<Vec<StoredSecret>> {
+    if master_key_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = master_key_ids.iter().map(|id| id.as_str().into()).collect();
+    let sql = live(db.engine()).push(" AND master_key_id").any(Ty::Text, ids);
+    sql.push(" ORDER BY id LIMIT ").bind(limit as i64).all(db.read()).await?.iter().map(from_row).collect()
+}
+
+/// How many secrets are encrypted under another master key than this, by the key's id.
+pub async fn count_elsewhere(db: &Db, master_key_id: &str) -> Result<Vec<(String, i64)>> {
+    let sql = Sql::new(
+        db.engine(),
+        "SELECT master_key_id, count(*) AS n FROM endpoint_secrets
+         WHERE (expires_at IS NULL OR expires_at > {now}) AND master_key_id <> ",
+    )
+    .bind(master_key_id)
+    .push(" GROUP BY master_key_id ORDER BY master_key_id");
+    let rows = sql.all(db.write()).await?;
+    rows.iter().map(|row| Ok((row.get("master_key_id")?, row.get("n")?))).collect()
+}
+
+/// Puts secrets in the place of what they were, in one transaction; what is not that any more is
+/// left alone. Returns how many were replaced.
+pub async fn replace(db: &Db, secrets: &[Resealed]) -> Result<u64> {
+    let engine = db.engine();
+    let transaction = db.begin().await?;
+    // A rotation holds its endpoint while it ends secrets.
+    Sql::new(engine, "SELECT id FROM endpoints WHERE id")
+        .any_id(secrets.iter().map(|s| s.endpoint_id))
+        .push(" ORDER BY id {locked}")
+        .all(&transaction)
+        .await?;
+    let mut replaced = 0;
+    for secret in secrets {
+        replaced += Sql::new(engine, "UPDATE endpoint_secrets SET master_key_id = ")
+            .bind(secret.master_key_id.as_str())
+            .push(", ciphertext = ")
+            .bind(secret.ciphertext.clone())
+            .push(" WHERE id = ")
+            .bind(secret.id)
+            .push(" AND ciphertext = ")
+            .bind(secret.former.clone())
+            .execute(&transaction)
+            .await?;
+    }
+    if replaced > 0 {
+        bump_registry(engine, &transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(replaced)
+}
+
+/// The secrets that have not ended.
+fn live(engine: Engine) -> Sql {
+    Sql::new(
+        engine,
+        "SELECT id, endpoint_id, auth_kind, master_key_id, ciphertext, created_at, expires_at
+         FROM endpoint_secrets WHERE (expires_at IS NULL OR expires_at > {now})",
+    )
+}
+
+const NEWEST_FIRST: &str = " ORDER BY created_at DESC, id DESC";
 
 /// Every secret that has not ended, the newest of each endpoint first.
 pub async fn all(db: &Db) -> Result<Vec<StoredSecret>> {
-    let sql = Sql::new(db.engine(), SELECT).push(" ORDER BY created_at DESC, id DESC");
-    sql.all(db.read()).await?.iter().map(from_row).collect()
+    live(db.engine()).push(NEWEST_FIRST).all(db.read()).await?.iter().map(from_row).collect()
 }
 
 fn from_row(row: &QueryResult) -> Result<StoredSecret> {

@@ -111,8 +111,11 @@ impl Server {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let settings =
-            http::Settings { trusted_proxies: vec!["127.0.0.1/32".parse().expect("a net")], timeout };
+        let settings = http::Settings {
+            trusted_proxies: vec!["127.0.0.1/32".parse().expect("a net")],
+            timeout,
+            docs: true,
+        };
         let stop = CancellationToken::new();
         let router = http::router(app.clone(), settings);
         let serving = tokio::spawn(http::serve(listener, router, stop.clone()));

@@ -1,11 +1,26 @@
 //! Webhook keys: made, given, rotated, encrypted.
 
-use task_inbox::app::webhook_keys::create;
-use task_inbox::app::{App, Permission, Principal, Vault};
+use std::time::Duration;
+
+use task_inbox::app::webhook_keys::{self, CreatedWebhookKey, NewWebhookKey};
+use task_inbox::app::{App, AppError, Permission, Principal, Vault};
 use task_inbox::bus::Topic;
 use task_inbox::store::{Engine, secrets};
 
 use crate::fixture::{Fixture, SHOP, caller, refused};
+
+async fn create(
+    app: &App,
+    who: &Principal,
+    schema: &str,
+    ttype: Option<&str>,
+    key: Option<String>,
+    rotate: bool,
+) -> Result<CreatedWebhookKey, AppError> {
+    let overlap = rotate.then_some(Duration::ZERO);
+    let (schema, ttype) = (schema.to_owned(), ttype.map(str::to_owned));
+    webhook_keys::create(app, who, NewWebhookKey { schema, ttype, key, rotate, overlap }).await
+}
 
 async fn a_key_is_of_its_endpoints_kind_and_kept_encrypted(engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -13,7 +28,7 @@ async fn a_key_is_of_its_endpoints_kind_and_kept_encrypted(engine: Engine) {
     let cli = Principal::cli();
     let due = app.bus.subscribe(Topic::Due);
     let made = create(app, &cli, "shop", None, None, false).await.expect("made");
-    assert!(made.kind == "hmac" && made.key.starts_with("whsec_"), "{made:?}");
+    assert!(made.info.kind == "hmac" && made.key.starts_with("whsec_"), "{made:?}");
     assert!(due.has_changed().expect("there"), "what waited for it goes out");
     assert!(app.registry.current().endpoint_of("shop", None).expect("declared").is_sendable());
     let stored = secrets::all(&app.db).await.expect("read").remove(0);
@@ -21,7 +36,7 @@ async fn a_key_is_of_its_endpoints_kind_and_kept_encrypted(engine: Engine) {
     let opened = app.vault.open(stored.id, &stored.master_key_id, &stored.ciphertext);
     assert_eq!(opened, Ok(made.key));
     let head = create(app, &cli, "shop", Some("note"), None, false).await.expect("made");
-    assert!(head.kind == "head" && head.key.len() == 43 && head.url.contains("notes"), "{head:?}");
+    assert!(head.info.kind == "head" && head.key.len() == 43 && head.info.url.contains("notes"), "{head:?}");
 }
 
 async fn a_key_that_is_there_is_replaced_only_on_purpose(engine: Engine) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use task_inbox::app::webhook_keys::NewWebhookKey;
 use task_inbox::app::{App, KeyCache, PostTask, Principal, Vault, schemas, tasks, vault, webhook_keys};
 use task_inbox::bus::{Bus, Topic};
 use task_inbox::dispatch::{Dispatcher, Parts, Settings};
@@ -106,7 +107,8 @@ impl Fixture {
 
     /// Makes the schema's key, and lets the dispatcher know as the watcher of a server does.
     pub(crate) async fn key(&self, schema: &str) -> String {
-        let made = webhook_keys::create(self.app(), &Principal::cli(), schema, None, None, false).await;
+        let new = NewWebhookKey { schema: schema.to_owned(), ..NewWebhookKey::default() };
+        let made = webhook_keys::create(self.app(), &Principal::cli(), new).await;
         self.app().registry.refresh(&self.app().db).await.expect("read");
         self.app().bus.wake(Topic::Due);
         made.expect("a key").key

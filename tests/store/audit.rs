@@ -1,7 +1,7 @@
 //! The chain shows every kind of tampering.
 
 use sea_orm::{ConnectionTrait, Database};
-use task_inbox::store::{Engine, audit};
+use task_inbox::store::{Engine, audit, checkpoints};
 use task_inbox_domain::log::Checkpoint;
 
 use crate::fixture::{Fixture, now};
@@ -28,7 +28,7 @@ async fn logged(engine: Engine) -> (Fixture, Checkpoint) {
         let answers = f.submit_all((0..10).map(|_| f.post(None, "x")).collect()).await;
         assert!(answers.iter().all(Result::is_ok));
     }
-    let checkpoint = audit::checkpoint(&f.db, KEY, now()).await.expect("made");
+    let checkpoint = checkpoints::make(&f.db, KEY, now()).await.expect("made");
     assert!(checkpoint.is_authentic(KEY));
     assert!(!checkpoint.is_authentic(b"another"));
     f.posted().await;

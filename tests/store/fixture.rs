@@ -64,7 +64,7 @@ impl Fixture {
             master_key_id: "test".to_owned(),
             ciphertext: vec![1],
             created: now(),
-            replaces: false,
+            replaces: None,
         };
         secrets::add(&db, secret).await.expect("kept");
         registry.refresh(&db).await.expect("read");

@@ -72,6 +72,16 @@ pub enum HookAuth {
     },
 }
 
+impl HookAuth {
+    /// Its name in a schema file.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Hmac => "hmac",
+            Self::Head { .. } => "head",
+        }
+    }
+}
+
 /// `hook_body`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum HookBody {
@@ -80,6 +90,16 @@ pub enum HookBody {
     Full,
     /// Only the decision.
     Output,
+}
+
+impl HookBody {
+    /// Its name in a schema file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Output => "output",
+        }
+    }
 }
 
 /// One kind of task.

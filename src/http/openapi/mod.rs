@@ -2,6 +2,7 @@
 //!
 //! `openapi/openapi.json` holds it, committed; a test compares the two.
 
+pub(super) mod examples;
 pub(super) mod models;
 pub(super) mod problems;
 mod tidy;
@@ -53,6 +54,9 @@ pub(super) fn base() -> OpenApi {
             tag("tasks", "Tasks: posted by programs, decided by people"),
             tag("events", "The log of every change"),
             tag("schemas", "Schemas: which tasks there are and which states they take"),
+            tag("keys", "API keys, which programs call with, and webhook keys, which receivers verify with"),
+            tag("deliveries", "Where webhooks go, and whether they got there; only to be looked at"),
+            tag("audit", "Proving that the log is what was written"),
             tag("health", "Whether the service works, for operators and orchestrators"),
             tag("meta", "The API about itself"),
         ]))

@@ -22,6 +22,7 @@ mod tests_arbitrary;
 mod tree;
 
 pub use findings::ParseError;
+pub use names::{RULE as NAME_RULE, is_name};
 
 use findings::{Findings, Place};
 use read::At;

@@ -4,12 +4,13 @@ use super::findings::Findings;
 use super::read::At;
 
 /// What a schema, type or state may be called.
-const RULE: &str = "1 to 64 letters, digits, or any of : _ -, beginning with a letter or digit";
+pub const RULE: &str = "1 to 64 letters, digits, or any of : _ -, beginning with a letter or digit";
 
 /// The longest name, in characters.
 const MAX_NAME: usize = 64;
 
-fn is_name(text: &str) -> bool {
+/// Whether a schema, type or state may be called so.
+pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME
         && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_-".contains(&b))

@@ -5,12 +5,23 @@
 //! that is generated from them.
 #![expect(dead_code, reason = "only the schemas generated from these are used")]
 
+mod audit;
+mod deliveries;
 mod errors;
+mod keys;
 mod log;
 mod schemas;
 mod tasks;
 
+pub(in crate::http) use audit::{Checkpoint, CheckpointList, LogHead, Verified, Verify};
+pub(in crate::http) use deliveries::{
+    DeliveryAnswer, DeliveryList, DeliveryStatus, Endpoint, EndpointList, EndpointStatus,
+};
 pub(in crate::http) use errors::{ConflictProblem, GoneProblem, Problem};
+pub(in crate::http) use keys::{
+    ApiKey, ApiKeyList, CreatedApiKey, CreatedWebhookKey, Me, NewApiKey, NewWebhookKey, Rekey, Rekeyed,
+    WebhookKey, WebhookKeyList,
+};
 pub(in crate::http) use log::{Actor, EventList, EventType, TaskHistory};
 pub(in crate::http) use schemas::{Installation, Removal, SchemaAnswer, SchemaList};
 pub(in crate::http) use tasks::{

@@ -37,7 +37,7 @@ pub(in crate::http) struct Removal {
 
 /// Where a schema's webhooks go.
 #[derive(ToSchema)]
-pub(in crate::http) struct Endpoint {
+pub(in crate::http) struct SchemaEndpoint {
     /// Its id.
     id: Uuid,
     /// The type whose own it is; null: the schema's default.
@@ -70,7 +70,7 @@ pub(in crate::http) struct SchemaAnswer {
     /// Its types.
     types: Vec<TaskType>,
     /// Where its webhooks go.
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<SchemaEndpoint>,
     /// The file, as installed; not in the list.
     source: Option<String>,
 }

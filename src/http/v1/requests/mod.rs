@@ -1,5 +1,9 @@
 //! Bodies, queries and headers, read into what the use cases take.
 
+pub(super) mod deliveries;
+pub(super) mod keys;
+pub(super) mod log;
+
 use axum::http::{HeaderMap, Uri, header};
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
 use task_inbox_domain::transition::Decision;
@@ -146,9 +150,19 @@ pub(super) fn no_parameters(uri: &Uri) -> Result<(), Problem> {
     Parameters::parse(uri.query(), &[]).map(drop)
 }
 
+/// Refuses fields where none is known; a body is not needed.
+pub(super) fn no_fields(body: &[u8]) -> Result<(), Problem> {
+    if body.is_empty() { Ok(()) } else { Fields::parse(body)?.finish() }
+}
+
 /// A task's id, from the path. What is no UUID is no task.
 pub(super) fn task_id(text: &str) -> Result<Uuid, Problem> {
-    uuid(text).ok_or_else(|| Problem::not_found("there is no such task: its id is not a UUID"))
+    id(text, "task")
+}
+
+/// The id of something else, from the path.
+pub(super) fn id(text: &str, what: &str) -> Result<Uuid, Problem> {
+    uuid(text).ok_or_else(|| Problem::not_found(format!("there is no such {what}: its id is not a UUID")))
 }
 
 fn uuid(text: &str) -> Option<Uuid> {

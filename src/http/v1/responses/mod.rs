@@ -1,5 +1,9 @@
 //! Lists, written from what the use cases return.
 
+pub(super) mod deliveries;
+pub(super) mod keys;
+pub(super) mod log;
+
 use std::collections::BTreeMap;
 
 use axum::http::{StatusCode, header};

@@ -1,0 +1,63 @@
+//! Deliveries and their attempts, to be looked at.
+
+use task_inbox_domain::cursor::DeliveryCursor;
+use uuid::Uuid;
+
+use super::endpoints::Opened;
+use super::error::Result;
+use super::{App, AppError, Permission, Principal};
+use crate::store::delivery_list::{self as stored, AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus};
+
+/// The most deliveries of one page.
+pub const MAX_LIMIT: u64 = 500;
+
+/// A page of deliveries.
+#[derive(Clone, Debug)]
+pub struct DeliveryList {
+    /// Newest first.
+    pub deliveries: Vec<DeliveryRow>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<DeliveryCursor>,
+}
+
+/// The deliveries that the caller sees, newest first.
+pub async fn list(
+    app: &App,
+    who: &Principal,
+    filter: DeliveryFilter,
+    before: Option<DeliveryCursor>,
+    limit: u64,
+) -> Result<DeliveryList> {
+    who.may(Permission::EndpointsRead)?;
+    let limit = limit.clamp(1, MAX_LIMIT);
+    let filter = DeliveryFilter { schemas: who.schemas.clone(), ..filter };
+    let mut deliveries = stored::list(&app.db, &filter, before.map(|c| c.0), limit + 1).await?;
+    let more = deliveries.len() as u64 > limit;
+    deliveries.truncate(limit as usize);
+    let next = deliveries.last().filter(|_| more).map(|last| DeliveryCursor(last.id));
+    explain(app, &mut deliveries).await?;
+    Ok(DeliveryList { deliveries, next })
+}
+
+/// One delivery with its attempts, oldest first.
+pub async fn get(app: &App, who: &Principal, id: Uuid) -> Result<(DeliveryRow, Vec<AttemptRow>)> {
+    let filter = DeliveryFilter { id: Some(id), ..DeliveryFilter::default() };
+    let found = list(app, who, filter, None, 1).await?.deliveries.into_iter().next();
+    let delivery = found.ok_or_else(|| AppError::NotFound(format!("there is no delivery {id}")))?;
+    Ok((delivery, stored::attempts(&app.db, id).await?))
+}
+
+/// Says why deliveries wait whose endpoint takes none.
+async fn explain(app: &App, deliveries: &mut [DeliveryRow]) -> Result<()> {
+    if deliveries.iter().all(|d| d.status != DeliveryStatus::Pending) {
+        return Ok(());
+    }
+    let (opened, registry) = (Opened::of(app).await?, app.registry.current());
+    for delivery in deliveries.iter_mut().filter(|d| d.status == DeliveryStatus::Pending) {
+        let held = registry.endpoint(delivery.endpoint_id).and_then(|e| opened.held(e));
+        if let Some(reason) = held {
+            delivery.reason = Some(reason.to_owned());
+        }
+    }
+    Ok(())
+}

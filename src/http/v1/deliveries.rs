@@ -1,0 +1,68 @@
+//! Deliveries and their attempts, to be looked at.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+
+use super::{requests, responses};
+use crate::app::deliveries;
+use crate::http::Http;
+use crate::http::caller::Caller;
+use crate::http::openapi::{examples, models, problems};
+use crate::http::parameters::Segment;
+use crate::http::problem::Problem;
+
+/// List deliveries, newest first
+///
+/// Needs `endpoints:read`. A delivery is one event on its way to one endpoint. Filters combine. Pass
+/// `next_cursor` as `cursor` for the next page; it is null on the last one.
+#[utoipa::path(
+    get, path = "/api/v1/deliveries", tag = "deliveries", operation_id = "listDeliveries",
+    params(
+        ("schema" = Option<String>, Query, description = "Only deliveries of this schema's events", example = "ti:sample"),
+        ("endpoint" = Option<uuid::Uuid>, Query, description = "Only deliveries to this endpoint"),
+        ("task" = Option<uuid::Uuid>, Query, description = "Only deliveries of this task's events"),
+        ("event" = Option<String>, Query, description = "Only deliveries of this event: its id with or without `evt_`"),
+        ("status" = Option<models::DeliveryStatus>, Query, description = "Only deliveries with this status"),
+        ("limit" = Option<u16>, Query, description = "Deliveries on a page, 100 by default", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, body = models::DeliveryList, description = "A page of deliveries",
+            example = json!(examples::deliveries())),
+        problems::Authenticated,
+    )
+)]
+pub(in crate::http) async fn list(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (filter, before, limit) = requests::deliveries::delivery_list(&uri)?;
+    let page = deliveries::list(&http.app, &who, filter, before, limit).await?;
+    responses::deliveries::delivery_list(&page)
+}
+
+/// Read a delivery with its attempts
+///
+/// Needs `endpoints:read`. Each attempt is one request that was sent to the receiver, with the
+/// beginning of its answer (16 KiB at most).
+#[utoipa::path(
+    get, path = "/api/v1/deliveries/{id}", tag = "deliveries", operation_id = "getDelivery",
+    params(("id" = uuid::Uuid, Path, description = "The delivery's id")),
+    responses(
+        (status = 200, body = models::DeliveryAnswer, description = "The delivery, and its attempts in their order",
+            example = json!(examples::delivery())),
+        problems::Authenticated, problems::NotFound,
+    )
+)]
+pub(in crate::http) async fn get(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    requests::no_parameters(&uri)?;
+    let (delivery, attempts) = deliveries::get(&http.app, &who, requests::id(&id, "delivery")?).await?;
+    responses::deliveries::delivery(&delivery, &attempts)
+}

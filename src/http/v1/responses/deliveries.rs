@@ -1,0 +1,157 @@
+//! Answers about endpoints and deliveries.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+use task_inbox_domain::cursor::DeliveryCursor;
+use task_inbox_domain::schema::HookAuth;
+use task_inbox_domain::webhook::signing;
+use task_inbox_domain::{EventType, Timestamp};
+use uuid::Uuid;
+
+use crate::app::deliveries::DeliveryList;
+use crate::app::endpoints::EndpointView;
+use crate::http::answer;
+use crate::http::problem::Problem;
+use crate::store::delivery_list::{AttemptRow, DeliveryRow};
+use crate::store::registry::Origin;
+
+#[derive(Serialize)]
+struct Endpoint<'a> {
+    id: Uuid,
+    origin: &'static str,
+    schema: &'a str,
+    r#type: Option<&'a str>,
+    url: &'a str,
+    kind: &'static str,
+    header: Option<&'a str>,
+    body: &'static str,
+    event_types: Vec<&'static str>,
+    status: &'static str,
+    status_reason: Option<&'a str>,
+    held: Option<&'static str>,
+    has_key: bool,
+    waiting: i64,
+    created: Timestamp,
+    updated: Timestamp,
+}
+
+impl<'a> Endpoint<'a> {
+    fn of(view: &'a EndpointView) -> Self {
+        let endpoint = &view.row.endpoint;
+        let origin = if endpoint.ttype.is_some() { Origin::Type } else { Origin::Schema };
+        Self {
+            id: endpoint.id,
+            origin: origin.as_str(),
+            schema: &endpoint.schema,
+            r#type: endpoint.ttype.as_deref(),
+            url: &endpoint.hook.url,
+            kind: endpoint.hook.auth.kind(),
+            header: match &endpoint.hook.auth {
+                HookAuth::Hmac => None,
+                HookAuth::Head { header } => Some(header),
+            },
+            body: endpoint.body.as_str(),
+            event_types: view.event_types.iter().map(|kind| kind.as_str()).collect(),
+            status: endpoint.status.as_str(),
+            status_reason: endpoint.status_reason.as_deref(),
+            held: view.held,
+            has_key: endpoint.has_key,
+            waiting: view.row.waiting,
+            created: view.row.created,
+            updated: view.row.updated,
+        }
+    }
+}
+
+/// One endpoint.
+pub(in crate::http::v1) fn endpoint(view: &EndpointView) -> Result<Response, Problem> {
+    answer::json(StatusCode::OK, &Endpoint::of(view))
+}
+
+/// The endpoints that a caller sees.
+pub(in crate::http::v1) fn endpoint_list(views: &[EndpointView]) -> Result<Response, Problem> {
+    let endpoints: Vec<_> = views.iter().map(Endpoint::of).collect();
+    answer::json(StatusCode::OK, &json!({ "endpoints": endpoints }))
+}
+
+#[derive(Serialize)]
+struct Delivery<'a> {
+    id: Uuid,
+    endpoint_id: Uuid,
+    url: Option<&'a str>,
+    event_id: String,
+    event_type: Option<&'static str>,
+    schema: &'a str,
+    task_id: Option<Uuid>,
+    version: Option<i64>,
+    seq: Option<i64>,
+    status: &'static str,
+    reason: Option<&'a str>,
+    attempts: i32,
+    due_at: Option<Timestamp>,
+    created: Timestamp,
+    finished: Option<Timestamp>,
+}
+
+impl<'a> Delivery<'a> {
+    fn of(row: &'a DeliveryRow) -> Self {
+        Self {
+            id: row.id,
+            endpoint_id: row.endpoint_id,
+            url: row.url.as_deref(),
+            event_id: signing::webhook_id(row.event_id),
+            event_type: row.event_type.map(EventType::as_str),
+            schema: &row.schema,
+            task_id: row.task_id,
+            version: row.version,
+            seq: row.seq,
+            status: row.status.as_str(),
+            reason: row.reason.as_deref(),
+            attempts: row.attempts,
+            due_at: row.due_at,
+            created: row.created,
+            finished: row.finished,
+        }
+    }
+}
+
+/// A page of deliveries.
+pub(in crate::http::v1) fn delivery_list(list: &DeliveryList) -> Result<Response, Problem> {
+    let deliveries: Vec<_> = list.deliveries.iter().map(Delivery::of).collect();
+    let next = list.next.map(DeliveryCursor::encode);
+    answer::json(StatusCode::OK, &json!({ "deliveries": deliveries, "next_cursor": next }))
+}
+
+#[derive(Serialize)]
+struct Attempt<'a> {
+    number: i32,
+    started: Timestamp,
+    duration_ms: i64,
+    outcome: &'a str,
+    status: Option<i32>,
+    error: Option<&'a str>,
+    response: Option<String>,
+}
+
+impl<'a> Attempt<'a> {
+    fn of(row: &'a AttemptRow) -> Self {
+        Self {
+            number: row.number,
+            started: row.started,
+            duration_ms: (row.duration_us + 500) / 1000,
+            outcome: &row.outcome,
+            status: row.status,
+            error: row.error.as_deref(),
+            // A receiver may answer anything.
+            response: row.response.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
+        }
+    }
+}
+
+/// One delivery with its attempts.
+pub(in crate::http::v1) fn delivery(row: &DeliveryRow, attempts: &[AttemptRow]) -> Result<Response, Problem> {
+    let attempts: Vec<_> = attempts.iter().map(Attempt::of).collect();
+    answer::json(StatusCode::OK, &json!({ "delivery": Delivery::of(row), "attempts": attempts }))
+}
