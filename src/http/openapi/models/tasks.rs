@@ -24,7 +24,7 @@ pub(in crate::http) struct PostTask {
     meta: Option<Map<String, Value>>,
     /// The sender's own name for it, unique in its schema: posting the same content again gets
     /// the task that is there.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     external_id: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub(in crate::http) struct Decide {
     #[schema(max_length = 4096)]
     reason: Option<String>,
     /// For whom a program decides; recorded as claimed, not proven.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     on_behalf_of: Option<String>,
 }
 
