@@ -24,7 +24,7 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm
+	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq
 	@scripts/packages receiver-example/python receiver-example/node
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace

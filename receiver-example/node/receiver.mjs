@@ -23,8 +23,8 @@ const server = createServer(async (request, response) => {
   const verdict = seen.has(id) ? 'duplicate' : 'verified' // 3. deduplicate
   seen.add(id)
   response.writeHead(200).end() // 4. answer fast: what follows may take its time
-  const task = event.data.task ?? {}
-  console.log(verdict, id, event.type, task.id, task.state)
+  const { task = {}, previous_state: before } = event.data
+  console.log(`${verdict} (hmac) ${id} ${event.type} ${task.id} ${before ?? 'unset'} -> ${task.state ?? 'unset'}`)
 })
 
 async function raw(request) {

@@ -32,9 +32,10 @@ class Receiver(BaseHTTPRequestHandler):
         with closing(sqlite3.connect(inbox)) as database, database:  # 3. deduplicate: kept once, on disk
             new = database.execute("INSERT OR IGNORE INTO webhooks VALUES (?, ?)", (webhook_id, body)).rowcount
         self.answer(200)  # 4. answer fast: it is kept, and what follows may take its time
-        task = event["data"].get("task") or {}
-        verdict = "verified" if new else "duplicate"
-        print(verdict, webhook_id, event["type"], task.get("id"), task.get("state"), flush=True)
+        verdict, data = "verified" if new else "duplicate", event["data"]
+        task = data.get("task") or {}
+        change = f'{data.get("previous_state") or "unset"} -> {task.get("state") or "unset"}'
+        print(verdict, "(hmac)", webhook_id, event["type"], task.get("id"), change, flush=True)
 
     def answer(self, status):
         self.send_response(status)
