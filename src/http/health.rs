@@ -47,7 +47,9 @@ pub(super) struct Status {
 /// `TASK_INBOX_TRUSTED_PROXIES`.
 #[utoipa::path(
     get, path = "/health", tag = "health", security(()),
-    responses((status = 200, body = Health, description = "The service answers"), problems::Open)
+    responses((status = 200, body = Health, description = "The service answers", example = json!({
+        "version": "0.1.0", "client_ip": "203.0.113.7", "url": "https://inbox.example.com/health"
+    })), problems::Open)
 )]
 pub(super) async fn health(
     State(http): State<Http>,
@@ -66,7 +68,7 @@ pub(super) async fn health(
 /// Whether the process runs
 #[utoipa::path(
     get, path = "/health/live", tag = "health", security(()),
-    responses((status = 200, body = Status, description = "It runs"), problems::Open)
+    responses((status = 200, body = Status, description = "It runs", example = json!({"status": "ok"})), problems::Open)
 )]
 pub(super) async fn live() -> Result<Response, Problem> {
     json(StatusCode::OK, &Status { status: "ok" })
@@ -75,7 +77,7 @@ pub(super) async fn live() -> Result<Response, Problem> {
 /// Whether the service can work: its database answers
 #[utoipa::path(
     get, path = "/health/ready", tag = "health", security(()),
-    responses((status = 200, body = Status, description = "It can"), problems::Open)
+    responses((status = 200, body = Status, description = "It can", example = json!({"status": "ok"})), problems::Open)
 )]
 pub(super) async fn ready(State(http): State<Http>) -> Result<Response, Problem> {
     match tokio::time::timeout(READY_TIMEOUT, http.app.db.now()).await {

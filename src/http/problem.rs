@@ -43,6 +43,30 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 16] = [
+        Self::Malformed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::TimedOut,
+        Self::Conflict,
+        Self::Gone,
+        Self::Stale,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// The kind that has this status: there is one for each.
+    pub(super) fn of_status(status: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.parts().0.as_u16() == status)
+    }
+
     /// Status, slug and title.
     pub(super) const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -149,6 +173,11 @@ impl Problem {
             }
             Err(problem) => problem,
         }
+    }
+
+    /// An example of it, for the description.
+    pub(super) fn example(&self, path: &str) -> serde_json::Value {
+        serde_json::from_str(&self.0.to_json(path)).unwrap_or_default()
     }
 
     #[cfg(test)]

@@ -141,6 +141,8 @@ pub async fn step(
     if let Err(detail) = walk.check_checkpoint() {
         return ended(Verification::bad(0, begin.seq, detail));
     }
+    // The step before ended on the checkpoint, and said so.
+    walk.proved = walk.proved.filter(|_| after.is_none());
     let limit = limit.clamp(1, MAX_STEP);
     while walk.chain.seq < head.seq && (walk.events < limit || walk.chain.open > 0) {
         // Once the limit is reached, to the end of the batch, which is not far.

@@ -88,6 +88,22 @@ async fn every_call_needs_its_permission(engine: Engine) {
         (Method::GET, "/api/v1/schemas".to_owned(), Permission::SchemasRead),
         (Method::GET, "/api/v1/schemas/shop".to_owned(), Permission::SchemasRead),
         (Method::DELETE, "/api/v1/schemas/shop".to_owned(), Permission::SchemasWrite),
+        (Method::POST, "/api/v1/api-keys".to_owned(), Permission::KeysWrite),
+        (Method::GET, "/api/v1/api-keys".to_owned(), Permission::KeysWrite),
+        (Method::GET, format!("/api/v1/api-keys/{id}"), Permission::KeysWrite),
+        (Method::DELETE, format!("/api/v1/api-keys/{id}"), Permission::KeysWrite),
+        (Method::POST, "/api/v1/webhook-keys".to_owned(), Permission::KeysWrite),
+        (Method::GET, "/api/v1/webhook-keys".to_owned(), Permission::KeysWrite),
+        (Method::DELETE, format!("/api/v1/webhook-keys/{id}"), Permission::KeysWrite),
+        (Method::POST, "/api/v1/webhook-keys/rekey".to_owned(), Permission::KeysWrite),
+        (Method::GET, "/api/v1/endpoints".to_owned(), Permission::EndpointsRead),
+        (Method::GET, format!("/api/v1/endpoints/{id}"), Permission::EndpointsRead),
+        (Method::GET, "/api/v1/deliveries".to_owned(), Permission::EndpointsRead),
+        (Method::GET, format!("/api/v1/deliveries/{id}"), Permission::EndpointsRead),
+        (Method::GET, "/api/v1/log".to_owned(), Permission::AuditRead),
+        (Method::POST, "/api/v1/log/verify".to_owned(), Permission::AuditRead),
+        (Method::GET, "/api/v1/checkpoints".to_owned(), Permission::AuditRead),
+        (Method::POST, "/api/v1/checkpoints".to_owned(), Permission::AuditWrite),
     ];
     for (method, path, needed) in calls {
         let others: Vec<_> = Permission::ALL.into_iter().filter(|p| *p != needed).collect();
@@ -97,7 +113,9 @@ async fn every_call_needs_its_permission(engine: Engine) {
             (&Method::POST, TASKS) => {
                 request.json(&json!({"schema_name": "ti:sample", "task": "flag-content"}))
             }
-            (&Method::POST, _) => request.text("application/yaml", "name: x"),
+            (&Method::POST, "/api/v1/schemas") => request.text("application/yaml", "name: x"),
+            (&Method::POST, "/api/v1/api-keys") => request.json(&json!({"name": "x"})),
+            (&Method::POST, "/api/v1/webhook-keys") => request.json(&json!({"schema": "shop"})),
             _ => request,
         };
         let problem = request.send().await.problem(403);

@@ -74,11 +74,13 @@ pub(crate) fn check(method: &Method, path: &str, answer: &Answer) {
     let media_type = answer.header("content-type");
     let schema = &response["content"][media_type]["schema"];
     assert!(schema.is_object(), "{method} {path}: {status} as {media_type:?} is not described");
-    let errors: Vec<_> = validator(schema)
-        .iter_errors(&answer.body())
-        .map(|e| format!("{}: {e}", e.instance_path()))
-        .collect();
+    let errors = errors(schema, &answer.body());
     assert!(errors.is_empty(), "{method} {path}: {status} is not as described:\n{}", errors.join("\n"));
+}
+
+/// How a value differs from what a schema of the document says.
+pub(crate) fn errors(schema: &Value, value: &Value) -> Vec<String> {
+    validator(schema).iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect()
 }
 
 fn validator(schema: &Value) -> Arc<Validator> {

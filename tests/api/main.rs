@@ -11,8 +11,12 @@ mod contract;
 mod server;
 
 mod access;
+mod api_keys;
+mod audit;
 mod bodies;
 mod decide;
+mod deliveries;
+mod docs;
 mod events;
 mod external_ids;
 mod health;
@@ -22,3 +26,4 @@ mod openapi;
 mod original;
 mod protocol;
 mod schemas;
+mod webhook_keys;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use task_inbox::store::Engine;
 
-use crate::contract::TEXT;
+use crate::contract::{TEXT, errors};
 use crate::on_both_engines;
 use crate::server::Server;
 
@@ -78,6 +78,10 @@ fn every_operation_says_what_it_does_and_how_it_fails() {
                 in_path,
                 "{place}: path parameters"
             );
+            let permission = ["Needs `", "Needs no permission"]
+                .map(|words| operation["description"].as_str().is_some_and(|d| d.contains(words)));
+            let needs_none = operation["security"] == serde_json::json!([{}]);
+            assert!(permission.contains(&true) || needs_none, "{place}: says no permission");
             let responses = operation["responses"].as_object().expect("responses");
             for (status, response) in responses {
                 assert!(response["description"].as_str().is_some_and(|d| !d.is_empty()), "{place} {status}");
@@ -87,6 +91,41 @@ fn every_operation_says_what_it_does_and_how_it_fails() {
             }
             let open = operation["security"] == serde_json::json!([{}]);
             assert_eq!(responses.contains_key("401"), !open, "{place}: 401");
+        }
+    }
+}
+
+/// The bodies of an operation, each with the place it stands in.
+fn bodies(operation: &Value) -> Vec<(String, &Value)> {
+    let answers = operation["responses"].as_object().expect("responses");
+    let mut found: Vec<_> = answers
+        .iter()
+        .flat_map(|(status, r)| {
+            r["content"].as_object().into_iter().flatten().map(move |(_, c)| (status.clone(), c))
+        })
+        .collect();
+    let request = operation["requestBody"]["content"].as_object().into_iter().flatten();
+    found.extend(request.map(|(_, content)| ("request".to_owned(), content)));
+    found
+}
+
+#[test]
+fn every_body_has_an_example_that_is_one() {
+    let document = document();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            for (part, content) in bodies(operation) {
+                let place = format!("{method} {path} {part}");
+                let several = content["examples"].as_object().into_iter().flatten().map(|(_, e)| &e["value"]);
+                let examples: Vec<_> = content.get("example").into_iter().chain(several).collect();
+                // The description itself has none.
+                let described = operation["operationId"] == "getOpenApi" && part == "200";
+                assert!(described || !examples.is_empty(), "{place}: no example");
+                for example in examples {
+                    let errors = errors(&content["schema"], example);
+                    assert!(errors.is_empty(), "{place}: {}\n{example}", errors.join("\n"));
+                }
+            }
         }
     }
 }

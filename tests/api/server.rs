@@ -80,9 +80,14 @@ impl Server {
 
     /// The same, which gives up after this time.
     pub(crate) async fn impatient(engine: Engine, timeout: Duration) -> Self {
+        Self::with(engine, http::Settings { timeout, ..http::Settings::default() }).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn with(engine: Engine, settings: http::Settings) -> Self {
         let (database, db) = TestDatabase::migrated(engine).await;
         db.close().await.expect("closes");
-        Self::on(database, String::new(), timeout).await
+        Self::on(database, String::new(), settings).await
     }
 
     /// A server on a new database with both schemas, and a key that may do everything.
@@ -95,7 +100,7 @@ impl Server {
         Self { key, ..server }
     }
 
-    async fn on(database: TestDatabase, key: String, timeout: Duration) -> Self {
+    async fn on(database: TestDatabase, key: String, settings: http::Settings) -> Self {
         outbound::install_crypto_provider();
         let db = database.connect().await;
         let registry = RegistryCache::load(&db).await.expect("a registry");
@@ -111,11 +116,8 @@ impl Server {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let settings = http::Settings {
-            trusted_proxies: vec!["127.0.0.1/32".parse().expect("a net")],
-            timeout,
-            docs: true,
-        };
+        let trusted_proxies = vec!["127.0.0.1/32".parse().expect("a net")];
+        let settings = http::Settings { trusted_proxies, ..settings };
         let stop = CancellationToken::new();
         let router = http::router(app.clone(), settings);
         let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
@@ -131,7 +133,7 @@ impl Server {
         serving.await.expect("it ends").expect("without an error");
         app.commit.close().await;
         app.db.close().await.expect("closes");
-        Self::on(database, key, http::Settings::default().timeout).await
+        Self::on(database, key, http::Settings::default()).await
     }
 
     /// A key for these schemas (`None`: all) with these permissions.

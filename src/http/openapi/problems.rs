@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use task_inbox_domain::cursor::LogCursor;
+use task_inbox_domain::schema::validate::Problem as Invalid;
 use utoipa::IntoResponses;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
+    ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type,
 };
 
-use crate::http::problem::MEDIA_TYPE;
+use crate::app::AppError;
+use crate::http::problem::{Kind, MEDIA_TYPE, Problem};
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
@@ -78,4 +82,46 @@ fn response(status: u16, description: &str) -> Response {
     let header =
         HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).description(Some(text));
     response.header(name, header.build()).build()
+}
+
+/// Puts a real problem document beside every error of every operation.
+pub(in crate::http) fn add_examples(openapi: &mut OpenApi) {
+    for (path, item) in &mut openapi.paths.paths {
+        for operation in
+            [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
+            add_to(operation, path);
+        }
+    }
+}
+
+fn add_to(operation: &mut Operation, path: &str) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let kind = status.parse().ok().and_then(Kind::of_status);
+        if let (Some(kind), Some(RefOr::T(content))) = (kind, response.content.get_mut(MEDIA_TYPE)) {
+            content.example = Some(example(kind, &response.description, path));
+        }
+    }
+}
+
+fn example(kind: Kind, description: &str, path: &str) -> serde_json::Value {
+    let problem = match kind {
+        Kind::Invalid => {
+            let errors = vec![Invalid::new("/schema_name", "is required")];
+            Problem::invalid(
+                "the body is JSON, but not what this call takes; errors lists what is wrong",
+                errors,
+            )
+        }
+        Kind::Gone => {
+            let floor = 9000;
+            let detail =
+                format!("events up to {floor} have been trimmed; begin at {}", LogCursor(floor).encode());
+            AppError::Gone { detail, floor }.into()
+        }
+        Kind::Internal => Problem::internal(""),
+        _ => Problem::new(kind, description),
+    };
+    problem.example(path)
 }

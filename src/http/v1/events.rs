@@ -8,12 +8,12 @@ use super::{requests, responses};
 use crate::app::events;
 use crate::http::Http;
 use crate::http::caller::Caller;
-use crate::http::openapi::{models, problems};
+use crate::http::openapi::{examples, models, problems};
 use crate::http::problem::Problem;
 
 /// Read the log
 ///
-/// Every change, in the one order that all readers see. Pass `next_cursor` as `after` to go on;
+/// Needs `tasks:read`. Every change, in the one order that all readers see. Pass `next_cursor` as `after` to go on;
 /// it is there on every page and moves past filtered events too. An empty page means that there
 /// is nothing new yet, or nothing that the filter lets through in the part that was looked at:
 /// ask again from `next_cursor`. An item is exactly the body of the `hmac` webhook.
@@ -28,7 +28,8 @@ use crate::http::problem::Problem;
         ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default", minimum = 1, maximum = 500),
     ),
     responses(
-        (status = 200, body = models::EventList, description = "A page of the log"),
+        (status = 200, body = models::EventList, description = "A page of the log",
+            example = json!(examples::events())),
         (status = 410, body = models::GoneProblem, content_type = "application/problem+json",
             description = "Events after this cursor have been trimmed; what is kept begins after the answer's `cursor`"),
         (status = 422, body = models::Problem, content_type = "application/problem+json",

@@ -9,13 +9,13 @@ use crate::app::schemas;
 use crate::http::Http;
 use crate::http::call::YamlCall;
 use crate::http::caller::Caller;
-use crate::http::openapi::{models, problems};
+use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
 
 /// Install a schema version
 ///
-/// The body is the YAML file. A version is immutable and greater than the latest; a breaking one
+/// Needs `schemas:write`. The body is the YAML file. A version is immutable and greater than the latest; a breaking one
 /// has a greater major. With `dry_run`, nothing is installed: the answer says what would come of it.
 #[utoipa::path(
     post, path = "/api/v1/schemas", tag = "schemas", operation_id = "installSchema",
@@ -23,11 +23,14 @@ use crate::http::problem::Problem;
         ("dry_run" = Option<bool>, Query, description = "Only say what would come of it"),
         ("force" = Option<bool>, Query, description = "Install a breaking change in spite of its version"),
     ),
-    request_body(content = String, content_type = "application/yaml", description = "The schema file"),
+    request_body(content = String, content_type = "application/yaml", description = "The schema file",
+        example = json!(examples::schema_file())),
     responses(
         (status = 201, body = models::Installation, description = "The version was installed",
-            headers(("Location" = String, description = "Where the schema is"))),
-        (status = 200, body = models::Installation, description = "What `dry_run` found"),
+            headers(("Location" = String, description = "Where the schema is")),
+            example = json!(examples::installation())),
+        (status = 200, body = models::Installation, description = "What `dry_run` found",
+            example = json!(examples::installation())),
         (status = 409, body = models::Problem, content_type = "application/problem+json",
             description = "The version is installed already, or is not greater than the latest"),
         problems::Authenticated, problems::WithBody,
@@ -44,10 +47,13 @@ pub(in crate::http) async fn install(
 }
 
 /// List schemas
+///
+/// Needs `schemas:read`.
 #[utoipa::path(
     get, path = "/api/v1/schemas", tag = "schemas", operation_id = "listSchemas",
     responses(
-        (status = 200, body = models::SchemaList, description = "The schemas that the key sees, by name"),
+        (status = 200, body = models::SchemaList, description = "The schemas that the key sees, by name",
+            example = json!(examples::schemas())),
         problems::Authenticated,
     )
 )]
@@ -61,11 +67,14 @@ pub(in crate::http) async fn list(
 }
 
 /// Read a schema
+///
+/// Needs `schemas:read`.
 #[utoipa::path(
     get, path = "/api/v1/schemas/{name}", tag = "schemas", operation_id = "getSchema",
     params(("name" = String, Path, description = "The schema's name", example = "ti:sample")),
     responses(
-        (status = 200, body = models::SchemaAnswer, description = "The schema's latest version, with its file"),
+        (status = 200, body = models::SchemaAnswer, description = "The schema's latest version, with its file",
+            example = json!(examples::schema())),
         problems::Authenticated, problems::NotFound,
     )
 )]
@@ -81,7 +90,7 @@ pub(in crate::http) async fn get(
 
 /// Remove a schema with its versions and tasks
 ///
-/// Its live deliveries end, keys that see it alone are revoked, and the log stays. With `dry_run`,
+/// Needs `schemas:write`. Its live deliveries end, keys that see it alone are revoked, and the log stays. With `dry_run`,
 /// nothing is removed: the answer says what would go.
 #[utoipa::path(
     delete, path = "/api/v1/schemas/{name}", tag = "schemas", operation_id = "removeSchema",
@@ -90,7 +99,8 @@ pub(in crate::http) async fn get(
         ("dry_run" = Option<bool>, Query, description = "Only say what would go"),
     ),
     responses(
-        (status = 200, body = models::Removal, description = "What was removed"),
+        (status = 200, body = models::Removal, description = "What was removed",
+            example = json!(examples::removal())),
         problems::Authenticated, problems::NotFound,
     )
 )]

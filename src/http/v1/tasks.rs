@@ -10,13 +10,13 @@ use crate::http::Http;
 use crate::http::answer;
 use crate::http::call::Call;
 use crate::http::caller::Caller;
-use crate::http::openapi::{models, problems};
+use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
 
 /// Post a task that a person must decide
 ///
-/// `schema_name` and `task` name a type in the schema's latest version. A `null` equals an absent
+/// Needs `tasks:write`. `schema_name` and `task` name a type in the schema's latest version. A `null` equals an absent
 /// field. Repeat a post whose answer was lost with the same `Idempotency-Key`, or with the same
 /// `external_id`: neither makes a second task.
 #[utoipa::path(
@@ -31,10 +31,8 @@ use crate::http::problem::Problem;
         ("original" = (summary = "As the original service's clients send it", value = json!({
             "schema_name": "ti:sample", "task": "flag-content", "state": null, "meta": null
         }))),
-        ("with meta" = (summary = "With something to look at, and a name of its own", value = json!({
-            "schema_name": "ti:sample", "task": "flag-content", "state": "level1",
-            "meta": {"url": "https://example.com/post/17"}, "external_id": "post-17"
-        }))),
+        ("with meta" = (summary = "With something to look at, and a name of its own",
+            value = json!(examples::post_task()))),
     )),
     responses(
         (status = 201, body = models::TaskAnswer, description = "The task was kept",
@@ -42,9 +40,11 @@ use crate::http::problem::Problem;
                     ("ETag" = String, description = "Its version, for If-Match")),
             links(("task" = (operation_id = "getTask", parameters(("id" = "$response.body#/task/id")))),
                   ("history" = (operation_id = "getTaskHistory", parameters(("id" = "$response.body#/task/id")))),
-                  ("decide" = (operation_id = "decideTask", parameters(("id" = "$response.body#/task/id")))))),
+                  ("decide" = (operation_id = "decideTask", parameters(("id" = "$response.body#/task/id"))))),
+            example = json!(examples::task())),
         (status = 200, body = models::TaskAnswer,
-            description = "The same content had been posted under this `external_id` before: the task as it stands"),
+            description = "The same content had been posted under this `external_id` before: the task as it stands",
+            example = json!(examples::task())),
         (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
             description = "The `external_id` names another task, or the `Idempotency-Key` came with another body"),
         problems::Authenticated, problems::NotFound, problems::WithBody,
@@ -64,7 +64,7 @@ pub(in crate::http) async fn create(
 
 /// List tasks, oldest first
 ///
-/// Filters combine. Pass `next_cursor` as `cursor` for the next page; it is null on the last one.
+/// Needs `tasks:read`. Filters combine. Pass `next_cursor` as `cursor` for the next page; it is null on the last one.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks",
     params(
@@ -80,7 +80,8 @@ pub(in crate::http) async fn create(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; empty: the beginning", format = "cursor"),
     ),
     responses(
-        (status = 200, body = models::TaskList, description = "A page of tasks, and the types that they are of"),
+        (status = 200, body = models::TaskList, description = "A page of tasks, and the types that they are of",
+            example = json!(examples::tasks())),
         problems::Authenticated,
     )
 )]
@@ -94,12 +95,15 @@ pub(in crate::http) async fn list(
 }
 
 /// Read a task
+///
+/// Needs `tasks:read`.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "getTask",
     params(("id" = uuid::Uuid, Path, description = "The task's id")),
     responses(
         (status = 200, body = models::TaskAnswer, description = "The task",
-            headers(("ETag" = String, description = "Its version, for If-Match"))),
+            headers(("ETag" = String, description = "Its version, for If-Match")),
+            example = json!(examples::task())),
         problems::Authenticated, problems::NotFound,
     )
 )]
@@ -115,11 +119,14 @@ pub(in crate::http) async fn get(
 }
 
 /// Read what happened to a task, oldest first
+///
+/// Needs `tasks:read`.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/history", tag = "tasks", operation_id = "getTaskHistory",
     params(("id" = uuid::Uuid, Path, description = "The task's id")),
     responses(
-        (status = 200, body = models::TaskHistory, description = "One line for each change"),
+        (status = 200, body = models::TaskHistory, description = "One line for each change",
+            example = json!(examples::history())),
         problems::Authenticated, problems::NotFound,
     )
 )]
@@ -135,7 +142,7 @@ pub(in crate::http) async fn history(
 
 /// Decide a task
 ///
-/// The state comes as `?state=` (empty is unset), as the original's clients send it, or in a JSON
+/// Needs `tasks:resolve`. The state comes as `?state=` (empty is unset), as the original's clients send it, or in a JSON
 /// body, where it must be present (null is unset). Checked in this order: the same caller
 /// repeating the same state and output gets 200 and nothing new happens; an `If-Match` of another
 /// version gets 412; a transition that the type doesn't allow gets 409.
@@ -151,10 +158,14 @@ pub(in crate::http) async fn history(
             description = "As for a post; the query counts as part of the body",
             min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    request_body(content = Option<models::Decide>, description = "Needed for an output or a reason only"),
+    request_body(content = Option<models::Decide>, description = "Needed for an output or a reason only", examples(
+        ("with a result" = (summary = "With a result and a reason", value = json!(examples::decide()))),
+        ("unset" = (summary = "Back to unset", value = json!({"state": null}))),
+    )),
     responses(
         (status = 200, body = models::Decided, description = "The task after the decision",
-            headers(("ETag" = String, description = "Its new version"))),
+            headers(("ETag" = String, description = "Its new version")),
+            example = json!(examples::decided())),
         (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
             description = "Not possible from the task's state; or the `Idempotency-Key` came with another body"),
         (status = 412, body = models::ConflictProblem, content_type = "application/problem+json",

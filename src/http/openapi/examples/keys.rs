@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ENDPOINT, URL};
+use super::{ENDPOINT, URL, with};
 
 pub(in crate::http) fn me() -> Value {
     json!({
@@ -24,13 +24,6 @@ pub(in crate::http) fn api_key() -> Value {
         "permissions": ["tasks:write", "tasks:read"], "rate": "100/s", "created": "2026-11-21T10:00:00.000000Z",
         "expires": "2027-02-19T10:00:00.000000Z", "revoked": null, "last_used": "2026-11-21T10:04:07.312907Z",
     })
-}
-
-fn with(mut value: Value, more: &Value) -> Value {
-    if let (Some(object), Some(more)) = (value.as_object_mut(), more.as_object()) {
-        object.extend(more.clone());
-    }
-    value
 }
 
 pub(in crate::http) fn created_api_key() -> Value {
