@@ -24,7 +24,7 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq
+	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl
 	@scripts/packages receiver-example/python receiver-example/node
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
@@ -80,3 +80,5 @@ generate: ## Files that are generated from the code
 	$(CARGO) run --quiet -p task-inbox-cli -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 	$(CARGO) run --quiet -p task-inbox-cli -- config docs --write
+	mkdir -p docs/man
+	$(CARGO) run --quiet -p task-inbox-cli -- man > docs/man/task-inbox.1

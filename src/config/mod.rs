@@ -6,6 +6,7 @@
 //! made from the table by [`docs`].
 
 pub mod docs;
+mod inspect;
 mod sources;
 mod variables;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use crate::app::duration;
+pub use inspect::{Inspection, Remote, Shown};
 pub use sources::Flags;
 pub use variables::{VARIABLES, Variable};
 
@@ -124,57 +126,82 @@ pub enum ConfigError {
     File(String),
 }
 
+/// Everything that is wrong, of which there is at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl std::error::Error for ConfigErrors {}
+
+impl std::fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [one] => one.fmt(f),
+            many => write!(f, "the configuration is wrong in {} places", many.len()),
+        }
+    }
+}
+
 impl Config {
     /// Reads everything; files are looked for in `directory`.
-    pub fn load(flags: &Flags, directory: &Path) -> Result<Self, ConfigError> {
-        Self::from_settings(&sources::Settings::read(flags, std::env::vars(), directory)?, flags.dev)
+    pub fn load(flags: &Flags, directory: &Path) -> Result<Self, ConfigErrors> {
+        let settings = sources::Settings::read(flags, std::env::vars(), directory);
+        Self::from_settings(&settings, flags.dev)
     }
 
-    fn from_settings(settings: &sources::Settings, dev: bool) -> Result<Self, ConfigError> {
-        let some = |name| settings.parse(name, |text| Ok(text.to_owned()));
-        let unused = NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect();
-        let or_default = |name| some(name).map(|text| text.unwrap_or_else(|| default_of(name).to_owned()));
-        for url in ["TASK_INBOX_API_URL", "TASK_INBOX_REALTIME_URL", "TASK_INBOX_PUBLIC_URL"] {
-            settings.parse(url, |text| {
-                url::Url::parse(text).map(drop).map_err(|e| format!("is not a URL: {e}"))
-            })?;
+    fn from_settings(settings: &sources::Settings, dev: bool) -> Result<Self, ConfigErrors> {
+        let wrong = std::cell::RefCell::new(settings.wrong.clone());
+        let config = Self::read(settings, dev, &|error| wrong.borrow_mut().push(error));
+        match (config, wrong.into_inner()) {
+            (Some(config), wrong) if wrong.is_empty() => Ok(config),
+            (_, wrong) => Err(ConfigErrors(wrong)),
         }
+    }
+
+    /// Reads one variable after another, also after one that is wrong.
+    fn read(settings: &sources::Settings, dev: bool, refuse: &dyn Fn(ConfigError)) -> Option<Self> {
+        /// What was read, or nothing and a complaint.
+        fn keep<T>(result: Result<T, ConfigError>, refuse: &dyn Fn(ConfigError)) -> Option<T> {
+            result.map_err(refuse).ok()
+        }
+        let some = |name: &str| settings.text(name).map(str::to_owned);
+        for name in ["TASK_INBOX_API_URL", "TASK_INBOX_REALTIME_URL", "TASK_INBOX_PUBLIC_URL"] {
+            keep(settings.parse(name, url), refuse);
+        }
+        keep(settings.parse("TASK_INBOX_SERVER", server_url), refuse);
+        let database_url = keep(settings.required("DATABASE_URL", database_url), refuse);
+        let listen = keep(settings.required("TASK_INBOX_LISTEN", address), refuse);
+        let roles = keep(settings.required("TASK_INBOX_ROLES", roles), refuse);
+        let trusted_proxies = keep(settings.required("TASK_INBOX_TRUSTED_PROXIES", nets), refuse);
+        let allow_nets = keep(settings.required("TASK_INBOX_ALLOW_NETS", nets), refuse);
+        let migrate = keep(settings.required("TASK_INBOX_MIGRATE", switch), refuse);
+        let genesis = keep(settings.required("TASK_INBOX_GENESIS", switch), refuse);
+        let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
+        let deadline = keep(settings.required("TASK_INBOX_DELIVERY_DEADLINE", positive_duration), refuse);
+        let docs = keep(settings.required("TASK_INBOX_DOCS", switch), refuse);
         let (master_key, master_key_file) =
-            (some("TASK_INBOX_MASTER_KEY")?, some("TASK_INBOX_MASTER_KEY_FILE")?);
+            (some("TASK_INBOX_MASTER_KEY"), some("TASK_INBOX_MASTER_KEY_FILE"));
         if master_key.is_some() && master_key_file.is_some() {
             let what = "is set beside TASK_INBOX_MASTER_KEY; set one of them".to_owned();
-            return Err(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
+            refuse(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
         }
-        Ok(Self {
-            database_url: settings
-                .parse("DATABASE_URL", database_url)?
-                .unwrap_or_else(|| default_of("DATABASE_URL").to_owned()),
-            listen: settings.required("TASK_INBOX_LISTEN", |text| {
-                text.parse()
-                    .map_err(|_| format!("is {text:?}, not an address and port such as 127.0.0.1:8080"))
-            })?,
+        let lease_margin = keep(settings.required("TASK_INBOX_LEASE_MARGIN", positive_duration), refuse);
+        Some(Self {
+            database_url: database_url?,
+            listen: listen?,
             master_key,
             master_key_file: master_key_file.map(PathBuf::from),
-            docs: settings.required("TASK_INBOX_DOCS", switch)?,
-            roles: settings.required("TASK_INBOX_ROLES", roles)?,
-            trusted_proxies: settings.required("TASK_INBOX_TRUSTED_PROXIES", nets)?,
-            allow_nets: settings.required("TASK_INBOX_ALLOW_NETS", nets)?,
-            migrate: settings.required("TASK_INBOX_MIGRATE", switch)?,
-            genesis: settings.required("TASK_INBOX_GENESIS", switch)?,
-            log: some("TASK_INBOX_LOG")?,
-            log_format: match or_default("TASK_INBOX_LOG_FORMAT")?.as_str() {
-                "json" => LogFormat::Json,
-                "human" => LogFormat::Human,
-                other => {
-                    return Err(
-                        settings.wrong("TASK_INBOX_LOG_FORMAT", format!("is {other:?}, not human or json"))
-                    );
-                }
-            },
-            delivery_deadline: settings.required("TASK_INBOX_DELIVERY_DEADLINE", positive_duration)?,
-            lease_margin: settings.required("TASK_INBOX_LEASE_MARGIN", positive_duration)?,
+            docs: docs?,
+            roles: roles?,
+            trusted_proxies: trusted_proxies?,
+            allow_nets: allow_nets?,
+            migrate: migrate?,
+            genesis: genesis?,
+            log: some("TASK_INBOX_LOG"),
+            log_format: log_format?,
+            delivery_deadline: deadline?,
+            lease_margin: lease_margin?,
             dev,
-            unused,
+            unused: NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect(),
         })
     }
 
@@ -182,6 +209,12 @@ impl Config {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+}
+
+/// One variable that is not in the table, of the environment or of `.env`.
+pub fn variable(name: &str, directory: &Path) -> Option<String> {
+    let set = std::env::var(name).ok().or_else(|| sources::dotenv_variable(name, directory));
+    set.filter(|value| !value.trim().is_empty())
 }
 
 fn default_of(name: &str) -> &'static str {
@@ -195,6 +228,41 @@ fn database_url(text: &str) -> Result<String, String> {
     } else {
         // It may hold a password, so it is not quoted.
         Err("must begin with sqlite:// or postgres://".to_owned())
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("is {text:?}, not an address and port such as 127.0.0.1:8080"))
+}
+
+fn url(text: &str) -> Result<url::Url, String> {
+    url::Url::parse(text).map_err(|e| format!("is not a URL: {e}"))
+}
+
+/// Reads the address of a server, as the command line takes it.
+///
+/// # Errors
+///
+/// Says what is expected, to stand after the name of what was set. It never quotes a password.
+pub fn server_url(text: &str) -> Result<url::Url, String> {
+    let server = url(text)?;
+    if !matches!(server.scheme(), "http" | "https") || server.host_str().is_none() {
+        return Err("must be the address of a server, such as https://inbox.example.com".to_owned());
+    }
+    if !server.username().is_empty() || server.password().is_some() {
+        return Err("holds a user or a password; the server knows API keys alone".to_owned());
+    }
+    if server.query().is_some() || server.fragment().is_some() {
+        return Err("has something after its path; give the server's address alone".to_owned());
+    }
+    Ok(server)
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "json" => Ok(LogFormat::Json),
+        "human" => Ok(LogFormat::Human),
+        other => Err(format!("is {other:?}, not human or json")),
     }
 }
 
@@ -238,10 +306,10 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
-    fn load(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    fn load(vars: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
         let folder = tempfile::tempdir().expect("a folder");
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let settings = sources::Settings::read(&Flags::default(), vars, folder.path())?;
+        let settings = sources::Settings::read(&Flags::default(), vars, folder.path());
         Config::from_settings(&settings, false)
     }
 
@@ -264,6 +332,8 @@ mod tests {
             ("TASK_INBOX_DELIVERY_DEADLINE", "0s", "longer"),
             ("TASK_INBOX_LOG_FORMAT", "xml", "human or json"),
             ("TASK_INBOX_PUBLIC_URL", "inbox", "URL"),
+            ("TASK_INBOX_SERVER", "ftp://inbox", "https://"),
+            ("TASK_INBOX_SERVER", "https://inbox/?a", "address alone"),
         ] {
             let message = load(&[(name, value)]).expect_err(name).to_string();
             assert!(message.starts_with(name) && message.contains("the environment"), "{message}");
@@ -275,6 +345,16 @@ mod tests {
         let secret =
             load(&[("DATABASE_URL", "mysql://root:swordfish@db")]).expect_err("not ours").to_string();
         assert!(!secret.contains("swordfish"), "{secret}");
+        let secret =
+            load(&[("TASK_INBOX_SERVER", "https://a:swordfish@b")]).expect_err("a password").to_string();
+        assert!(!secret.contains("swordfish"), "{secret}");
+    }
+
+    #[test]
+    fn says_everything_that_is_wrong() {
+        let wrong = load(&[("TASK_INBOX_LISTEN", "x"), ("TASK_INBOX_MIGRATE", "x"), ("DATABASE_URL", "x")]);
+        let wrong = wrong.expect_err("wrong");
+        assert_eq!((wrong.0.len(), wrong.to_string().contains("3 places")), (3, true));
     }
 
     #[test]

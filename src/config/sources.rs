@@ -57,6 +57,9 @@ impl Provider for Source {
 pub(super) struct Settings {
     figment: Figment,
     texts: BTreeMap<String, String>,
+    /// What is wrong with the files. What could be read of them counts all the same, so that
+    /// everything else that is wrong is found, too.
+    pub(super) wrong: Vec<ConfigError>,
 }
 
 impl Settings {
@@ -64,40 +67,47 @@ impl Settings {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
         directory: &Path,
-    ) -> Result<Self, ConfigError> {
+    ) -> Self {
+        let mut wrong = Vec::new();
         let dotenv = match std::fs::read_to_string(directory.join(".env")) {
-            Ok(text) => parse_dotenv(&text)?,
+            Ok(text) => parse_dotenv(&text, &mut wrong),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(ConfigError::File(format!(".env can't be read: {e}"))),
+            Err(e) => {
+                wrong.push(ConfigError::File(format!(".env can't be read: {e}")));
+                Vec::new()
+            }
         };
-        let flags = flags.variables.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
         let toml = directory.join(TOML_FILE);
         // A file that is not there sets nothing; one that can't be read is an error.
-        let figment = if toml.exists() { Figment::from(Toml::file_exact(toml)) } else { Figment::new() };
-        let figment = figment
+        let file = if toml.exists() { Figment::from(Toml::file_exact(toml)) } else { Figment::new() };
+        let file = match file.extract::<BTreeMap<String, Value>>() {
+            Ok(_) => file,
+            Err(e) => {
+                let what = e.to_string().replace('\n', " ");
+                wrong.push(ConfigError::File(format!("{TOML_FILE} can't be read: {what}")));
+                Figment::new()
+            }
+        };
+        let flags = flags.variables.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+        let figment = file
             .merge(Source::new(".env", dotenv))
             .merge(Source::new("the environment", environment))
             .merge(Source::new("the command line", flags));
-        let values: BTreeMap<String, Value> = figment.extract().map_err(|e| {
-            ConfigError::File(format!("{TOML_FILE} can't be read: {}", e.to_string().replace('\n', " ")))
-        })?;
+        let values: BTreeMap<String, Value> = figment.extract().unwrap_or_default();
         let mut texts = BTreeMap::new();
         for (key, value) in values {
-            if !VARIABLES.iter().any(|v| key_of(v.name) == key) {
-                let known: Vec<_> = VARIABLES.iter().map(|v| key_of(v.name)).collect();
-                return Err(ConfigError::File(format!(
-                    "{TOML_FILE} sets {key}; it may set {}",
-                    known.join(", ")
-                )));
+            let known = VARIABLES.iter().any(|v| key_of(v.name) == key);
+            match to_text(&value).filter(|_| known) {
+                Some(text) => drop(texts.insert(key, text)),
+                None => wrong.push(ConfigError::File(wrong_key(&key, known))),
             }
-            let text = to_text(&value).ok_or_else(|| {
-                ConfigError::File(format!(
-                    "{TOML_FILE} sets {key} to neither a text, a number, a switch nor a list"
-                ))
-            })?;
-            texts.insert(key, text);
         }
-        Ok(Self { figment, texts })
+        Self { figment, texts, wrong }
+    }
+
+    /// A variable's text, if it is set.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(&key_of(name)).map(String::as_str)
     }
 
     /// Reads a variable, if it is set.
@@ -106,13 +116,12 @@ impl Settings {
         name: &'static str,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        let text = self.texts.get(&key_of(name));
-        text.map(|text| read(text).map_err(|what| self.wrong(name, what))).transpose()
+        self.text(name).map(|text| read(text).map_err(|what| self.wrong(name, what))).transpose()
     }
 
     /// Whether a variable is set.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.texts.contains_key(&key_of(name))
+        self.text(name).is_some()
     }
 
     /// Reads a variable, or its default.
@@ -127,14 +136,33 @@ impl Settings {
         }
     }
 
-    pub(super) fn wrong(&self, name: &'static str, what: String) -> ConfigError {
-        let source_name = match self.figment.find_metadata(&key_of(name)) {
+    /// Where a variable was set.
+    pub(super) fn source(&self, name: &str) -> String {
+        match self.figment.find_metadata(&key_of(name)) {
             Some(metadata) if metadata.source.is_some() => TOML_FILE.to_owned(),
             Some(metadata) => metadata.name.to_string(),
             None => "its default".to_owned(),
-        };
-        ConfigError::Value { name, source_name, what }
+        }
     }
+
+    pub(super) fn wrong(&self, name: &'static str, what: String) -> ConfigError {
+        ConfigError::Value { name, source_name: self.source(name), what }
+    }
+}
+
+/// One variable of `.env`.
+pub(super) fn dotenv_variable(name: &str, directory: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(directory.join(".env")).ok()?;
+    parse_dotenv(&text, &mut Vec::new()).into_iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
+}
+
+/// Only the TOML file brings keys that are not known and values that are no text.
+fn wrong_key(key: &str, known: bool) -> String {
+    if known {
+        return format!("{TOML_FILE} sets {key} to neither a text, a number, a switch nor a list");
+    }
+    let known: Vec<_> = VARIABLES.iter().map(|v| key_of(v.name)).collect();
+    format!("{TOML_FILE} sets {key}; it may set {}", known.join(", "))
 }
 
 fn key_of(name: &str) -> String {
@@ -155,7 +183,7 @@ fn to_text(value: &Value) -> Option<String> {
 }
 
 /// `NAME=value` lines; `export` before the name, quotes around the value, `#` comments.
-fn parse_dotenv(text: &str) -> Result<Vec<(String, String)>, ConfigError> {
+fn parse_dotenv(text: &str, wrong: &mut Vec<ConfigError>) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -164,7 +192,8 @@ fn parse_dotenv(text: &str) -> Result<Vec<(String, String)>, ConfigError> {
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
         let Some((name, value)) = line.split_once('=') else {
-            return Err(ConfigError::File(format!(".env: line {} is not NAME=value", i + 1)));
+            wrong.push(ConfigError::File(format!(".env: line {} is not NAME=value", i + 1)));
+            continue;
         };
         let value = value.trim();
         let quoted = ['"', '\''].into_iter().find_map(|q| value.strip_prefix(q)?.split_once(q));
@@ -174,7 +203,7 @@ fn parse_dotenv(text: &str) -> Result<Vec<(String, String)>, ConfigError> {
         };
         found.push((name.trim().to_owned(), value.to_owned()));
     }
-    Ok(found)
+    found
 }
 
 #[cfg(test)]
@@ -197,7 +226,8 @@ mod tests {
         let flags = Flags { variables: vec![("TASK_INBOX_LISTEN", "flag".to_owned())], dev: false };
         let environment =
             owned(&[("TASK_INBOX_LISTEN", "env"), ("TASK_INBOX_UNKNOWN", "x"), ("TASK_INBOX_BUS", "")]);
-        let settings = Settings::read(&flags, environment, folder.path()).expect("right");
+        let settings = Settings::read(&flags, environment, folder.path());
+        assert_eq!(settings.wrong, []);
         let get = |name| settings.parse(name, |t| Ok(t.to_owned())).expect("right");
         assert_eq!(get("TASK_INBOX_LISTEN").as_deref(), Some("flag"));
         assert_eq!(get("TASK_INBOX_LOG").as_deref(), Some("dot"));
@@ -211,22 +241,28 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_wrong_is_refused() {
+    fn all_that_is_wrong_with_the_files_is_found() {
         let folder = tempfile::tempdir().expect("a folder");
-        let read = || Settings::read(&Flags::default(), Vec::new(), folder.path()).map(drop);
-        std::fs::write(folder.path().join("task-inbox.toml"), "listne = 1").expect("written");
-        assert!(read().expect_err("unknown").to_string().contains("listne"));
-        std::fs::write(folder.path().join("task-inbox.toml"), "listen =").expect("written");
-        assert!(read().expect_err("broken").to_string().contains("task-inbox.toml"));
-        std::fs::write(folder.path().join("task-inbox.toml"), "").expect("written");
-        std::fs::write(folder.path().join(".env"), "nonsense").expect("written");
-        assert!(read().expect_err("broken").to_string().contains("line 1"));
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        let wrong = || -> Vec<_> {
+            let settings = Settings::read(&Flags::default(), Vec::new(), folder.path());
+            settings.wrong.iter().map(ToString::to_string).collect()
+        };
+        write("task-inbox.toml", "listne = 1\nlog = {a = 1}\n");
+        write(".env", "nonsense\nTASK_INBOX_LOG=x\nmore\n");
+        let found = wrong().join("\n");
+        // What is set above the file hides what the file sets.
+        assert!(["listne", "line 1", "line 3"].iter().all(|w| found.contains(w)), "{found}");
+        write(".env", "");
+        assert!(wrong().iter().any(|w| w.contains("sets log to neither")), "{:?}", wrong());
+        write("task-inbox.toml", "listen =");
+        assert!(wrong()[0].contains("task-inbox.toml can't be read"));
     }
 
     #[test]
     fn reads_dotenv() {
         let text = "# c\n\nA=1\nexport B = \"two words\" # c\nC='#3'\nD=a#b\nE=x # y\n";
         let expected = owned(&[("A", "1"), ("B", "two words"), ("C", "#3"), ("D", "a#b"), ("E", "x")]);
-        assert_eq!(parse_dotenv(text), Ok(expected));
+        assert_eq!(parse_dotenv(text, &mut Vec::new()), expected);
     }
 }

@@ -122,4 +122,12 @@ pub const VARIABLES: &[Variable] = &[
         "How much longer than an attempt its lease runs; after both, another process takes over from one that died.",
     )
     .like("5s"),
+    Variable::new(
+        "TASK_INBOX_SERVER",
+        "",
+        "The server that commands work on by HTTP, instead of a database. `task-inbox login` keeps one with its key, \
+         for where neither this nor `DATABASE_URL` is set.",
+    )
+    .like("https://inbox.example.com"),
+    Variable::new("TASK_INBOX_API_KEY", "", "The API key that commands use there.").like("ti_..."),
 ];

@@ -52,6 +52,10 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // For who called without a network, and may read the cause.
+    if let Some(problem) = problem {
+        response.extensions_mut().insert(problem);
+    }
     response
 }
 

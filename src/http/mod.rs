@@ -14,6 +14,7 @@ mod docs;
 mod edge;
 mod fields;
 mod health;
+mod local;
 mod openapi;
 mod origin;
 mod parameters;
@@ -31,6 +32,7 @@ use ipnet::IpNet;
 
 use crate::app::App;
 
+pub use local::{Local, LocalAnswer};
 pub use openapi::openapi;
 pub use serve::serve;
 

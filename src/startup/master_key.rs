@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 
 use super::database::{beside, sqlite_file};
 use crate::app::vault::{self, Source, Vault};
@@ -21,27 +21,32 @@ pub(super) fn for_server(config: &Config) -> anyhow::Result<Vault> {
         return Ok(vault);
     }
     if !config.dev {
-        bail!(
-            "TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env"
-        );
+        return Err(missing());
     }
     for_development(config)
 }
 
+/// What to do where a server has none.
+pub(super) fn missing() -> anyhow::Error {
+    anyhow!("TASK_INBOX_MASTER_KEY is not set; make one with `task-inbox generate-keys` and put it into .env")
+}
+
 /// A command's key: what is set, or what was made for development; many commands need none.
 pub(super) fn for_command(config: &Config) -> anyhow::Result<Vault> {
-    if let Some(vault) = configured(config)? {
-        return Ok(vault);
-    }
     if config.dev {
-        return for_development(config);
+        return for_server(config);
     }
-    let path = file(&config.database_url);
-    if path.try_exists().with_context(|| format!("{} can't be looked for", path.display()))? {
-        watching(path)
-    } else {
-        Ok(Vault::empty())
+    Ok(if_there(config)?.unwrap_or_else(Vault::empty))
+}
+
+/// The key that is set, or that was made for development.
+pub(super) fn if_there(config: &Config) -> anyhow::Result<Option<Vault>> {
+    if let Some(vault) = configured(config)? {
+        return Ok(Some(vault));
     }
+    let path = default_file(config);
+    let is_there = path.try_exists().with_context(|| format!("{} can't be looked for", path.display()))?;
+    is_there.then(|| watching(path)).transpose()
 }
 
 /// What the configuration says, if it says something.
@@ -55,7 +60,7 @@ fn configured(config: &Config) -> anyhow::Result<Option<Vault>> {
 
 /// The key in the file, which is made if it is not there.
 fn for_development(config: &Config) -> anyhow::Result<Vault> {
-    let path = file(&config.database_url);
+    let path = default_file(config);
     match make(&path, &vault::generate()) {
         Ok(()) => tracing::info!(path = %path.display(), "made a master key for development"),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -64,8 +69,13 @@ fn for_development(config: &Config) -> anyhow::Result<Vault> {
     watching(path)
 }
 
-fn file(url: &str) -> PathBuf {
-    sqlite_file(url).map_or_else(|| POSTGRES_FILE.into(), |db| beside(db, ".master-key"))
+/// The file that holds the ring, if one does: the one that is set, or the one that `--dev` makes.
+pub fn file(config: &Config) -> PathBuf {
+    config.master_key_file.clone().unwrap_or_else(|| default_file(config))
+}
+
+fn default_file(config: &Config) -> PathBuf {
+    sqlite_file(&config.database_url).map_or_else(|| POSTGRES_FILE.into(), |db| beside(db, ".master-key"))
 }
 
 /// A vault that follows a file.

@@ -4,6 +4,7 @@
 //! beside a running one.
 
 mod announce;
+mod check;
 mod database;
 mod housekeeping;
 mod master_key;
@@ -17,7 +18,9 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use check::check;
 pub use database::{connect, lock};
+pub use master_key::file as master_key_file;
 
 use crate::app::{App, KeyCache, Vault};
 use crate::bus::Bus;

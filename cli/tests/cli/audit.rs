@@ -3,11 +3,13 @@
 use serde_json::json;
 use task_inbox_testkit::Database;
 
-use crate::inbox::Inbox;
+use crate::at_every_place;
+use crate::inbox::{Inbox, SAMPLE};
 
-#[test]
-fn proves_with_a_checkpoint_that_was_kept() {
-    let inbox = Inbox::with_sample();
+at_every_place!(proves_with_a_checkpoint_that_was_kept);
+
+async fn proves_with_a_checkpoint_that_was_kept(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     inbox.json(&["mktask", "ti:sample", "delete-acct"]);
     let printed = inbox.run(&["audit", "checkpoint"]).ok();
     let kept = inbox.write("checkpoint.json", &printed);

@@ -2,11 +2,17 @@
 
 use serde_json::json;
 
+use crate::at_every_place;
 use crate::inbox::{Inbox, SAMPLE};
 
-#[test]
-fn installs_and_lists() {
-    let inbox = Inbox::new();
+at_every_place!(
+    installs_and_lists,
+    shows_what_would_change,
+    refuses_what_can_not_be_installed,
+    removes_only_on_purpose,
+);
+
+async fn installs_and_lists(inbox: Inbox) {
     assert!(inbox.run(&["schemas"]).ok().contains("task-inbox taskschema FILE"));
     let file = inbox.write("sample.yml", SAMPLE);
     let dry = inbox.json(&["taskschema", &file, "--dryrun"]);
@@ -22,9 +28,14 @@ fn installs_and_lists() {
     );
     assert_eq!((&done["breaking"], &done["changes"]), (&json!(false), &json!([])));
     assert!(done["warnings"][0].as_str().expect("a text").contains("task-inbox webhook_key ti:sample"));
-    assert!(done["warnings"][1].as_str().expect("a text").contains("127.0.0.1 is refused"));
+    if !inbox.is_remote() {
+        assert!(done["warnings"][1].as_str().expect("a text").contains("127.0.0.1 is refused"));
+    }
     let listed = &inbox.json(&["schemas"])["schemas"][0];
-    assert_eq!(listed["types"], json!(["delete-acct", "flag-content"]));
+    assert_eq!(
+        (&listed["types"][0]["name"], &listed["types"][1]["name"]),
+        (&json!("delete-acct"), &json!("flag-content"))
+    );
     assert_eq!(listed["endpoints"][0]["held"], "no_key");
     assert!(inbox.run(&["schemas"]).ok().contains("ti:sample"));
     let types = inbox.json(&["tasktypes", "ti:sample"]);
@@ -47,9 +58,42 @@ fn takes_a_file_from_stdin() {
     assert!(child.wait_with_output().expect("it ends").status.success());
 }
 
-#[test]
-fn refuses_what_can_not_be_installed() {
-    let inbox = Inbox::with_sample();
+async fn shows_what_would_change(inbox: Inbox) {
+    let of = |semver: &str, from: &str, to: &str| {
+        SAMPLE.replace("semver: '1'", &format!("semver: '{semver}'")).replace(from, to)
+    };
+    let dry = |schema: &str| inbox.run(&["taskschema", &inbox.write("dry.yml", schema), "--dryrun"]);
+    assert!(dry(SAMPLE).ok().contains("ti:sample 1\nthe first version, and may be installed"));
+    inbox.install(SAMPLE).ok();
+    let more = of("1.1", "['deleted']", "['deleted', 'kept']");
+    let shown = dry(&more).ok();
+    assert!(
+        shown.contains("+ delete-acct: the state kept is new\n") && shown.contains("\ncompatible"),
+        "{shown}"
+    );
+    // What would be refused is shown all the same, with exit code 1.
+    let less = dry(&of("1.1", "'block', ", ""));
+    assert!(
+        less.code == Some(1) && less.stdout.contains("! flag-content: the state block is gone"),
+        "{less:?}"
+    );
+    assert!(
+        less.stdout.contains("\nwould be refused: ") && less.stdout.contains("raise the major"),
+        "{less:?}"
+    );
+    let less = of("2", "'block', ", "");
+    assert!(dry(&less).ok().contains("\nbreaking, and may be installed"));
+    let json = inbox.json(&["taskschema", &inbox.file("dry.yml"), "--dry-run"]);
+    assert_eq!(
+        (&json["verdict"], &json["breaking"], &json["version"]),
+        (&json!("breaking"), &json!(true), &json!(2))
+    );
+    dry(SAMPLE).says(&["installed already"]);
+    assert_eq!(inbox.json(&["schemas"])["schemas"][0]["semver"], "1", "nothing was installed");
+}
+
+async fn refuses_what_can_not_be_installed(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     inbox.install(SAMPLE).says(&["ti:sample", "installed already", "semver"]);
     inbox.run(&["taskschema", "nowhere.yml"]).says(&["nowhere.yml", "can't be read"]);
     let wrong = inbox.install("name: x\nsemver: y\ncolour: red\n").refused(1);
@@ -64,9 +108,8 @@ fn refuses_what_can_not_be_installed() {
     inbox.run(&["tasktypes", "other"]).says(&["other", "ti:sample"]);
 }
 
-#[test]
-fn removes_only_on_purpose() {
-    let inbox = Inbox::with_sample();
+async fn removes_only_on_purpose(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     inbox.json(&["mktask", "ti:sample", "delete-acct"]);
     inbox.run(&["rmschema", "ti:sample"]).says(&["1 tasks", "--yes"]);
     let dry = inbox.json(&["rmschema", "ti:sample", "--dryrun", "--yes"]);

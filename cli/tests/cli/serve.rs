@@ -10,11 +10,6 @@ use task_inbox_testkit::{Database, Installation, Receiver, Server};
 
 use crate::inbox::{Done, Inbox};
 
-fn installation(inbox: &Inbox) -> Installation {
-    Installation::new(inbox.path(), Database::Sqlite(inbox.path().join("inbox.db")))
-        .expect("the binary is built")
-}
-
 async fn send(server: &Server, request: &Request) -> (u16, serde_json::Value) {
     let mut client = Client::new(server.address()).with_timeout(Duration::from_secs(10));
     let answer = client.send(request).await.expect("an answer");
@@ -29,7 +24,7 @@ fn post(key: &str, schema: &str, ttype: &str) -> Request {
 #[tokio::test]
 async fn commands_work_at_once_beside_a_server() {
     let inbox = Inbox::empty();
-    let there = installation(&inbox);
+    let there = inbox.installation();
     let server = there.serve("server").await.expect("it serves");
     let get = Request::new("GET", "/api/v1/tasks", &[("api-key", "ti_unknown")]);
     let (status, problem) = send(&server, &get).await;
@@ -56,7 +51,7 @@ async fn commands_work_at_once_beside_a_server() {
 #[tokio::test]
 async fn what_a_command_decides_is_delivered_by_the_server() {
     let inbox = Inbox::empty();
-    let there = installation(&inbox);
+    let there = inbox.installation();
     let server = there.serve("server").await.expect("it serves");
     let receiver = Receiver::start().await.expect("a receiver");
     let schema = format!(
@@ -77,7 +72,7 @@ async fn what_a_command_decides_is_delivered_by_the_server() {
 #[tokio::test]
 async fn one_server_a_file_which_ends_in_order() {
     let inbox = Inbox::empty();
-    let there = installation(&inbox);
+    let there = inbox.installation();
     let server = there.serve("first").await.expect("it serves");
     let second: Done = inbox.command(&["serve", "--dev"]).output().expect("it runs").into();
     second.says(&["another `task-inbox serve`", "PostgreSQL"]);
@@ -103,7 +98,7 @@ exec unshare --mount $([ "$(id -u)" -eq 0 ] || echo --map-root-user) bash -c '
 #[tokio::test]
 async fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
     let inbox = Inbox::empty();
-    let there = installation(&inbox);
+    let there = inbox.installation();
     there.cli(&["migrate", "up"]).await.expect("migrated");
     there.cli(&["taskschema", &inbox.write("schema.yml", crate::inbox::SAMPLE)]).await.expect("installed");
     let made = there.cli(&["api_key", "--name", "ci"]).await.expect("made");

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use crate::inbox::Inbox;
+use crate::at_every_place;
+use crate::inbox::{Inbox, SAMPLE};
 
-#[test]
-fn posts_decides_and_lists() {
-    let inbox = Inbox::with_sample();
+at_every_place!(posts_decides_and_lists, the_same_external_id_makes_one_task, refuses_with_what_could_be);
+
+async fn posts_decides_and_lists(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     let made =
         inbox.json(&["mktask", "ti:sample", "flag-content", "--meta", r#"{"url":"x"}"#, "--state", "level1"]);
     assert_eq!((&made["ttype"], &made["task"]["state"]), (&json!("flag-content"), &json!("level1")));
@@ -28,9 +30,8 @@ fn posts_decides_and_lists() {
     assert_eq!(inbox.json(&["decide", id, "unset"])["task"]["state"], json!(null));
 }
 
-#[test]
-fn the_same_external_id_makes_one_task() {
-    let inbox = Inbox::with_sample();
+async fn the_same_external_id_makes_one_task(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     let post = ["mktask", "ti:sample", "delete-acct", "--external-id", "a"];
     let first = inbox.json(&post);
     assert_eq!(inbox.json(&post)["task"]["id"], first["task"]["id"]);
@@ -39,9 +40,8 @@ fn the_same_external_id_makes_one_task() {
     inbox.run(&other).says(&["other content"]);
 }
 
-#[test]
-fn refuses_with_what_could_be() {
-    let inbox = Inbox::with_sample();
+async fn refuses_with_what_could_be(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     inbox.run(&["mktask", "other", "t"]).says(&["other", "ti:sample"]);
     inbox.run(&["mktask", "ti:sample", "t"]).says(&["delete-acct, flag-content"]);
     inbox

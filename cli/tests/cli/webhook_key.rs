@@ -1,12 +1,16 @@
 //! `webhook_key`.
 
+use serde_json::json;
+
+use crate::at_every_place;
 use crate::inbox::{Inbox, SAMPLE};
+
+at_every_place!(makes_keys_of_both_kinds, replaces_a_key_only_on_purpose, rotates_lists_and_ends);
 
 const SIGNED: &str = "name: signed\nsemver: '1'\ndefault_hook_url: https://a.example/hook\ntasktypes:\n- name: t\n  resolved_states: [done]\n  hook_url: https://t.example/hook\n";
 
-#[test]
-fn makes_keys_of_both_kinds() {
-    let inbox = Inbox::with_sample();
+async fn makes_keys_of_both_kinds(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     let head = inbox.json(&["webhook_key", "ti:sample"]);
     assert_eq!((head["kind"].as_str(), head["key"].as_str().map(str::len)), (Some("head"), Some(43)));
     assert!(head["id"].is_string());
@@ -21,12 +25,35 @@ fn makes_keys_of_both_kinds() {
     assert!(endpoints.len() == 3 && endpoints.iter().all(|e| e["held"].is_null()), "{endpoints:?}");
 }
 
-#[test]
-fn replaces_a_key_only_on_purpose() {
-    let inbox = Inbox::with_sample();
+async fn replaces_a_key_only_on_purpose(inbox: Inbox) {
+    inbox.install(SAMPLE).ok();
     assert_eq!(inbox.json(&["webhook_key", "ti:sample", "--key", "local-key"])["key"], "local-key");
     inbox.run(&["webhook_key", "ti:sample"]).says(&["ti:sample", "--rotate"]);
     assert!(inbox.run(&["webhook_key", "ti:sample", "--rotate"]).ok().contains("not shown again"));
+}
+
+async fn rotates_lists_and_ends(inbox: Inbox) {
+    inbox.install(SIGNED).ok();
+    assert!(inbox.run(&["webhook_keys"]).ok().contains("task-inbox webhook_key SCHEMA"));
+    let first = inbox.json(&["webhook_key", "signed"]);
+    let second = inbox.json(&["webhook_key", "signed", "--rotate", "--overlap", "2h"]);
+    let listed = inbox.json(&["webhook_keys", "signed"]);
+    let of = |id: &serde_json::Value| {
+        listed["webhook_keys"].as_array().expect("a list").iter().find(|k| k["id"] == *id).cloned()
+    };
+    assert!(of(&first["id"]).expect("kept for a while")["expires"].is_string());
+    assert_eq!(of(&second["id"]).expect("new")["expires"], json!(null));
+    assert!(!listed.to_string().contains("whsec_"), "no list holds a key");
+    let shown = inbox.run(&["webhook-keys"]).ok();
+    assert!(shown.contains("until ") && shown.contains("active"), "{shown}");
+    let id = first["id"].as_str().expect("an id");
+    assert!(inbox.run(&["revoke-webhook-key", id]).ok().contains("has ended"));
+    inbox.run(&["revoke_webhook_key", id]).says(&["no webhook key", "or it has ended"]);
+    inbox.run(&["webhook_key", "signed", "--overlap", "1h"]).refused(2);
+    assert!(
+        inbox.run(&["webhook_key", "signed", "--rotate", "--overlap", "long"]).refused(2).contains("12h")
+    );
+    inbox.run(&["webhook_key", "signed", "--rotate", "--overlap", "31d"]).says(&["30d"]);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 use serde_json::json;
-use task_inbox::config::Config;
 use task_inbox::startup;
 use task_inbox::store::Db;
 
-use crate::output::{Answer, table};
+use crate::output::{Answer, Cell, Table};
+use crate::target::Where;
 
 /// What to do with the database's schema.
 #[derive(clap::Subcommand)]
@@ -26,7 +26,9 @@ pub(crate) enum Migrate {
     Status,
 }
 
-pub(crate) async fn run(args: &Migrate, config: &Config) -> anyhow::Result<Answer> {
+pub(crate) async fn run(args: &Migrate, place: &Where) -> anyhow::Result<Answer> {
+    place.must_be_local("migrate")?;
+    let config = place.quiet_config()?;
     let db = startup::connect(&config.database_url).await?;
     let done = match args {
         Migrate::Up => up(&db).await,
@@ -65,9 +67,10 @@ async fn down(db: &Db, steps: u32, yes: bool) -> anyhow::Result<Answer> {
 
 async fn status(db: &Db) -> anyhow::Result<Answer> {
     let (applied, pending) = (db.applied_migrations().await?, db.pending_migrations().await?);
-    let row = |status: &str, name: &String| vec![status.to_owned(), name.clone()];
-    let rows: Vec<_> =
-        applied.iter().map(|n| row("applied", n)).chain(pending.iter().map(|n| row("pending", n))).collect();
-    let text = table(&["status", "migration"], &rows, "there are no migrations");
-    Ok(Answer::new(json!({"applied": applied, "pending": pending}), text))
+    let row = |status: &str, name: &String| vec![Cell::status(status), name.as_str().into()];
+    let table = Table::new(&["status", "migration"])
+        .none("there are no migrations")
+        .rows(applied.iter().map(|n| row("applied", n)))
+        .rows(pending.iter().map(|n| row("pending", n)));
+    Ok(Answer::painted(json!({"applied": applied, "pending": pending}), table.to_text()))
 }

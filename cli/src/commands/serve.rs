@@ -1,6 +1,9 @@
 //! `serve`.
 
 use task_inbox::config::Flags;
+use task_inbox::{startup, telemetry};
+
+use crate::target::Where;
 
 /// Arguments of `serve`.
 #[derive(clap::Args)]
@@ -21,7 +24,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     /// Adds what was said to the flags.
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+    fn flags(&self, flags: &mut Flags) {
         let on = |set: bool| set.then(|| "on".to_owned());
         let variables = [
             ("TASK_INBOX_LISTEN", self.listen.clone()),
@@ -31,4 +34,15 @@ impl Serve {
         ];
         flags.variables.extend(variables.into_iter().filter_map(|(name, value)| Some((name, value?))));
     }
+}
+
+/// Serves until a signal comes.
+pub(crate) fn run(args: &Serve, place: &Where) -> anyhow::Result<()> {
+    place.must_be_local("serve")?;
+    let mut flags = place.flags();
+    args.flags(&mut flags);
+    let config = place.config(&flags)?;
+    telemetry::start(config.log.as_deref().unwrap_or("info"), config.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(startup::serve(&config))
 }

@@ -1,0 +1,89 @@
+//! Why a request came to nothing, as an operator should read it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A request that was refused, or that did not get through.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    /// The status, if there was an answer.
+    pub(crate) status: Option<u16>,
+    /// What is wrong and what to do, in one sentence.
+    pub(crate) message: String,
+    /// Everything that is wrong with a body or a file, each with its place.
+    pub(crate) problems: Vec<String>,
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Refusal {
+    /// One without an answer.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { status: None, message: message.into(), problems: Vec::new() }
+    }
+
+    /// What a problem document says (RFC 9457).
+    pub(crate) fn of_problem(status: u16, document: &Value) -> Self {
+        let text = |name: &str| document[name].as_str().filter(|text| !text.is_empty());
+        let message = text("detail").or_else(|| text("title")).unwrap_or("the server does not say why");
+        let problem = |error: &Value| {
+            let detail = error["detail"].as_str().unwrap_or_default();
+            match error["pointer"].as_str().unwrap_or_default() {
+                "" => detail.to_owned(),
+                pointer => format!("{pointer}: {detail}"),
+            }
+        };
+        let errors = document["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // A problem that is the whole message needs no second line.
+        let is_said = |error: &Value| {
+            errors.len() == 1 && error["detail"].as_str().is_some_and(|detail| message.contains(detail))
+        };
+        Self {
+            status: Some(status),
+            message: message.to_owned(),
+            problems: errors.iter().filter(|e| !is_said(e)).map(problem).collect(),
+        }
+    }
+
+    /// Says something else about it.
+    pub(crate) fn saying(mut self, message: String) -> Self {
+        self.message = message;
+        self
+    }
+
+    /// The same with a secret taken out, wherever it came in.
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        // What is this short is no secret, and may be any part of a word.
+        if secret.len() >= 6 {
+            self.message = self.message.replace(secret, "***");
+            for problem in &mut self.problems {
+                *problem = problem.replace(secret, "***");
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_problem_is_said_once() {
+        let one = json!({"detail": "wrong: /a: is odd", "errors": [{"pointer": "/a", "detail": "is odd"}]});
+        assert!(Refusal::of_problem(422, &one).problems.is_empty());
+        let two = json!({"detail": "wrong", "errors": [
+            {"pointer": "/a", "detail": "is odd"}, {"pointer": "", "detail": "no key ti_secret"}
+        ]});
+        let refusal = Refusal::of_problem(422, &two).without("ti_secret");
+        assert_eq!(refusal.problems, ["/a: is odd", "no key ***"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! `deliveries`.
+
+use serde_json::Value;
+use task_inbox::app::tasks::MAX_LIMIT;
+use uuid::Uuid;
+
+use crate::api::{Api, Call};
+use crate::output::{Answer, Cell, Table, list, shown};
+
+/// What a delivery can be.
+const STATUSES: [&str; 5] = ["pending", "sending", "delivered", "dead", "cancelled"];
+
+/// Arguments of `deliveries`.
+#[derive(clap::Args)]
+pub(crate) struct Deliveries {
+    /// Show this one, with its attempts
+    #[arg(conflicts_with_all = ["schema", "endpoint", "task", "event", "status", "limit", "cursor"])]
+    id: Option<Uuid>,
+    /// Only those of this schema
+    #[arg(long)]
+    schema: Option<String>,
+    /// Only those to this endpoint
+    #[arg(long, value_name = "ID")]
+    endpoint: Option<Uuid>,
+    /// Only those of this task
+    #[arg(long, value_name = "ID")]
+    task: Option<Uuid>,
+    /// Only those of this event
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// Only those in this status
+    #[arg(long, value_parser = STATUSES)]
+    status: Option<String>,
+    /// How many at most: 100 if it is not said
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_LIMIT))]
+    limit: Option<u64>,
+    /// The next_cursor of the page before
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+pub(crate) async fn run(args: &Deliveries, api: &Api) -> anyhow::Result<Answer> {
+    match args.id {
+        Some(id) => one(id, api).await,
+        None => page(args, api).await,
+    }
+}
+
+async fn page(args: &Deliveries, api: &Api) -> anyhow::Result<Answer> {
+    let call = Call::get(&["deliveries"])
+        .query("schema", args.schema.as_ref())
+        .query("endpoint", args.endpoint)
+        .query("task", args.task)
+        .query("event", args.event.as_ref())
+        .query("status", args.status.as_ref())
+        .query("limit", args.limit)
+        .query("cursor", args.cursor.as_ref());
+    let answer = api.send(call).await?;
+    let row = |delivery: &Value| {
+        vec![
+            shown(delivery, "id").into(),
+            shown(delivery, "task_id").into(),
+            shown(delivery, "event_type").into(),
+            shown(delivery, "url").into(),
+            Cell::status(shown(delivery, "status")),
+            shown(delivery, "attempts").into(),
+            shown(delivery, "due_at").into(),
+            shown(delivery, "finished").into(),
+            shown(delivery, "reason").into(),
+        ]
+    };
+    let head = ["id", "task id", "event", "url", "status", "attempts", "due", "finished", "reason"];
+    let mut table = Table::new(&head).none("no deliveries").rows(list(&answer, "deliveries").iter().map(row));
+    if let Some(next) = answer["next_cursor"].as_str() {
+        table = table.footer(format!("there are more: --cursor {next}"));
+    }
+    let table = table.to_text();
+    Ok(Answer::painted(answer, table))
+}
+
+async fn one(id: Uuid, api: &Api) -> anyhow::Result<Answer> {
+    let answer = api.send(Call::get(&["deliveries", &id.to_string()])).await?;
+    let delivery = &answer["delivery"];
+    let fields = [
+        "id",
+        "event_id",
+        "event_type",
+        "schema",
+        "task_id",
+        "url",
+        "status",
+        "reason",
+        "created",
+        "due_at",
+        "finished",
+    ];
+    let about = fields.iter().map(|name| {
+        let value = shown(delivery, name);
+        let value = if *name == "status" { Cell::status(value) } else { value.into() };
+        vec![(*name).replace('_', " ").into(), value]
+    });
+    let about = Table::new(&["delivery", ""]).whole().rows(about).to_text();
+    let row = |attempt: &Value| {
+        vec![
+            shown(attempt, "number").into(),
+            shown(attempt, "started").into(),
+            format!("{} ms", shown(attempt, "duration_ms")).into(),
+            Cell::status(shown(attempt, "outcome")),
+            shown(attempt, "status").into(),
+            shown(attempt, "error").into(),
+            shown(attempt, "response").into(),
+        ]
+    };
+    let attempts = Table::new(&["attempt", "started", "took", "outcome", "status", "error", "response"])
+        .none("it was not attempted yet")
+        .rows(list(&answer, "attempts").iter().map(row))
+        .to_text();
+    Ok(Answer::painted(answer.clone(), format!("{about}\n{attempts}")))
+}

@@ -1,0 +1,178 @@
+//! Every command: its arguments, and who runs it.
+
+mod audit;
+mod config;
+mod deliveries;
+mod documents;
+mod endpoints;
+mod keys;
+mod login;
+mod migrate;
+mod post_task;
+mod rekey;
+mod schemas;
+mod serve;
+mod tasks;
+mod webhook_keys;
+mod whoami;
+
+use clap::Subcommand;
+
+use crate::api::Api;
+use crate::output::Answer;
+use crate::target::Where;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Bring the database's schema up to date, or take it back
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
+    #[command(flatten)]
+    Request(Request),
+    /// Encrypt every webhook key anew, under the first master key
+    Rekey(rekey::Rekey),
+    /// Post a task to a running server, as an application server would
+    #[command(name = "post_task", alias = "post-task")]
+    PostTask(post_task::PostTask),
+    /// Keep a server and a key for it, for commands that name neither a server nor a database
+    Login,
+    /// Forget a server that `login` kept
+    Logout,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    #[command(flatten)]
+    Alone(Alone),
+}
+
+/// Requests of the API and nothing else, on a database or on a server.
+#[derive(Subcommand)]
+pub(crate) enum Request {
+    /// Install a task schema from a YAML file
+    #[command(aliases = ["task-schema", "task_schema"])]
+    Taskschema(schemas::TaskSchema),
+    /// Remove a schema with all its versions and tasks
+    #[command(aliases = ["rm-schema", "rm_schema"])]
+    Rmschema(schemas::RmSchema),
+    /// List schemas
+    Schemas,
+    /// List the task types of a schema's latest version
+    #[command(aliases = ["task-types", "task_types"])]
+    Tasktypes(schemas::TaskTypes),
+    /// Post a task
+    #[command(aliases = ["mk-task", "mk_task"])]
+    Mktask(tasks::MkTask),
+    /// Decide a task
+    Decide(tasks::Decide),
+    /// List tasks, oldest first
+    Tasks(tasks::Tasks),
+    /// Make an API key, which is shown once
+    #[command(name = "api_key", alias = "api-key")]
+    ApiKey(keys::ApiKey),
+    /// List API keys
+    #[command(name = "api_keys", alias = "api-keys")]
+    ApiKeys,
+    /// End an API key
+    #[command(name = "revoke_key", alias = "revoke-key")]
+    RevokeKey(keys::RevokeKey),
+    /// Make the key that a schema's webhooks are signed with, or carry; it is shown once
+    #[command(name = "webhook_key", alias = "webhook-key")]
+    WebhookKey(webhook_keys::WebhookKey),
+    /// List webhook keys
+    #[command(name = "webhook_keys", alias = "webhook-keys")]
+    WebhookKeys(webhook_keys::WebhookKeys),
+    /// End a webhook key at once
+    #[command(name = "revoke_webhook_key", alias = "revoke-webhook-key")]
+    RevokeWebhookKey(webhook_keys::RevokeWebhookKey),
+    /// List where webhooks go
+    Endpoints(endpoints::Endpoints),
+    /// List webhooks that were sent or wait, newest first; with an id, its attempts
+    Deliveries(deliveries::Deliveries),
+    /// Prove that the log is what was written
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Show whose key is in use, and what it may do
+    Whoami,
+}
+
+/// What needs neither settings nor a database, and must work where both are wrong.
+#[derive(Subcommand)]
+pub(crate) enum Alone {
+    /// Print new secrets, as lines for .env
+    #[command(name = "generate-keys", alias = "generate_keys")]
+    GenerateKeys,
+    /// Print the OpenAPI description of the API
+    Openapi,
+    /// Print a script that lets a shell complete commands
+    Completions(documents::Completions),
+    /// Print the manual
+    Man,
+}
+
+/// Runs a command to its end; `None` if it said everything itself.
+pub(crate) fn run(command: Command, place: &Where) -> anyhow::Result<Option<Answer>> {
+    match command {
+        Command::Serve(args) => return serve::run(&args, place).map(|()| None),
+        Command::Alone(command) => return alone(&command, place).map(Some),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work(command, place)).map(Some)
+}
+
+fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
+    place.must_be_local(match command {
+        Alone::GenerateKeys => "generate-keys",
+        Alone::Openapi => "openapi",
+        Alone::Completions(_) => "completions",
+        Alone::Man => "man",
+    })?;
+    match command {
+        Alone::GenerateKeys => Ok(config::generate_keys()),
+        Alone::Openapi => documents::openapi(),
+        Alone::Completions(args) => Ok(documents::completions(args)),
+        Alone::Man => documents::man(),
+    }
+}
+
+async fn work(command: Command, place: &Where) -> anyhow::Result<Answer> {
+    match command {
+        Command::Migrate(args) => migrate::run(&args, place).await,
+        Command::Rekey(args) => rekey::run(&args, place).await,
+        Command::PostTask(args) => post_task::run(&args, place).await,
+        Command::Login => login::login(place).await,
+        Command::Logout => login::logout(place),
+        Command::Config(args) => config::run(&args, place).await,
+        Command::Request(command) => {
+            let api = place.open().await?;
+            let done = request(command, &api).await;
+            api.close().await?;
+            done
+        }
+        Command::Serve(_) | Command::Alone(_) => unreachable!("they need no runtime of this kind"),
+    }
+}
+
+async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
+    match command {
+        Request::Taskschema(args) => schemas::install(&args, api).await,
+        Request::Rmschema(args) => schemas::remove(&args, api).await,
+        Request::Schemas => schemas::list(api).await,
+        Request::Tasktypes(args) => schemas::types(&args, api).await,
+        Request::Mktask(args) => tasks::create(&args, api).await,
+        Request::Decide(args) => tasks::decide(&args, api).await,
+        Request::Tasks(args) => tasks::list(&args, api).await,
+        Request::ApiKey(args) => keys::create(&args, api).await,
+        Request::ApiKeys => keys::list(api).await,
+        Request::RevokeKey(args) => keys::revoke(&args, api).await,
+        Request::WebhookKey(args) => webhook_keys::create(&args, api).await,
+        Request::WebhookKeys(args) => webhook_keys::list(&args, api).await,
+        Request::RevokeWebhookKey(args) => webhook_keys::revoke(&args, api).await,
+        Request::Endpoints(args) => endpoints::run(&args, api).await,
+        Request::Deliveries(args) => deliveries::run(&args, api).await,
+        Request::Audit(args) => audit::run(&args, api).await,
+        Request::Whoami => whoami::run(api).await,
+    }
+}
