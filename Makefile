@@ -45,6 +45,10 @@ contract-long: ## The same with more cases, and others every time (20 minutes)
 	$(CARGO) build -p task-inbox-cli
 	scripts/contract 600 --workers 2
 
+.PHONY: fuzz
+fuzz: ## Each fuzz target for a minute
+	scripts/fuzz 60
+
 .PHONY: faults
 faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (10 minutes)
 	@scripts/tools postgresql sqlite3

@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(fields.names("l", 1), Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(fields.parsed("p", |text| text.parse::<u8>().map_err(|e| e.to_string())), Some(12));
         assert!(fields.finish().is_ok());
-        let body = r#"{"f":1,"g":"true","i":4,"j":1.0,"k":"1","l":"a","m":["a",1,""],"p":"x","o":{"a":1}}"#;
+        let body = r#"{"f":1,"g":"true","i":4,"j":1.5,"k":"1","l":"a","m":["a",1,""],"p":"x","o":{"a":1}}"#;
         let found = problems(body, |fields| {
             fields.flag("f");
             fields.flag("g");
