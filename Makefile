@@ -24,10 +24,30 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3 openssl
+	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl
+	@scripts/packages receiver-example/python receiver-example/node
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
+	$(MAKE) contract
 	$(MAKE) faults-short
+
+.PHONY: contract
+contract: ## The API's description and the running server, held to each other: validators, generated clients, schemathesis
+	@scripts/tools python3 python3-venv nodejs npm jq
+	@scripts/packages contract
+	$(CARGO) build -p task-inbox-cli
+	scripts/contract
+
+.PHONY: contract-long
+contract-long: ## The same with more cases, and others every time (20 minutes)
+	@scripts/tools python3 python3-venv nodejs npm jq
+	@scripts/packages contract
+	$(CARGO) build -p task-inbox-cli
+	scripts/contract 600 --workers 2
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for a minute
+	scripts/fuzz 60
 
 .PHONY: faults
 faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (10 minutes)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{self, HeaderName};
+use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, Uri};
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
@@ -155,6 +155,19 @@ fn check_type(call: &Call, expected: &str, is_type: impl Fn(&str) -> bool) -> Re
     Ok(())
 }
 
+/// The request's `Idempotency-Key`, as it was sent.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter().map(HeaderValue::as_bytes);
+    let Some(key) = values.next() else { return Ok(None) };
+    let visible = key.iter().all(u8::is_ascii_graphic);
+    if values.next().is_some() || !visible || !(1..=255).contains(&key.len()) {
+        return Err(Problem::malformed(
+            "Idempotency-Key must be one value of 1 to 255 visible ASCII characters",
+        ));
+    }
+    Ok(Some(key))
+}
+
 impl Call {
     /// The request's `Idempotency-Key`, bound to the caller, the method and the path.
     ///
@@ -164,15 +177,7 @@ impl Call {
         who: &Principal,
         with_query: bool,
     ) -> Result<Option<Idempotency>, Problem> {
-        let mut values = self.headers.get_all(IDEMPOTENCY_KEY).iter();
-        let Some(key) = values.next() else { return Ok(None) };
-        let length = key.as_bytes().len();
-        let visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
-        if values.next().is_some() || !visible || !(1..=255).contains(&length) {
-            return Err(Problem::malformed(
-                "Idempotency-Key must be one value of 1 to 255 visible ASCII characters",
-            ));
-        }
+        let Some(key) = idempotency_key(&self.headers)? else { return Ok(None) };
         // Neither a pseudonym, a method nor a path holds a line feed, so the parts can't run together.
         let mut scope = Sha256::new();
         for part in
@@ -181,7 +186,7 @@ impl Call {
             scope.update(part);
             scope.update(b"\n");
         }
-        scope.update(key.as_bytes());
+        scope.update(key);
         let mut content = Sha256::new();
         if with_query && let Some(query) = self.uri.query() {
             content.update(query.as_bytes());

@@ -33,7 +33,7 @@ impl FromRequestParts<Http> for Caller {
 }
 
 /// The key that a request carries, in `api-key` or as a bearer token.
-fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
     let own = headers.get_all(API_KEY).iter().map(HeaderValue::as_bytes);
     let bearer = headers.get_all(AUTHORIZATION).iter().filter_map(|v| bearer_token(v.as_bytes()));
     let mut found: Option<&[u8]> = None;

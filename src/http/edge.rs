@@ -93,7 +93,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// Whether `Accept` lets through JSON (RFC 9110, section 12.5.1); without one, everything goes.
-fn accepts_json(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
     let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
     if accepts.peek().is_none() {
         return true;

@@ -152,7 +152,7 @@ impl<'a> Fields<'a> {
     /// A whole number in a range.
     pub(super) fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.take_some(name)?;
-        let read = value.get().parse().ok().filter(|number| range.contains(number));
+        let read = whole_number(value.get()).filter(|number| range.contains(number));
         if read.is_none() {
             self.refuse(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
         }
@@ -222,6 +222,14 @@ impl<'a> Fields<'a> {
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+/// A number without a fraction, however it is written: to JSON Schema, 2.0 and 2e0 are integers.
+fn whole_number(text: &str) -> Option<i64> {
+    /// Beyond it, a double no longer tells neighbours apart (RFC 8259, section 6).
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let written_otherwise = || text.parse().ok().filter(|n: &f64| n.fract() == 0.0 && n.abs() < EXACT);
+    text.parse().ok().or_else(|| written_otherwise().map(|n| n as i64))
 }
 
 /// What a text must be wherever it is kept: PostgreSQL stores no U+0000.
@@ -324,7 +332,7 @@ mod tests {
         assert_eq!(fields.names("l", 1), Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(fields.parsed("p", |text| text.parse::<u8>().map_err(|e| e.to_string())), Some(12));
         assert!(fields.finish().is_ok());
-        let body = r#"{"f":1,"g":"true","i":4,"j":1.0,"k":"1","l":"a","m":["a",1,""],"p":"x","o":{"a":1}}"#;
+        let body = r#"{"f":1,"g":"true","i":4,"j":1.5,"k":"1","l":"a","m":["a",1,""],"p":"x","o":{"a":1}}"#;
         let found = problems(body, |fields| {
             fields.flag("f");
             fields.flag("g");
@@ -349,6 +357,17 @@ mod tests {
         assert_eq!(fields.nullable("absent", 1), None);
         assert_eq!(fields.object("m").expect("an object").as_str(), r#"{"a": 1.50}"#);
         assert!(fields.finish().is_ok());
+    }
+
+    #[test]
+    fn reads_whole_numbers_however_they_are_written() {
+        for text in ["7", "7.0", "7e0", "0.7e1", "70E-1"] {
+            assert_eq!(whole_number(text), Some(7), "{text}");
+        }
+        assert_eq!(whole_number("-9223372036854775808"), Some(i64::MIN));
+        for text in ["7.5", "\"7\"", "true", "[7]", "1e300", "9007199254740993.0"] {
+            assert_eq!(whole_number(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod caller;
 mod docs;
 mod edge;
 mod fields;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod local;
 mod openapi;

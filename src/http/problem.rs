@@ -185,7 +185,7 @@ impl Problem {
         self.0.errors.iter()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn status(&self) -> u16 {
         self.0.kind.parts().0.as_u16()
     }

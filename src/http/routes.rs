@@ -45,6 +45,7 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(health::live))
         .with(routes!(health::ready))
         .split_for_parts();
+    openapi::tidy(&mut openapi);
     openapi::problems::add_examples(&mut openapi);
     (router, openapi)
 }

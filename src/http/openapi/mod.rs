@@ -5,6 +5,7 @@
 pub(super) mod examples;
 pub(super) mod models;
 pub(super) mod problems;
+mod tidy;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +19,7 @@ use utoipa::openapi::{
 };
 
 use super::Http;
+pub(super) use tidy::tidy;
 
 const DESCRIPTION: &str = "\
 An application server posts a task that a person must decide; a person decides it in the inbox; the \

@@ -19,13 +19,14 @@ use crate::http::problem::Problem;
 #[utoipa::path(
     get, path = "/api/v1/deliveries", tag = "deliveries", operation_id = "listDeliveries",
     params(
-        ("schema" = Option<String>, Query, description = "Only deliveries of this schema's events", example = "ti:sample"),
+        ("schema" = Option<String>, Query, description = "Only deliveries of this schema's events", min_length = 1, max_length = 1024, example = "ti:sample"),
         ("endpoint" = Option<uuid::Uuid>, Query, description = "Only deliveries to this endpoint"),
         ("task" = Option<uuid::Uuid>, Query, description = "Only deliveries of this task's events"),
-        ("event" = Option<String>, Query, description = "Only deliveries of this event: its id with or without `evt_`"),
+        ("event" = Option<String>, Query, description = "Only deliveries of this event: its id with or without `evt_`",
+            pattern = "^(evt_)?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
         ("status" = Option<models::DeliveryStatus>, Query, description = "Only deliveries with this status"),
         ("limit" = Option<u16>, Query, description = "Deliveries on a page, 100 by default", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; empty: the beginning", format = "cursor"),
     ),
     responses(
         (status = 200, body = models::DeliveryList, description = "A page of deliveries",

@@ -19,7 +19,7 @@ use crate::http::problem::Problem;
 #[utoipa::path(
     get, path = "/api/v1/endpoints", tag = "deliveries", operation_id = "listEndpoints",
     params(
-        ("schema" = Option<String>, Query, description = "Only endpoints of this schema", example = "ti:sample"),
+        ("schema" = Option<String>, Query, description = "Only endpoints of this schema", min_length = 1, max_length = 1024, example = "ti:sample"),
         ("status" = Option<models::EndpointStatus>, Query, description = "Only endpoints with this status"),
     ),
     responses(

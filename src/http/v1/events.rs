@@ -20,9 +20,9 @@ use crate::http::problem::Problem;
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "listEvents",
     params(
-        ("after" = Option<String>, Query, description = "`next_cursor` of the page before, or an event's `cursor`; absent: from the beginning"),
-        ("schema" = Option<String>, Query, description = "Only events of this schema", example = "ti:sample"),
-        ("ttype" = Option<String>, Query, description = "Only events of tasks of types with this name"),
+        ("after" = Option<String>, Query, description = "`next_cursor` of the page before, or an event's `cursor`; absent or empty: from the beginning", format = "cursor"),
+        ("schema" = Option<String>, Query, description = "Only events of this schema", min_length = 1, max_length = 1024, example = "ti:sample"),
+        ("ttype" = Option<String>, Query, description = "Only events of tasks of types with this name", min_length = 1, max_length = 1024),
         ("task" = Option<uuid::Uuid>, Query, description = "Only events of this task"),
         ("type" = Option<models::EventType>, Query, description = "Only events of this type"),
         ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default", minimum = 1, maximum = 500),

@@ -1,6 +1,6 @@
 //! Version 1 of the API, as `wire.md` writes it down.
 
-mod requests;
+pub(super) mod requests;
 mod responses;
 
 pub(super) mod api_keys;

@@ -25,7 +25,7 @@ use crate::http::problem::Problem;
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters, kept for at least 24 h. The same key with the same \
                            body gets the first answer again; with another body, 409.",
-            example = "order-4711-refund"),
+            example = "order-4711-refund", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     request_body(content = models::PostTask, description = "The task", examples(
         ("original" = (summary = "As the original service's clients send it", value = json!({
@@ -38,6 +38,9 @@ use crate::http::problem::Problem;
         (status = 201, body = models::TaskAnswer, description = "The task was kept",
             headers(("Location" = String, description = "Where it is"),
                     ("ETag" = String, description = "Its version, for If-Match")),
+            links(("task" = (operation_id = "getTask", parameters(("id" = "$response.body#/task/id")))),
+                  ("history" = (operation_id = "getTaskHistory", parameters(("id" = "$response.body#/task/id")))),
+                  ("decide" = (operation_id = "decideTask", parameters(("id" = "$response.body#/task/id"))))),
             example = json!(examples::task())),
         (status = 200, body = models::TaskAnswer,
             description = "The same content had been posted under this `external_id` before: the task as it stands",
@@ -66,14 +69,15 @@ pub(in crate::http) async fn create(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks",
     params(
         ("resolved" = inline(Option<models::Resolved>), Query, description = "`un`: only tasks that still wait; `all` (the default): every task"),
-        ("schema" = Option<String>, Query, description = "Only tasks of this schema", example = "ti:sample"),
-        ("ttype" = Option<String>, Query, description = "Only tasks of types with this name", example = "flag-content"),
-        ("state" = Option<String>, Query, description = "Only tasks in this state; empty: those in none"),
+        ("schema" = Option<String>, Query, description = "Only tasks of this schema", min_length = 1, max_length = 1024, example = "ti:sample"),
+        ("ttype" = Option<String>, Query, description = "Only tasks of types with this name", min_length = 1, max_length = 1024, example = "flag-content"),
+        ("state" = Option<String>, Query, description = "Only tasks in this state; empty: those in none", max_length = 1024),
         ("phase" = Option<models::Phase>, Query, description = "Only tasks in this phase"),
         ("assignee" = Option<uuid::Uuid>, Query, description = "Only tasks of this user"),
-        ("external_id" = Option<String>, Query, description = "Only the task that its sender calls so, in each schema"),
+        ("external_id" = Option<String>, Query, description = "Only the task that its sender calls so, in each schema",
+            min_length = 1, max_length = 1024),
         ("limit" = Option<u16>, Query, description = "Tasks on a page, 100 by default", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; empty: the beginning", format = "cursor"),
     ),
     responses(
         (status = 200, body = models::TaskList, description = "A page of tasks, and the types that they are of",
@@ -121,7 +125,7 @@ pub(in crate::http) async fn get(
     get, path = "/api/v1/tasks/{id}/history", tag = "tasks", operation_id = "getTaskHistory",
     params(("id" = uuid::Uuid, Path, description = "The task's id")),
     responses(
-        (status = 200, body = models::History, description = "One line for each change",
+        (status = 200, body = models::TaskHistory, description = "One line for each change",
             example = json!(examples::history())),
         problems::Authenticated, problems::NotFound,
     )
@@ -146,11 +150,13 @@ pub(in crate::http) async fn history(
     patch, path = "/api/v1/tasks/{id}/state", tag = "tasks", operation_id = "decideTask",
     params(
         ("id" = uuid::Uuid, Path, description = "The task's id"),
-        ("state" = Option<String>, Query, description = "The state to move to; empty is unset", example = "allow"),
+        ("state" = Option<String>, Query, description = "The state to move to; empty is unset", max_length = 64, example = "allow"),
         ("If-Match" = Option<String>, Header,
-            description = "The ETag of the version that the decision is about", example = "\"1\""),
+            description = "The ETag of the version that the decision is about, or `*`", example = "\"1\"",
+            format = "etag", pattern = r#"^(\*|(W/)?"[0-9]{1,18}")$"#),
         ("Idempotency-Key" = Option<String>, Header,
-            description = "As for a post; the query counts as part of the body"),
+            description = "As for a post; the query counts as part of the body",
+            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     request_body(content = Option<models::Decide>, description = "Needed for an output or a reason only", examples(
         ("with a result" = (summary = "With a result and a reason", value = json!(examples::decide()))),

@@ -53,7 +53,7 @@ pub(in crate::http) async fn create(
 /// Needs `keys:write`. Keys that have ended are gone.
 #[utoipa::path(
     get, path = "/api/v1/webhook-keys", tag = "keys", operation_id = "listWebhookKeys",
-    params(("schema" = Option<String>, Query, description = "Only keys of this schema", example = "ti:sample")),
+    params(("schema" = Option<String>, Query, description = "Only keys of this schema", min_length = 1, max_length = 1024, example = "ti:sample")),
     responses(
         (status = 200, body = models::WebhookKeyList, description = "The keys, without their secrets",
             example = json!(examples::webhook_keys())),

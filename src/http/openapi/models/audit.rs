@@ -39,6 +39,7 @@ pub(in crate::http) struct CheckpointList {
 
 /// Where a step of a verification ended.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Position {
     /// The last event that it verified.
     #[schema(minimum = 0)]
@@ -50,6 +51,7 @@ pub(in crate::http) struct Position {
 
 /// A step of a verification.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Verify {
     /// A checkpoint that was kept outside, in every step of the run.
     from: Option<Checkpoint>,

@@ -57,23 +57,29 @@ pub(in crate::http) struct Me {
     version: String,
 }
 
+/// A schema's name.
+#[derive(ToSchema)]
+#[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9:_-]{0,63}$")]
+pub(in crate::http) struct SchemaName(String);
+
 /// An API key to make.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewApiKey {
     /// What it is called, in lists and in the log.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: String,
     /// The schemas that it sees; absent: all.
-    #[schema(min_items = 1, max_items = 1000, pattern = "^[A-Za-z0-9][A-Za-z0-9:_-]{0,63}$")]
-    schemas: Option<Vec<String>>,
+    #[schema(min_items = 1, max_items = 1000, inline)]
+    schemas: Option<Vec<SchemaName>>,
     /// What it may do; absent: `tasks:write` and `tasks:read`.
     #[schema(min_items = 1)]
     permissions: Option<Vec<Permission>>,
     /// How long it works: `500ms`, `15s`, `10m`, `12h`, `90d`; absent: until it is revoked.
-    #[schema(example = "90d")]
+    #[schema(example = "90d", pattern = "^[1-9][0-9]{0,4}(ms|s|m|h|d)$")]
     expires_in: Option<String>,
     /// How many requests it may make: `100/s`, `1000/m`, `5000/h`; absent: any number.
-    #[schema(example = "100/s")]
+    #[schema(example = "100/s", pattern = "^[1-9][0-9]{0,8}/(s|m|h)$")]
     rate: Option<String>,
     /// The key itself, if one is to be taken over: 8 to 512 visible ASCII characters.
     #[schema(min_length = 8, max_length = 512, pattern = "^[!-~]*$")]
@@ -132,6 +138,7 @@ pub(in crate::http) struct ApiKeyList {
 
 /// A webhook key to make.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewWebhookKey {
     /// The schema.
     #[schema(example = "ti:sample", min_length = 1, max_length = 64)]
@@ -141,11 +148,12 @@ pub(in crate::http) struct NewWebhookKey {
     r#type: Option<String>,
     /// The key itself, if one is to be taken over: for `hmac`, `whsec_` and 24 to 64 bytes in base64; for
     /// `head`, 1 to 512 visible ASCII characters.
+    #[schema(min_length = 1, max_length = 512, pattern = "^[!-~]+$")]
     key: Option<String>,
     /// Whether it takes the place of the key there is.
     rotate: Option<bool>,
     /// How long that one goes on beside it, up to `30d`; absent: `24h`. With `rotate` only.
-    #[schema(example = "24h")]
+    #[schema(example = "24h", pattern = "^[0-9]{1,5}(ms|s|m|h|d)$")]
     overlap: Option<String>,
 }
 
@@ -204,6 +212,7 @@ pub(in crate::http) struct WebhookKeyList {
 
 /// A step of a move to another master key.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Rekey {
     /// How many webhook keys to move at most, 500 by default.
     #[schema(minimum = 1, maximum = 500)]

@@ -73,7 +73,7 @@ pub(in crate::http) struct HistoryItem {
 
 /// Everything that happened to a task.
 #[derive(ToSchema)]
-pub(in crate::http) struct History {
+pub(in crate::http) struct TaskHistory {
     /// Oldest first.
     history: Vec<HistoryItem>,
 }

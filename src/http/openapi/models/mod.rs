@@ -22,7 +22,7 @@ pub(in crate::http) use keys::{
     ApiKey, ApiKeyList, CreatedApiKey, CreatedWebhookKey, Me, NewApiKey, NewWebhookKey, Rekey, Rekeyed,
     WebhookKey, WebhookKeyList,
 };
-pub(in crate::http) use log::{Actor, EventList, EventType, History};
+pub(in crate::http) use log::{Actor, EventList, EventType, TaskHistory};
 pub(in crate::http) use schemas::{Installation, Removal, SchemaAnswer, SchemaList};
 pub(in crate::http) use tasks::{
     Decide, Decided, Phase, PostTask, Resolved, Task, TaskAnswer, TaskList, TaskType,

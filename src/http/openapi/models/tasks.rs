@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 /// A task that is posted.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct PostTask {
     /// The schema's name.
     #[schema(example = "ti:sample", min_length = 1, max_length = 64)]
@@ -17,20 +18,22 @@ pub(in crate::http) struct PostTask {
     task: String,
     /// The state that it begins in; absent: the type's initial state, which is unset if it
     /// declares none.
+    #[schema(max_length = 64)]
     state: Option<String>,
     /// What is to be decided about: any object of at most 256 KiB that matches the type's `input`.
     meta: Option<Map<String, Value>>,
     /// The sender's own name for it, unique in its schema: posting the same content again gets
     /// the task that is there.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     external_id: Option<String>,
 }
 
 /// A decision.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Decide {
-    /// The state to move to; null is unset.
-    #[schema(required = true, example = "allow")]
+    /// The state to move to; null is unset. May be absent only if the query has it.
+    #[schema(max_length = 64, example = "allow")]
     state: Option<String>,
     /// The result: any JSON value that matches the type's `output` of that state.
     #[schema(value_type = Option<Value>)]
@@ -39,7 +42,7 @@ pub(in crate::http) struct Decide {
     #[schema(max_length = 4096)]
     reason: Option<String>,
     /// For whom a program decides; recorded as claimed, not proven.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     on_behalf_of: Option<String>,
 }
 

@@ -62,7 +62,7 @@ pub(super) fn decision(call: &Call) -> Result<(Decision, Option<String>), Proble
     match (&in_body, &in_query) {
         (None, None) => fields.refuse("state", "is required; null is unset"),
         (Some(body), Some(query)) if body != query => {
-            return Err(Problem::malformed("the query and the body name different states"));
+            fields.refuse("state", "is another state than the query names");
         }
         _ => {}
     }
@@ -74,7 +74,7 @@ pub(super) fn decision(call: &Call) -> Result<(Decision, Option<String>), Proble
 ///
 /// A weak tag counts like a strong one (against RFC 9110, section 13.1.1): proxies that compress
 /// weaken ours, and what is compared is a version, not bytes.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+pub(in crate::http) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();

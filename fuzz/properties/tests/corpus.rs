@@ -1,0 +1,27 @@
+//! What the fuzzers kept, and what they once found: it holds of all of it, and takes no time.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use task_inbox_properties::ALL;
+
+/// In a build without optimisation, on a busy machine. The fuzzer allows less.
+const AT_MOST: Duration = Duration::from_secs(10);
+
+#[test]
+fn holds_of_the_corpus() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
+    for (name, property) in ALL {
+        let mut inputs = 0;
+        for entry in std::fs::read_dir(corpus.join(name)).expect("a corpus") {
+            let path = entry.expect("readable").path();
+            let data = std::fs::read(&path).expect("readable");
+            let started = Instant::now();
+            // A failure names the property and shows what is wrong with it.
+            property(&data);
+            assert!(started.elapsed() < AT_MOST, "{}: {:?}", path.display(), started.elapsed());
+            inputs += 1;
+        }
+        assert!(inputs > 10, "the corpus of {name} has {inputs} inputs");
+    }
+}
