@@ -156,14 +156,14 @@ async fn own_thread(
         Engine::Postgres => runtime.enable_all(),
     };
     let runtime = runtime.build().map_err(failed)?;
-    let (begin, begun) = oneshot::channel();
+    let (opening, opened) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let owner = async move {
         match context.db.for_this_runtime().await {
             Ok(db) => context.db = db,
-            Err(error) => return drop(begin.send(Err(error))),
+            Err(error) => return drop(opening.send(Err(error))),
         }
-        let _ = begin.send(Ok(()));
+        let _ = opening.send(Ok(()));
         let db = context.db.clone();
         work(context, queue, closing).await;
         db.leave_runtime().await;
@@ -173,7 +173,7 @@ async fn own_thread(
         .name("commit".to_owned())
         .spawn(move || runtime.block_on(owner))
         .map_err(failed)?;
-    begun.await.map_err(|_| StoreError::Unavailable("the commit's thread ended".to_owned()))??;
+    opened.await.map_err(|_| StoreError::Unavailable("the commit's thread ended".to_owned()))??;
     Ok(ended)
 }
 
