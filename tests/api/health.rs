@@ -28,7 +28,7 @@ async fn is_ready_while_its_database_is(engine: Engine) {
     let server = Server::start(engine).await;
     assert_eq!(server.bare(Method::GET, "/health/live").send().await.ok(200), json!({"status": "ok"}));
     assert_eq!(server.bare(Method::GET, "/health/ready").send().await.ok(200), json!({"status": "ok"}));
-    server.app.db.clone().close().await.expect("closes");
+    server.lose_database().await;
     server.bare(Method::GET, "/health/live").send().await.ok(200);
     let answer = server.bare(Method::GET, "/health/ready").send().await;
     answer.problem(503);

@@ -128,6 +128,11 @@ impl Server {
         Self { app, address, client, key, database, serving, _stops: stop.clone().drop_guard(), stop }
     }
 
+    /// Takes the database away from under the server.
+    pub(crate) async fn lose_database(&self) {
+        self.database.take_away(&self.app.db).await;
+    }
+
     /// Stops this server and starts another on the same database.
     pub(crate) async fn restart(self) -> Self {
         let Self { app, key, database, serving, stop, client, .. } = self;

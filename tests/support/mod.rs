@@ -35,15 +35,21 @@ impl TestDatabase {
                 });
                 let number = COUNT.fetch_add(1, Ordering::Relaxed);
                 let name = format!("test_{}_{number}", std::process::id());
-                let admin = Database::connect(&server).await.expect("the test server answers");
-                admin
-                    .execute_unprepared(&format!("CREATE DATABASE {name}"))
-                    .await
-                    .expect("the test server makes databases");
-                admin.close().await.expect("closes");
+                administer(&server, &format!("CREATE DATABASE {name}")).await;
                 let base = server.rsplit_once('/').expect("the address names a database").0;
                 Self { url: format!("{base}/{name}"), _folder: None }
             }
+        }
+    }
+
+    /// Takes the database away from whoever is connected: `db` is one of them.
+    #[allow(dead_code, reason = "not every test binary takes its database away")]
+    pub(crate) async fn take_away(&self, db: &Db) {
+        if db.engine() == Engine::Postgres {
+            let (base, name) = self.url.rsplit_once('/').expect("the address names a database");
+            administer(&format!("{base}/postgres"), &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        } else {
+            db.clone().close().await.expect("closes");
         }
     }
 
@@ -59,6 +65,12 @@ impl TestDatabase {
     pub(crate) async fn connect(&self) -> Db {
         Db::connect(&self.url).await.expect("the test database answers")
     }
+}
+
+async fn administer(server: &str, statement: &str) {
+    let admin = Database::connect(server).await.expect("the test server answers");
+    admin.execute_unprepared(statement).await.expect("the test server makes and drops databases");
+    admin.close().await.expect("closes");
 }
 
 /// Makes of each `async fn name(engine: Engine)` one test for each engine.
