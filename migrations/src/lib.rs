@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261121_000001_spine;
 mod m20261122_000002_administration;
+mod m20261123_000003_lists;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_spine::Migration),
             Box::new(m20261122_000002_administration::Migration),
+            Box::new(m20261123_000003_lists::Migration),
         ]
     }
 }

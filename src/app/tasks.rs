@@ -15,7 +15,7 @@ use crate::store::answers;
 use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
 use crate::store::log::{self, Logged};
 use crate::store::registry::{InstalledType, Registry};
-use crate::store::tasks::{self as stored, TaskFilter};
+use crate::store::task_list::{self, TaskFilter};
 
 /// How often a request is prepared again because schemas changed under it.
 const ATTEMPTS: usize = 5;
@@ -185,11 +185,14 @@ pub async fn list(
     let limit = limit.clamp(1, MAX_LIMIT);
     let filter = TaskFilter { schemas: who.schemas.clone(), ..filter };
     // One more than asked for tells whether there is a next page.
-    let mut rows = stored::list(&app.db, &filter, after.map(|c| c.0), limit + 1).await?;
+    let mut registry = app.registry.current();
+    if filter.is_ranged() && log::head(&app.db).await?.registry != registry.number {
+        registry = app.registry.refresh(&app.db).await?;
+    }
+    let mut rows = task_list::list(&app.db, &registry, &filter, after.map(|c| c.0), limit + 1).await?;
     let more = rows.len() as u64 > limit;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| TaskCursor(last.id));
-    let mut registry = app.registry.current();
     if rows.iter().any(|task| registry.type_by_id(task.ttype_id).is_none()) {
         registry = app.registry.refresh(&app.db).await?;
     }

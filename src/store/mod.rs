@@ -28,6 +28,7 @@ pub mod log;
 pub mod registry;
 pub mod schemas;
 pub mod secrets;
+pub mod task_list;
 pub mod tasks;
 
 pub use cache::RegistryCache;

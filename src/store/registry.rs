@@ -176,6 +176,11 @@ impl Registry {
         self.types.get(self.latest_types.get(&(schema.to_owned(), ttype.to_owned()))?)
     }
 
+    /// Every type of every version, in no particular order.
+    pub fn types(&self) -> impl Iterator<Item = &InstalledType> {
+        self.types.values()
+    }
+
     /// An endpoint by id.
     pub fn endpoint(&self, id: Uuid) -> Option<&Arc<Endpoint>> {
         self.endpoints.get(&id)

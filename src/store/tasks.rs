@@ -9,27 +9,6 @@ use super::error::{Result, StoreError};
 use super::row::Row;
 use super::sql::{Column, Null, Sql, Ty};
 
-/// Which tasks a list holds.
-#[derive(Clone, Debug, Default)]
-pub struct TaskFilter {
-    /// Only those whose state is not a resolved one.
-    pub unresolved: bool,
-    /// Only those of these schemas; what a key may see. `None`: of all.
-    pub schemas: Option<Vec<String>>,
-    /// Only those of this schema.
-    pub schema: Option<String>,
-    /// Only those of types with this name.
-    pub ttype: Option<String>,
-    /// Only those in this state; `Some(None)`: those in none.
-    pub state: Option<Option<String>>,
-    /// Only those in this phase.
-    pub phase: Option<Phase>,
-    /// Only those assigned to this user.
-    pub assignee: Option<Uuid>,
-    /// Only the one that its sender calls so (one in each schema).
-    pub external_id: Option<String>,
-}
-
 /// A task's columns as a batch writes them, in the order of [`values`].
 pub(super) const COLUMNS: &[Column] = &[
     ("id", Ty::Uuid, Null::Never),
@@ -141,48 +120,5 @@ pub async fn get(db: &Db, id: Uuid) -> Result<Option<Task>> {
 /// The tasks with these ids, in no particular order.
 pub(super) async fn get_many(db: &Db, ids: Vec<Uuid>) -> Result<Vec<Task>> {
     let sql = Sql::new(db.engine(), SELECT).push(" WHERE id").any_id(ids);
-    sql.all(db.read()).await?.iter().map(from_row).collect()
-}
-
-/// Up to `limit` tasks, oldest first, after the task with the id `after`.
-pub async fn list(db: &Db, filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Result<Vec<Task>> {
-    if filter.schemas.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Vec::new());
-    }
-    let mut sql = Sql::new(db.engine(), SELECT).push(" WHERE true");
-    if let Some(id) = after {
-        sql = sql.push(" AND id > ").bind(id);
-    }
-    if filter.unresolved {
-        sql = sql.push(" AND NOT resolved");
-    }
-    if let Some(schemas) = &filter.schemas {
-        let names = schemas.iter().map(|s| s.as_str().into()).collect();
-        sql = sql.push(" AND schema_name").any(Ty::Text, names);
-    }
-    if let Some(schema) = &filter.schema {
-        sql = sql.push(" AND schema_name = ").bind(schema.as_str());
-    }
-    if let Some(ttype) = &filter.ttype {
-        sql = sql.push(" AND ttype = ").bind(ttype.as_str());
-    }
-    match &filter.state {
-        Some(Some(state)) => sql = sql.push(" AND state = ").bind(state.as_str()),
-        Some(None) => sql = sql.push(" AND state IS NULL"),
-        None => {}
-    }
-    if let Some(phase) = filter.phase {
-        sql = sql.push(" AND phase = ").bind(phase.as_str());
-    }
-    if let Some(user) = filter.assignee {
-        sql = sql.push(" AND user_id = ").bind(user);
-    }
-    if let Some(external_id) = &filter.external_id {
-        sql = sql
-            .push(" AND id IN (SELECT task_id FROM external_ids WHERE external_id = ")
-            .bind(external_id.as_str())
-            .push(")");
-    }
-    sql = sql.push(" ORDER BY id LIMIT ").bind(limit as i64);
     sql.all(db.read()).await?.iter().map(from_row).collect()
 }

@@ -4,7 +4,7 @@ use task_inbox::app::tasks::{self, Created, PostTask};
 use task_inbox::app::{AppError, Permission, Principal, schemas};
 use task_inbox::store::Engine;
 use task_inbox::store::commit::Idempotency;
-use task_inbox::store::tasks::TaskFilter;
+use task_inbox::store::task_list::TaskFilter;
 use task_inbox_domain::Document;
 use task_inbox_domain::transition::Decision;
 use uuid::Uuid;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, Database};
 
 use task_inbox::store::commit::{Commit, CommitError, NoHooks, Operation, Reply, Settings};
-use task_inbox::store::tasks::{self, TaskFilter};
+use task_inbox::store::task_list::{self, TaskFilter};
+use task_inbox::store::tasks;
 use task_inbox::store::{Engine, RegistryCache, log};
 use task_inbox_domain::transition::Refusal;
 
@@ -47,11 +48,16 @@ async fn lists_in_order_and_by_filter(engine: Engine) {
         ids.push(f.posted().await);
     }
     f.submit(f.decide(ids[1], Some("paid"), None)).await.expect("decided");
-    let all = tasks::list(&f.db, &TaskFilter::default(), None, 10).await.expect("read");
+    let all =
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 10).await.expect("read");
     assert_eq!(all.iter().map(|t| t.id).collect::<Vec<_>>(), ids);
-    let page = tasks::list(&f.db, &TaskFilter::default(), Some(ids[1]), 2).await.expect("read");
+    let page = task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), Some(ids[1]), 2)
+        .await
+        .expect("read");
     assert_eq!(page.iter().map(|t| t.id).collect::<Vec<_>>(), ids[2..4]);
-    let count = async |filter: TaskFilter| tasks::list(&f.db, &filter, None, 10).await.expect("read").len();
+    let count = async |filter: TaskFilter| {
+        task_list::list(&f.db, &f.registry.current(), &filter, None, 10).await.expect("read").len()
+    };
     assert_eq!(count(TaskFilter { unresolved: true, ..TaskFilter::default() }).await, 4);
     assert_eq!(count(TaskFilter { state: Some(Some("paid".into())), ..TaskFilter::default() }).await, 1);
     assert_eq!(count(TaskFilter { state: Some(None), ..TaskFilter::default() }).await, 4);
@@ -81,7 +87,7 @@ async fn external_id_names_one_task(engine: Engine) {
     let existing = answers.iter().filter(|a| matches!(a, Ok(Reply::Existing(_)))).count();
     assert_eq!((created, existing), (1, 19));
     let named = TaskFilter { external_id: Some("order-2".into()), ..TaskFilter::default() };
-    assert_eq!(tasks::list(&f.db, &named, None, 10).await.expect("read").len(), 1);
+    assert_eq!(task_list::list(&f.db, &f.registry.current(), &named, None, 10).await.expect("read").len(), 1);
 }
 
 async fn idempotency_key_gives_one_answer(engine: Engine) {
@@ -102,7 +108,13 @@ async fn idempotency_key_gives_one_answer(engine: Engine) {
     assert_eq!(decided.task().version, 2);
     assert_eq!(again.task().version, 2);
     assert!(matches!(again, Reply::Decided(_)));
-    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), 2);
+    assert_eq!(
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
+            .await
+            .expect("read")
+            .len(),
+        2
+    );
 }
 
 async fn a_refused_request_leaves_its_key_free(engine: Engine) {
@@ -171,7 +183,13 @@ async fn a_moved_registry_sends_members_back(engine: Engine) {
     assert!(matches!(f.submit(old).await, Err(CommitError::RegistryMoved)));
     assert!(f.registry.current().latest("more").is_some(), "the cache was read again");
     f.submit(f.post(None, "x")).await.expect("prepared anew");
-    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 10).await.expect("read").len(), 1);
+    assert_eq!(
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 10)
+            .await
+            .expect("read")
+            .len(),
+        1
+    );
 }
 
 async fn one_members_bad_data_hurts_nobody_else(engine: Engine) {
@@ -184,7 +202,13 @@ async fn one_members_bad_data_hurts_nobody_else(engine: Engine) {
     let answers = f.submit_all(members).await;
     assert!(matches!(answers[4], Err(CommitError::Data(_))), "{:?}", answers[4]);
     assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 8);
-    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), 9);
+    assert_eq!(
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
+            .await
+            .expect("read")
+            .len(),
+        9
+    );
 }
 
 async fn two_processes_share_keys_names_and_tasks(engine: Engine) {
@@ -210,7 +234,8 @@ async fn two_processes_share_keys_names_and_tasks(engine: Engine) {
             Err(error) => panic!("{error}"),
         }
     }
-    let all = tasks::list(&f.db, &TaskFilter::default(), None, 500).await.expect("read");
+    let all =
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 500).await.expect("read");
     assert_eq!(all.len(), 4 + 3 + 5 + 3, "one for each key, each name, each pair");
     for task in tasks {
         let versions: Vec<_> =
@@ -232,7 +257,13 @@ async fn close_commits_what_waits(engine: Engine) {
             .iter()
             .all(|a| matches!(a, Ok(_) | Err(CommitError::Overloaded | CommitError::Unavailable(_))))
     );
-    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), kept);
+    assert_eq!(
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
+            .await
+            .expect("read")
+            .len(),
+        kept
+    );
 }
 
 /// A constraint that is checked at the very end makes COMMIT itself fail.
@@ -260,7 +291,13 @@ async fn a_commit_that_fails_is_no_success(engine: Engine) {
         let answer = f.submit(f.post(None, "x")).await;
         assert!(matches!(answer, Err(CommitError::Data(_))), "{answer:?}");
     }
-    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 10).await.expect("read").len(), 0);
+    assert_eq!(
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 10)
+            .await
+            .expect("read")
+            .len(),
+        0
+    );
     let drop = if engine == Engine::Postgres { "DROP TRIGGER late ON events" } else { "DROP TRIGGER late" };
     connection.execute_unprepared(drop).await.expect("runs");
     let kept = f.submit(f.post(None, "x")).await.expect("kept").task().id;
@@ -279,5 +316,11 @@ async fn more_than_may_wait_is_refused_as_overload(engine: Engine) {
     let kept = answers.iter().filter(|a| a.is_ok()).count();
     assert!(overloaded > 0, "50 asked where 2 may wait");
     assert_eq!(kept + overloaded, 50);
-    assert_eq!(tasks::list(&f.db, &TaskFilter::default(), None, 100).await.expect("read").len(), kept);
+    assert_eq!(
+        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
+            .await
+            .expect("read")
+            .len(),
+        kept
+    );
 }

@@ -7,6 +7,7 @@ mod audit;
 mod commit;
 mod deliveries;
 mod fixture;
+mod lists;
 mod log;
 mod migrations;
 mod schemas;

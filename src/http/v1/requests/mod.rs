@@ -16,7 +16,7 @@ use crate::http::fields::Fields;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::store::log::EventFilter;
-use crate::store::tasks::TaskFilter;
+use crate::store::task_list::TaskFilter;
 
 /// Names of schemas, types and states have at most so many characters.
 const MAX_NAME: usize = 64;

@@ -1,0 +1,232 @@
+//! Lists of tasks, oldest first.
+//!
+//! A page must cost the same in a small inbox and in a large one, whatever it is filtered by. The
+//! index `tasks_ranges` holds the tasks of each schema, type and state in the order of their ids,
+//! and the registry knows which of these there are: a filter becomes the few ranges that it lets
+//! through, and a page is merged from their beginnings. Left to itself, a planner that believes
+//! states to be spread evenly reads a million decided tasks to find the first that waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use task_inbox_domain::{Phase, Task};
+use uuid::Uuid;
+
+use super::db::{Db, Engine};
+use super::error::Result;
+use super::registry::Registry;
+use super::sql::{Column, Null, Rows, Sql, Ty};
+use super::tasks::{SELECT, from_row};
+
+/// Which tasks a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Only those whose state is not a resolved one.
+    pub unresolved: bool,
+    /// Only those of these schemas; what a key may see. `None`: of all.
+    pub schemas: Option<Vec<String>>,
+    /// Only those of this schema.
+    pub schema: Option<String>,
+    /// Only those of types with this name.
+    pub ttype: Option<String>,
+    /// Only those in this state; `Some(None)`: those in none.
+    pub state: Option<Option<String>>,
+    /// Only those in this phase.
+    pub phase: Option<Phase>,
+    /// Only those assigned to this user.
+    pub assignee: Option<Uuid>,
+    /// Only the one that its sender calls so (one in each schema).
+    pub external_id: Option<String>,
+}
+
+impl TaskFilter {
+    /// Whether it asks for schemas, types or states.
+    fn narrows(&self) -> bool {
+        self.schemas.is_some()
+            || self.schema.is_some()
+            || self.ttype.is_some()
+            || self.state.is_some()
+            || self.phase == Some(Phase::Resolved)
+    }
+
+    /// Whether a list under it is merged from ranges: then it depends on what is installed.
+    pub fn is_ranged(&self) -> bool {
+        let ended = !matches!(self.phase, None | Some(Phase::Open | Phase::Resolved));
+        self.narrows() && self.assignee.is_none() && self.external_id.is_none() && !ended
+    }
+
+    fn wants_schema(&self, name: &str) -> bool {
+        self.schema.as_deref().is_none_or(|schema| schema == name)
+            && self.schemas.as_ref().is_none_or(|schemas| schemas.iter().any(|s| s == name))
+    }
+
+    /// Whether tasks in a state may be in it, from whether that is a resolved one.
+    fn wants_resolved(&self, resolved: bool) -> bool {
+        match self.phase {
+            Some(Phase::Open) if resolved => false,
+            Some(Phase::Resolved) if !resolved => false,
+            _ => !(self.unresolved && resolved),
+        }
+    }
+}
+
+/// Schema, type and state; unset is no text.
+type Range = (String, String, String);
+
+/// Beyond so many ranges a list is read in the order of ids and filtered: something is found soon.
+const MAX_RANGES: usize = 64;
+
+/// The ranges that a filter lets through. `None`: they are too many, or a state is a resolved one
+/// in one version and an open one in another, so that a range would hold what is to be left out.
+fn ranges(filter: &TaskFilter, registry: &Registry) -> Option<Vec<Range>> {
+    let mut found: BTreeMap<Range, bool> = BTreeMap::new();
+    for installed in registry.types() {
+        let (schema, ttype) = (&installed.version.schema.name, installed.ttype());
+        if !filter.wants_schema(schema) || filter.ttype.as_ref().is_some_and(|t| *t != ttype.name) {
+            continue;
+        }
+        for state in ttype.states() {
+            if filter.state.as_ref().is_some_and(|wanted| wanted.as_deref() != state) {
+                continue;
+            }
+            let resolved = ttype.is_resolved(state);
+            let range = (schema.clone(), ttype.name.clone(), state.unwrap_or_default().to_owned());
+            if *found.entry(range).or_insert(resolved) != resolved {
+                return None;
+            }
+        }
+    }
+    let ranges: BTreeSet<Range> =
+        found.into_iter().filter(|(_, resolved)| filter.wants_resolved(*resolved)).map(|(r, _)| r).collect();
+    (ranges.len() <= MAX_RANGES).then(|| ranges.into_iter().collect())
+}
+
+/// Up to `limit` tasks, oldest first, after the task with the id `after`.
+///
+/// `registry` must be as new as the tasks that are to be found, where the filter is
+/// [ranged](TaskFilter::is_ranged).
+pub async fn list(
+    db: &Db,
+    registry: &Registry,
+    filter: &TaskFilter,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<Task>> {
+    let ranges = if filter.is_ranged() { ranges(filter, registry) } else { None };
+    let sql = match ranges {
+        Some(ranges) if ranges.is_empty() => return Ok(Vec::new()),
+        Some(ranges) => match db.engine() {
+            Engine::Postgres => merged_postgres(ranges, filter, after, limit),
+            Engine::Sqlite => merged_sqlite(&ranges, filter, after, limit),
+        },
+        None => filtered(db.engine(), filter, after, limit),
+    };
+    sql.all(db.read()).await?.iter().map(from_row).collect()
+}
+
+const RANGES: &[Column] = &[
+    ("schema_name", Ty::Text, Null::Never),
+    ("ttype", Ty::Text, Null::Never),
+    ("state", Ty::Text, Null::Never),
+];
+
+/// The beginning of each range is found by where it stands in the whole index, and what lies beyond
+/// its end is dropped: an order that no other index has leaves the planner no choice.
+fn merged_postgres(ranges: Vec<Range>, filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Sql {
+    let mut rows = Rows::new(RANGES);
+    for (schema, ttype, state) in ranges {
+        rows.push(vec![schema.into(), ttype.into(), state.into()]);
+    }
+    let sql = Sql::new(Engine::Postgres, SELECT).push(" WHERE id = ANY(ARRAY(SELECT x.id FROM ");
+    let sql = rows
+        .table(sql)
+        .push(
+            " AS r CROSS JOIN LATERAL (SELECT t.id, t.schema_name, t.ttype, coalesce(t.state, '') AS state,
+                t.resolved, t.phase FROM tasks t
+             WHERE (t.schema_name, t.ttype, coalesce(t.state, ''), t.id) > (r.schema_name, r.ttype, r.state, ",
+        )
+        .bind(after.unwrap_or_default())
+        .push(") ORDER BY t.schema_name, t.ttype, coalesce(t.state, ''), t.id LIMIT ")
+        .bind(limit as i64)
+        .push(") AS x WHERE x.schema_name = r.schema_name AND x.ttype = r.ttype AND x.state = r.state");
+    let sql = among(sql, filter).push(" ORDER BY x.id LIMIT ").bind(limit as i64);
+    sql.push(")) ORDER BY id")
+}
+
+fn merged_sqlite(ranges: &[Range], filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Sql {
+    let mut sql = Sql::new(Engine::Sqlite, SELECT).push(" WHERE id IN (SELECT id FROM (");
+    for (i, (schema, ttype, state)) in ranges.iter().enumerate() {
+        sql = sql
+            .push(if i == 0 { "" } else { " UNION ALL " })
+            .push("SELECT id FROM (SELECT id FROM tasks AS x INDEXED BY tasks_ranges WHERE schema_name = ")
+            .bind(schema.as_str())
+            .push(" AND ttype = ")
+            .bind(ttype.as_str())
+            .push(" AND coalesce(state, '') = ")
+            .bind(state.as_str())
+            .push(" AND id > ")
+            .bind(after.unwrap_or_default());
+        sql = among(sql, filter).push(" ORDER BY id LIMIT ").bind(limit as i64).push(")");
+    }
+    sql.push(") ORDER BY id LIMIT ").bind(limit as i64).push(") ORDER BY id")
+}
+
+/// What a range's state says already, but for tasks that end without a decision.
+fn among(sql: Sql, filter: &TaskFilter) -> Sql {
+    let sql = sql.push(if filter.unresolved { " AND NOT x.resolved" } else { "" });
+    match filter.phase {
+        Some(phase) => sql.push(" AND x.phase = ").bind(phase.as_str()),
+        None => sql,
+    }
+}
+
+/// In the order of ids, or of one index that holds little: the tasks that wait, a user's, those
+/// that ended without a decision, the one that a sender named.
+fn filtered(engine: Engine, filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Sql {
+    // SQLite, which keeps no statistics, would take an index for each of these and sort what it finds
+    // there: a plus keeps it from that.
+    let (schema, ttype, state) = match engine {
+        Engine::Postgres => ("schema_name", "ttype", "state"),
+        Engine::Sqlite => ("+schema_name", "+ttype", "+state"),
+    };
+    let and = |sql: Sql, column: &str| sql.push(" AND ").push(column);
+    let mut sql = Sql::new(engine, SELECT).push(" WHERE true");
+    if let Some(id) = after {
+        sql = sql.push(" AND id > ").bind(id);
+    }
+    // An open task is in no resolved state; said twice, so that the index of those is taken.
+    if filter.unresolved || filter.phase == Some(Phase::Open) {
+        sql = sql.push(" AND NOT resolved");
+    }
+    match filter.phase {
+        Some(phase @ (Phase::Open | Phase::Resolved)) => sql = sql.push(" AND phase = ").bind(phase.as_str()),
+        Some(ended) => {
+            sql = sql.push(" AND phase NOT IN ('open', 'resolved') AND phase = ").bind(ended.as_str());
+        }
+        None => {}
+    }
+    if let Some(schemas) = &filter.schemas {
+        let names = schemas.iter().map(|s| s.as_str().into()).collect();
+        sql = and(sql, schema).any(Ty::Text, names);
+    }
+    if let Some(name) = &filter.schema {
+        sql = and(sql, schema).push(" = ").bind(name.as_str());
+    }
+    if let Some(name) = &filter.ttype {
+        sql = and(sql, ttype).push(" = ").bind(name.as_str());
+    }
+    match &filter.state {
+        Some(Some(name)) => sql = and(sql, state).push(" = ").bind(name.as_str()),
+        Some(None) => sql = and(sql, state).push(" IS NULL"),
+        None => {}
+    }
+    if let Some(user) = filter.assignee {
+        sql = sql.push(" AND user_id = ").bind(user);
+    }
+    if let Some(external_id) = &filter.external_id {
+        sql = sql
+            .push(" AND id IN (SELECT task_id FROM external_ids WHERE external_id = ")
+            .bind(external_id.as_str())
+            .push(")");
+    }
+    sql.push(" ORDER BY id LIMIT ").bind(limit as i64)
+}
