@@ -53,6 +53,7 @@ async fn pages(db: &Db, registry: &Registry, filter: &TaskFilter, limit: u64) ->
     loop {
         let page = task_list::list(db, registry, filter, ids.last().copied(), limit).await.expect("read");
         ids.extend(page.iter().map(|t| t.id));
+        assert!(ids.is_sorted_by(|a, b| a < b), "{filter:?}: each once, oldest first");
         if (page.len() as u64) < limit {
             return ids;
         }
