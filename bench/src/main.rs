@@ -60,6 +60,15 @@ enum Command {
     Footprint(Options),
     /// The report and its charts again, from what is kept
     Report(Options),
+    /// Fill an empty database as `reads` does, to look at it by hand; prints an API key
+    #[command(hide = true)]
+    Fill {
+        /// `postgres://...`, or the path of a SQLite file
+        database: String,
+        /// Tasks, each with three events
+        #[arg(long, default_value_t = Scale::FULL.many)]
+        tasks: u64,
+    },
     /// A load generator, as the parts start it
     #[command(hide = true)]
     Load {
@@ -80,9 +89,9 @@ struct Options {
 }
 
 fn main() -> Result<()> {
-    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: cargo run --release -p bench -- ...");
     let (parts, options) = match Cli::parse().command {
         Command::Load { order } => return load::run(&order),
+        Command::Fill { database, tasks } => return runtime()?.block_on(part::reads::fill(&database, tasks)),
         Command::All { only, options } if only.is_empty() => (Part::ALL.to_vec(), options),
         Command::All { only, options } => (only, options),
         Command::Posts(options) => (vec![Part::Posts], options),
@@ -93,6 +102,10 @@ fn main() -> Result<()> {
         Command::Footprint(options) => (vec![Part::Footprint], options),
         Command::Report(options) => (Vec::new(), options),
     };
+    ensure!(
+        !cfg!(debug_assertions) || options.quick || parts.is_empty(),
+        "a debug build measures nothing: cargo run --release -p bench -- ..."
+    );
     let file = options.output.join("benchmarks/results.json");
     let mut results = Results::load(&file)?;
     ensure!(
@@ -101,7 +114,7 @@ fn main() -> Result<()> {
         file.display()
     );
     let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime()?;
     for part in parts {
         runtime.block_on(part::measure(part, &scale, &mut results))?;
         // What comes next may fail.
@@ -111,4 +124,8 @@ fn main() -> Result<()> {
     report::write(&results, &options.output)?;
     println!("\n{}", options.output.join("BENCHMARKS.md").display());
     Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

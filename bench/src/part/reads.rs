@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use task_inbox_testkit::{Postgres, Server};
+use task_inbox_testkit::{Database, Postgres, Server};
 
 use crate::fill::{self, Content, SCHEMAS};
 use crate::load::{Answers, Order, Reads as ReadOrder, Site};
@@ -87,6 +87,20 @@ impl Filled {
         let Self { stage, server, tasks, events } = self;
         Site { address: server.address(), key: stage.key.clone(), tasks: *tasks, events: *events }
     }
+}
+
+/// Fills a database that is empty, for whoever wants to look at it, and prints a key to it.
+pub(crate) async fn fill(database: &str, tasks: u64) -> Result<()> {
+    let database = if database.starts_with("postgres") {
+        Database::Postgres(database.to_owned())
+    } else {
+        Database::Sqlite(std::path::absolute(database)?)
+    };
+    let stage =
+        Stage::on(database.clone(), stage::directory()?, &SCHEMAS, NOWHERE, "task.state_changed").await?;
+    fill::fill(&database, &Content::decided(tasks)).await?;
+    println!("{}", stage.key);
+    Ok(())
 }
 
 pub(crate) async fn measure(scale: &Scale) -> Result<Reads> {
