@@ -128,12 +128,10 @@ impl Stage {
 }
 
 fn schema_file(name: &str, hook: &str, events: &str) -> String {
-    let types: String = TYPES
-        .iter()
-        .map(|name| {
-            format!("- name: {name}\n  pending_states: [level1, level2]\n  resolved_states: [block, allow]\n")
-        })
-        .collect();
+    let types = TYPES.map(|name| {
+        format!("- name: {name}\n  pending_states: [level1, level2]\n  resolved_states: [block, allow]\n")
+    });
+    let types = types.concat();
     format!(
         "name: '{name}'\nsemver: '1'\ndefault_hook_url: {hook}\nhook_events: [{events}]\ntasktypes:\n{types}"
     )

@@ -5,8 +5,8 @@ use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, LINE, MARGIN, WIDTH};
 use crate::statistics::{Runs, number};
 
-const LABELS: f64 = 190.0;
-const NOTES: f64 = 210.0;
+const LABELS: f64 = 205.0;
+const NOTES: f64 = 280.0;
 const BAR: f64 = 16.0;
 const ROW: f64 = 26.0;
 
@@ -47,34 +47,33 @@ impl Bars {
             canvas.text(MARGIN, y + LINE - 4.0, Anchor::Start, "muted", heading);
             y += LINE + 4.0;
             for bar in bars {
-                self.bar(&mut canvas, &axis, bar, y);
+                draw(&mut canvas, &axis, bar, y);
                 y += ROW;
             }
             y += 4.0;
         }
-        let x = WIDTH - MARGIN - NOTES + 14.0;
-        canvas.text(x, bottom + LINE - 4.0, Anchor::Start, "muted small", self.unit);
+        canvas.text(WIDTH - MARGIN, bottom + LINE - 4.0, Anchor::End, "muted small", self.unit);
         canvas.finish(bottom + LINE + MARGIN / 2.0)
     }
+}
 
-    fn bar(&self, canvas: &mut Canvas, axis: &Axis, bar: &Bar, y: f64) {
-        let (middle, figure) = (y + BAR / 2.0, bar.runs.median());
-        let baseline = middle + 4.5;
-        canvas.text(MARGIN + LABELS - 10.0, baseline, Anchor::End, "", &bar.label);
-        canvas.rect(axis.at(0.0), y, axis.at(figure) - axis.at(0.0), BAR, bar.ink.class());
-        let least = bar.runs.each().iter().copied().fold(f64::INFINITY, f64::min);
-        let most = bar.runs.each().iter().copied().fold(0.0, f64::max);
-        if most > least {
-            canvas.line((axis.at(least), middle), (axis.at(most), middle), "spread");
-        }
-        let note = WIDTH - MARGIN - NOTES + 14.0;
-        let shown = number(figure, 0);
-        let Some((target, said)) = &bar.target else {
-            canvas.text(note, baseline, Anchor::Start, "", &shown);
-            return;
-        };
-        canvas.line((axis.at(*target), y - 4.0), (axis.at(*target), y + BAR + 4.0), "target");
-        let (class, verdict) = if figure >= *target { ("", "") } else { ("missed", " missed") };
-        canvas.text(note, baseline, Anchor::Start, class, &format!("{shown}  target {said}{verdict}"));
+fn draw(canvas: &mut Canvas, axis: &Axis, bar: &Bar, y: f64) {
+    let (middle, figure) = (y + BAR / 2.0, bar.runs.median());
+    let baseline = middle + 4.5;
+    canvas.text(MARGIN + LABELS - 10.0, baseline, Anchor::End, "", &bar.label);
+    canvas.rect(axis.at(0.0), y, axis.at(figure) - axis.at(0.0), BAR, bar.ink.class());
+    let least = bar.runs.each().iter().copied().fold(f64::INFINITY, f64::min);
+    let most = bar.runs.each().iter().copied().fold(0.0, f64::max);
+    if most > least {
+        canvas.line((axis.at(least), middle), (axis.at(most), middle), "spread");
     }
+    let note = WIDTH - MARGIN - NOTES + 14.0;
+    let shown = number(figure, 0);
+    let Some((target, said)) = &bar.target else {
+        canvas.text(note, baseline, Anchor::Start, "", &shown);
+        return;
+    };
+    canvas.line((axis.at(*target), y - 4.0), (axis.at(*target), y + BAR + 4.0), "target");
+    let (class, verdict) = if figure >= *target { ("", "") } else { ("missed", " · missed") };
+    canvas.text(note, baseline, Anchor::Start, class, &format!("{shown} · target {said}{verdict}"));
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Every chart is as wide.
-pub(super) const WIDTH: f64 = 800.0;
+pub(super) const WIDTH: f64 = 860.0;
 /// Between the edge and what is drawn.
 pub(super) const MARGIN: f64 = 20.0;
 /// From one line of text to the next.

@@ -33,8 +33,10 @@ pub(crate) struct Lines {
     pub(crate) subtitle: String,
     pub(crate) across: &'static str,
     pub(crate) up: &'static str,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) drawn: Vec<Line>,
     pub(crate) marks: Vec<Mark>,
+    /// What lies further to the right is not shown.
+    pub(crate) until: Option<f64>,
     /// Where the horizontal axis is marked, if not at round numbers.
     pub(crate) stops: Vec<f64>,
 }
@@ -42,7 +44,8 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn svg(&self) -> String {
         let mut canvas = Canvas::new(&self.title, &self.subtitle);
-        let points = || self.lines.iter().flat_map(|line| line.points.iter().copied());
+        let shown = |point: &(f64, f64)| self.until.is_none_or(|until| point.0 <= until);
+        let points = || self.drawn.iter().flat_map(|line| line.points.iter().copied().filter(shown));
         let mut widest = points().map(|point| point.0).fold(0.0, f64::max);
         let mut highest = points().map(|point| point.1).fold(0.0, f64::max);
         for mark in &self.marks {
@@ -80,9 +83,13 @@ impl Lines {
                 }
             }
         }
-        for line in &self.lines {
-            let places: Vec<_> =
-                line.points.iter().map(|(x, y)| (horizontal.at(*x), vertical.at(*y))).collect();
+        for line in &self.drawn {
+            let places: Vec<_> = line
+                .points
+                .iter()
+                .filter(|point| shown(point))
+                .map(|(x, y)| (horizontal.at(*x), vertical.at(*y)))
+                .collect();
             canvas.polyline(&places, line.ink.class());
             for place in places.into_iter().filter(|_| line.has_dots) {
                 canvas.dot(place, line.ink.class());
@@ -95,7 +102,7 @@ impl Lines {
     /// begins.
     fn legend(&self, canvas: &mut Canvas) -> f64 {
         let (mut x, mut y) = (MARGIN, Canvas::top() + 4.0);
-        let lines = self.lines.iter().map(|line| (Some(line.ink), &line.name));
+        let lines = self.drawn.iter().map(|line| (Some(line.ink), &line.name));
         let marks = self.marks.iter().map(|mark| match mark {
             Mark::Across(_, name) | Mark::Level(_, name) => (None, name),
         });

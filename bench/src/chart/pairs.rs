@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, LINE, MARGIN, WIDTH};
 
 const LABELS: f64 = 250.0;
-const NOTES: f64 = 190.0;
+const NOTES: f64 = 230.0;
 const BAR: f64 = 8.0;
 const ROW: f64 = 26.0;
 
@@ -23,13 +23,13 @@ pub(crate) struct Pairs {
     pub(crate) names: (String, String),
     /// How many times the small one the large one may be.
     pub(crate) target: f64,
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) kinds: Vec<Pair>,
 }
 
 impl Pairs {
     pub(crate) fn svg(&self) -> String {
         let mut canvas = Canvas::new(&self.title, &self.subtitle);
-        let all = || self.pairs.iter().flat_map(|pair| [pair.small, pair.large]);
+        let all = || self.kinds.iter().flat_map(|pair| [pair.small, pair.large]);
         let least = all().fold(f64::INFINITY, f64::min);
         let axis = Axis::logarithmic(
             least / 2.0,
@@ -46,13 +46,13 @@ impl Pairs {
         let target = format!("{} × the small one", self.target);
         canvas.text(MARGIN + 396.0, y, Anchor::Start, "", &target);
         y += LINE - 4.0;
-        let bottom = y + self.pairs.len() as f64 * ROW + 4.0;
+        let bottom = y + self.kinds.len() as f64 * ROW + 4.0;
         for (x, label) in axis.ticks() {
             canvas.line((x, y), (x, bottom), "grid");
             canvas.text(x, bottom + LINE - 4.0, Anchor::Middle, "muted small", &label);
         }
         canvas.text(WIDTH - MARGIN, bottom + LINE - 4.0, Anchor::End, "muted small", self.unit);
-        for pair in &self.pairs {
+        for pair in &self.kinds {
             let row = y + 4.0;
             let baseline = row + BAR + 4.5;
             let begin = MARGIN + LABELS;
@@ -62,8 +62,8 @@ impl Pairs {
             let limit = axis.at(pair.small * self.target);
             canvas.line((limit, row - 2.0), (limit, row + 2.0 * BAR + 3.0), "target");
             let growth = pair.large / pair.small;
-            let (class, verdict) = if growth <= self.target { ("", "") } else { ("missed", " missed") };
-            let note = format!("{} → {}  {growth:.1} ×{verdict}", short(pair.small), short(pair.large));
+            let (class, verdict) = if growth <= self.target { ("", "") } else { ("missed", " · missed") };
+            let note = format!("{} → {} · {growth:.1} ×{verdict}", short(pair.small), short(pair.large));
             canvas.text(WIDTH - MARGIN - NOTES + 12.0, baseline, Anchor::Start, class, &note);
             y += ROW;
         }

@@ -95,7 +95,7 @@ mod tests {
                 assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(answer.body()));
                 answer.json()
             };
-            let id = task_id(7).to_string();
+            let id = task_id(7);
             assert_eq!(get(format!("/api/v1/tasks/{id}")).await["task"]["id"], id.as_str());
             let history = get(format!("/api/v1/tasks/{id}/history")).await;
             assert_eq!(history["history"].as_array().unwrap().len(), 3, "{engine}: {history}");
@@ -106,6 +106,9 @@ mod tests {
             let mine = get(format!("/api/v1/tasks?assignee={}&limit=500", assignee(0))).await;
             assert!(!mine["tasks"].as_array().unwrap().is_empty(), "{engine}");
             // The service goes on where the filling ended.
+            stage.try_out(server.address()).await.unwrap();
+            let added = database.query("SELECT max(seq) AS last FROM events").await.unwrap();
+            assert_eq!(added, [serde_json::json!({"last": last + 1})], "{engine}");
             stage::end(server).await.unwrap();
         }
     }

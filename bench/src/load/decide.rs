@@ -72,6 +72,11 @@ impl Decided {
         self.ends().map_or(0.0, |(first, last, seconds)| (last.received - first.received) as f64 / seconds)
     }
 
+    /// Microseconds of CPU time for one decision and its webhook.
+    pub(crate) fn cpu_of_one(&self) -> Cpu {
+        self.cpu.micros_of(self.ends().map_or(0, |(first, last, _)| last.decided - first.decided))
+    }
+
     /// Decided and not yet received, at the beginning and at the end.
     pub(crate) fn backlog(&self) -> (u64, u64) {
         let of = |moment: Moment| moment.decided.saturating_sub(moment.received);

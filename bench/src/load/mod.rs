@@ -20,7 +20,9 @@ use tokio::process::Command;
 pub(crate) use decide::{Decide, Decided, Moment};
 pub(crate) use idle::{Idle, IdleTimes};
 pub(crate) use loops::{Posted as HooksPosted, Posts as HookLoop};
-pub(crate) use post::{Measured, Post, Until, Watched};
+#[cfg(test)]
+pub(crate) use post::Cpu;
+pub(crate) use post::{Measured, Post, Until, WARM_UP, Watched};
 pub(crate) use reads::{Answers, Reads, Site};
 
 /// What a load generator is to do.

@@ -14,7 +14,7 @@ use crate::machine;
 use crate::statistics::Latency;
 
 /// Not measured: connections open, caches and pools fill.
-pub(super) const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// When to end.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -67,6 +67,11 @@ impl Measured {
     pub(crate) fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
+
+    /// Microseconds of CPU time for one request.
+    pub(crate) fn cpu_of_one(&self) -> Cpu {
+        self.cpu.micros_of(self.requests)
+    }
 }
 
 /// Seconds of CPU time, by process.
@@ -90,6 +95,12 @@ impl Watched {
 }
 
 impl Cpu {
+    /// Microseconds for one of so many.
+    pub(crate) fn micros_of(self, count: u64) -> Self {
+        let each = |seconds: f64| seconds * 1e6 / count.max(1) as f64;
+        Self { server: each(self.server), load: each(self.load), database: each(self.database) }
+    }
+
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             server: self.server - before.server,

@@ -5,5 +5,5 @@ mod process;
 mod quiet;
 
 pub(crate) use facts::{Facts, refuse_memory};
-pub(crate) use process::{cpu_of_tree, memory, peak_memory};
+pub(crate) use process::{anonymous_memory, cpu_of_tree, memory, peak_memory};
 pub(crate) use quiet::{Disturbance, Watch};

@@ -61,6 +61,11 @@ pub(crate) fn memory(process: u32) -> Result<u64> {
     status(process, "VmRSS:")
 }
 
+/// What of it is the process's own, not pages of its program or other files.
+pub(crate) fn anonymous_memory(process: u32) -> Result<u64> {
+    status(process, "RssAnon:")
+}
+
 /// The most resident memory that a process ever had.
 pub(crate) fn peak_memory(process: u32) -> Result<u64> {
     status(process, "VmHWM:")

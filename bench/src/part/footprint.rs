@@ -36,6 +36,8 @@ pub(crate) struct OnEngine {
     /// Of each start on the database with the posts in it.
     pub(crate) start_full: Runs,
     pub(crate) idle: u64,
+    /// What of that is no page of a file.
+    pub(crate) idle_anonymous: u64,
     /// Settled after the posts.
     pub(crate) after: u64,
     pub(crate) peak: u64,
@@ -72,7 +74,7 @@ async fn on(engine: Engine, cluster: &Postgres, scale: &Scale) -> Result<OnEngin
     let server = stage.serve().await?;
     let process = stage::process_of(&server)?;
     tokio::time::sleep(SETTLE).await;
-    let idle = machine::memory(process)?;
+    let (idle, idle_anonymous) = (machine::memory(process)?, machine::anonymous_memory(process)?);
     let order = Order::Post(Post {
         addresses: vec![server.address()],
         key: stage.key.clone(),
@@ -103,7 +105,7 @@ async fn on(engine: Engine, cluster: &Postgres, scale: &Scale) -> Result<OnEngin
     stage::end(server).await?;
     let start_full = starts(&stage, scale.starts).await?;
     stage.strike(cluster).await?;
-    Ok(OnEngine { engine, start, start_full, idle, after, peak, course, measured })
+    Ok(OnEngine { engine, start, start_full, idle, idle_anonymous, after, peak, course, measured })
 }
 
 async fn starts(stage: &Stage, times: usize) -> Result<Runs> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use task_inbox_testkit::Postgres;
 
 use crate::baseline::{fdatasync, pgbench};
-use crate::load::{Measured, Order, Post, Until, Watched};
+use crate::load::{Measured, Order, Post, Until, WARM_UP, Watched};
 use crate::nginx::Nginx;
 use crate::scale::Scale;
 use crate::stage::{self, Engine, NOWHERE, SCHEMA, Stage, TYPES};
@@ -106,8 +106,9 @@ pub(crate) async fn measure(scale: &Scale) -> Result<Posts> {
     };
     for run in 1..=scale.runs {
         for (connections, rates, latencies) in &mut posts.pgbench {
-            let measured =
-                pgbench(&cluster, &database, *connections, scale.seconds, directory.path()).await?;
+            // As long as the service's runs with their warm-up: 256 connections take a while to open.
+            let seconds = scale.seconds + WARM_UP.as_secs();
+            let measured = pgbench(&cluster, &database, *connections, seconds, directory.path()).await?;
             println!("run {run}: pgbench -c {connections}: {:.0} transactions/s", measured.per_second);
             rates.push(measured.per_second);
             latencies.push(measured.latency);

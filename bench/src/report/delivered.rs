@@ -35,9 +35,7 @@ pub(super) fn add(page: &mut Page, delivered: &Delivered) {
         .zip(bare.each())
         .map(|(run, bare)| {
             let (begun, ended) = run.backlog();
-            let decisions = run.course.last().map_or(0, |last| last.decided)
-                - run.course.first().map_or(0, |first| first.decided);
-            let cpu = |seconds: f64| format!("{:.0} µs", seconds * 1e6 / decisions.max(1) as f64);
+            let cpu = run.cpu_of_one();
             vec![
                 number(run.decided(), 0),
                 number(run.received(), 0),
@@ -45,7 +43,7 @@ pub(super) fn add(page: &mut Page, delivered: &Delivered) {
                 format!("{} → {}", number(begun as f64, 0), number(ended as f64, 0)),
                 format!("{:.2} s", run.drained),
                 format!("{:.1} ms, {:.1} ms", run.latency.p50, run.latency.p99),
-                [run.cpu.server, run.cpu.load, run.cpu.database].map(cpu).join(", "),
+                [cpu.server, cpu.load, cpu.database].map(|micros| format!("{micros:.0} µs")).join(", "),
             ]
         })
         .collect();
@@ -98,11 +96,12 @@ fn course(run: &Decided) -> Lines {
         subtitle: "in all, since before the warm-up; what lies between the lines is on its way".to_owned(),
         across: "seconds",
         up: "in all",
-        lines: vec![
+        drawn: vec![
             line("decided", Ink::Second, |moment| moment.decided as f64),
             line("received", Ink::Ours, |moment| moment.received as f64),
         ],
         marks: Vec::new(),
+        until: None,
         stops: Vec::new(),
     }
 }

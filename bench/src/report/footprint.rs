@@ -46,7 +46,7 @@ pub(super) fn add(page: &mut Page, footprint: &Footprint) {
         .map(|on| {
             vec![
                 on.engine.to_string(),
-                format!("{:.1} MB", megabytes(on.idle)),
+                format!("{:.1} MB ({:.1} MB)", megabytes(on.idle), megabytes(on.idle_anonymous)),
                 format!("{:.1} MB", megabytes(on.after)),
                 format!("{:.1} MB", megabytes(on.peak)),
                 format!("{}/s", number(on.measured.rate(), 0)),
@@ -58,7 +58,7 @@ pub(super) fn add(page: &mut Page, footprint: &Footprint) {
     page.table(
         &[
             "",
-            "idle",
+            "idle (of that, not pages of its program)",
             &format!("after {posts} posts"),
             "at most",
             "posted at",
@@ -84,8 +84,9 @@ fn chart(footprint: &Footprint, posts: &str) -> Lines {
         subtitle: "resident memory of the server; the last 5 s are idle".to_owned(),
         across: "seconds",
         up: "MB",
-        lines: lines.collect(),
+        drawn: lines.collect(),
         marks: vec![Mark::Level(AFTER, format!("target: {AFTER:.0} MB"))],
+        until: None,
         stops: Vec::new(),
     }
 }

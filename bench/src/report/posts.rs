@@ -97,21 +97,18 @@ fn row_of(posts: &Posts, cell: &Cell) -> Vec<String> {
     let Cell { engine, connections, variant, runs } = cell;
     let median = |figure: fn(&Measured) -> f64| Runs::of(runs, figure).median();
     let ratio = limit(posts, cell).map_or(0.0, |limit| cell.rate().median() / limit.median());
-    let mut cpu = format!(
-        "{:.0} µs, {:.0} µs",
-        median(|run| run.cpu.server * 1e6 / run.requests as f64),
-        median(|run| run.cpu.load * 1e6 / run.requests as f64)
-    );
+    let mut cpu = vec![median(|run| run.cpu_of_one().server), median(|run| run.cpu_of_one().load)];
     if *engine == Engine::Postgres {
-        cpu.push_str(&format!(", {:.0} µs", median(|run| run.cpu.database * 1e6 / run.requests as f64)));
+        cpu.push(median(|run| run.cpu_of_one().database));
     }
+    let cpu: Vec<_> = cpu.iter().map(|micros| format!("{micros:.0} µs")).collect();
     vec![
         format!("{engine}: {}, {connections} connections", variant.title()),
         cell.rate().to_string(),
         format!("{ratio:.2}"),
         format!("{:.1} ms", median(|run| run.latency.p50)),
         format!("{:.1} ms", median(|run| run.latency.p99)),
-        cpu,
+        cpu.join(", "),
     ]
 }
 

@@ -76,7 +76,7 @@ fn chart(on: &OnEngine, few: &str, many: &str) -> Pairs {
         unit: "milliseconds, logarithmic",
         names: (format!("{few} tasks"), format!("{many} tasks")),
         target: MOST,
-        pairs: on
+        kinds: on
             .kinds
             .iter()
             .map(|kind| Pair {

@@ -43,8 +43,8 @@ pub(super) fn add(page: &mut Page, replicas: &Replicas) {
                 format!("{:.1} ms", median(|run| run.latency.p99)),
                 format!(
                     "{:.0} µs, {:.0} µs",
-                    median(|run| run.cpu.server * 1e6 / run.requests as f64),
-                    median(|run| run.cpu.database * 1e6 / run.requests as f64)
+                    median(|run| run.cpu_of_one().server),
+                    median(|run| run.cpu_of_one().database)
                 ),
             ]
         })
@@ -70,12 +70,13 @@ fn chart(numbers: &[Number]) -> Lines {
         subtitle: format!("{}; it must not fall", said.join(", ")),
         across: "replicas",
         up: "posts per second",
-        lines: vec![
+        drawn: vec![
             line("median", Ink::Ours, Runs::median, true),
             line("least and most of the runs", Ink::Limit, least, false),
             line("", Ink::Limit, most, false),
         ],
         marks: Vec::new(),
+        until: None,
         stops: numbers.iter().map(|number| number.replicas as f64).collect(),
     }
 }
