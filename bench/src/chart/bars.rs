@@ -6,7 +6,7 @@ use super::canvas::{Anchor, Canvas, LINE, MARGIN, WIDTH};
 use crate::statistics::{Runs, number};
 
 const LABELS: f64 = 205.0;
-const NOTES: f64 = 280.0;
+const NOTES: f64 = 230.0;
 const BAR: f64 = 16.0;
 const ROW: f64 = 26.0;
 

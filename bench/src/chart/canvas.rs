@@ -16,7 +16,7 @@ text { fill: #1f2328; }
 .title { font-size: 15px; font-weight: 600; }
 .muted { fill: #59636e; }
 .small { font-size: 12px; }
-.missed { fill: #c0202b; font-weight: 600; }
+.missed { fill: #c0202b; }
 .grid { stroke: #d8dee4; stroke-width: 1; }
 .target { stroke: #c0202b; stroke-width: 1.5; stroke-dasharray: 4 3; fill: none; }
 .spread { stroke: #1f2328; stroke-width: 1; opacity: 0.55; }

@@ -19,10 +19,16 @@ pub(super) fn add(page: &mut Page, latencies: &Latencies) {
     );
     for on in &latencies.engines {
         let added = on.webhook.all.p50 - on.limit();
+        let side = if added < 0.0 { "below" } else { "above" };
         page.target(
             &format!("idle, from PATCH to webhook received, {}", on.engine),
             &format!("median ≤ {MOST} ms above a bare commit and a bare POST"),
-            &format!("{added:.2} ms above ({:.2} ms beside {:.2} ms)", on.webhook.all.p50, on.limit()),
+            &format!(
+                "{:.2} ms {side} ({:.2} ms beside {:.2} ms)",
+                added.abs(),
+                on.webhook.all.p50,
+                on.limit()
+            ),
             Verdict::of(added <= MOST),
         );
         let name = format!("latency-{}", on.engine.to_string().to_lowercase());

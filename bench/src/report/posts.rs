@@ -131,11 +131,12 @@ fn chart(posts: &Posts) -> Bars {
         groups.push((format!("PostgreSQL, {connections} connections"), bars));
     }
     let postgres = posts.cell(Engine::Postgres, FEW).map_or(0.0, |cell| cell.rate().median());
-    let target = (postgres * BESIDE_POSTGRES, format!("{BESIDE_POSTGRES} × PostgreSQL"));
+    let target = (postgres * BESIDE_POSTGRES, format!("{BESIDE_POSTGRES} ×"));
     let label = "fdatasync, one by one".to_owned();
     let mut bars = vec![Bar { label, runs: posts.fdatasync.clone(), ink: Ink::Limit, target: None }];
     bars.extend(posts.cell(Engine::Sqlite, FEW).map(|cell| ours(cell, Some(target))));
-    groups.push((format!("SQLite, {FEW} connections"), bars));
+    let heading = format!("SQLite, {FEW} connections; the target is a multiple of the figure on PostgreSQL");
+    groups.push((heading, bars));
     Bars {
         title: "Posts per second".to_owned(),
         subtitle:
