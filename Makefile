@@ -24,7 +24,7 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl
+	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light
 	@scripts/packages receiver-example/python receiver-example/node
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
@@ -64,10 +64,16 @@ faults-short: ## The same with a few rounds of each
 	scripts/faults all --engine postgres --rounds 2 --seconds 5
 
 .PHONY: bench
-bench: ## Posts per second beside what the machine can do; writes docs/BENCHMARKS.md
-	@scripts/tools postgresql
+bench: ## Everything that is measured, beside the machine's limits; writes docs/BENCHMARKS.md (half an hour)
+	@scripts/tools postgresql sqlite3 nginx-light
 	$(CARGO) build --release -p task-inbox-cli -p bench
-	$(CARGO) run --release -p bench -- posts
+	$(CARGO) run --release -p bench -- all
+
+.PHONY: bench-quick
+bench-quick: ## The same with short runs on little data, to try out the measuring
+	@scripts/tools postgresql sqlite3 nginx-light
+	$(CARGO) build -p task-inbox-cli -p bench
+	$(CARGO) run -p bench -- all --quick --output target/bench-quick
 
 .PHONY: lint
 lint: ## Formatting, clippy, docs

@@ -1,13 +1,15 @@
 //! What a test of the running service needs, and nothing of the service itself.
 //!
 //! Private PostgreSQL clusters, the real binary as a child process, a lean HTTP client, a webhook
-//! receiver that keeps a journal, and a proxy that breaks database connections at chosen points.
+//! receiver that keeps a journal, a proxy that breaks database connections at chosen points, and one
+//! that makes them longer.
 //! Everything here talks to the outside of the service, so that a test made with it proves the
 //! contract: no crate of the service may be imported.
 //!
 //! Every child process dies with the process that started it, however that ends.
 
 pub mod database;
+pub mod delay;
 pub mod http;
 pub mod postgres;
 pub mod process;
@@ -17,6 +19,7 @@ pub mod server;
 pub mod signature;
 
 pub use database::Database;
+pub use delay::Delay;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use receiver::Receiver;

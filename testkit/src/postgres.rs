@@ -71,6 +71,11 @@ impl Postgres {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Its first process, the parent of all others.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The URL of a database in it.
     pub fn url(&self, database: &str) -> String {
         url_at(self.address(), database)
