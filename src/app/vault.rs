@@ -226,7 +226,7 @@ impl Vault {
                 self.0.generation.fetch_add(1, Ordering::Release);
             }
             Err(error) => {
-                tracing::error!(error, "the master key ring can't be read again; keeping the one there is")
+                tracing::error!(error, "the master key ring can't be read again; keeping the one there is");
             }
         }
         *last = read;
@@ -325,6 +325,56 @@ mod tests {
         assert_eq!(Vault::empty().seal(row(1), "x"), Err(VaultError::Missing));
         let without = Vault::parse(&format!("b:{new}")).expect("a ring");
         assert_eq!(without.open(row(1), &id, &sealed), Err(VaultError::UnknownKey("a".to_owned())));
+    }
+
+    /// A vault that follows a text that the test changes; `Err` is a file that is gone.
+    fn following(text: &str) -> (Vault, Arc<Mutex<Result<String, ()>>>) {
+        let text = Arc::new(Mutex::new(Ok(text.to_owned())));
+        let source = text.clone();
+        let read =
+            move || source.lock().expect("unpoisoned").clone().map_err(|()| std::io::Error::other("gone"));
+        let vault =
+            Vault::watching(Source { name: "ring".to_owned(), read: Box::new(read) }).expect("a ring");
+        (vault, text)
+    }
+
+    #[test]
+    fn a_ring_is_replaced_for_all_who_hold_it() {
+        let (old, new) = (generate(), generate());
+        let (vault, text) = following(&format!("old:{old}\n"));
+        let clone = vault.clone();
+        let (_, sealed) = vault.seal(row(1), "x").expect("sealed");
+        let set = |ring: Result<String, ()>| *text.lock().expect("unpoisoned") = ring;
+        vault.reload();
+        assert_eq!(vault.generation(), 0, "nothing changed");
+        set(Ok(format!("new:{new},old:{old}")));
+        assert_eq!(clone.seal(row(1), "x").expect("sealed").0, "old", "not before it is read");
+        vault.reload();
+        assert_eq!((clone.generation(), clone.seal(row(1), "x").expect("sealed").0.as_str()), (1, "new"));
+        assert_eq!(clone.open(row(1), "old", &sealed).as_deref(), Ok("x"));
+        // What is no ring leaves the one that there is.
+        for broken in [Err(()), Ok(String::new()), Ok("new:short".to_owned()), Err(())] {
+            set(broken);
+            vault.reload();
+            assert_eq!((clone.generation(), clone.knows("old")), (1, true));
+        }
+        set(Ok(format!("new:{new}")));
+        vault.reload();
+        assert_eq!((clone.generation(), clone.knows("old")), (2, false));
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_is_looked_for_at_once() {
+        let (old, new) = (generate(), generate());
+        let (vault, text) = following(&format!("old:{old}"));
+        let there = Vault::parse(&format!("new:{new},old:{old}")).expect("a ring");
+        let (id, sealed) = there.seal(row(1), "x").expect("sealed");
+        assert_eq!(vault.open(row(1), &id, &sealed), Err(VaultError::UnknownKey("new".to_owned())));
+        *text.lock().expect("unpoisoned") = Ok(format!("old:{old},new:{new}"));
+        assert_eq!(vault.open(row(1), &id, &sealed).as_deref(), Ok("x"));
+        let lost = Source { name: "ring".to_owned(), read: Box::new(|| Err(std::io::Error::other("gone"))) };
+        let error = Vault::watching(lost).expect_err("nothing to begin with");
+        assert!(error.contains("ring can't be read: gone"), "{error}");
     }
 
     #[test]

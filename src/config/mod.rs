@@ -66,6 +66,7 @@ pub enum LogFormat {
 
 /// Everything that was set, read and checked.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that people set by itself")]
 pub struct Config {
     /// Where the database is. May hold a password.
     pub database_url: String,

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::docs;
 use super::problem::{Kind, Problem};
+use super::routes;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,7 +28,10 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let answers_json = route.as_ref().is_some_and(|route| !route.as_str().starts_with(docs::PATH));
-    let mut response = if answers_json && !accepts_json(request.headers()) {
+    let mut response = if uri.path().contains("//") {
+        // An empty segment names nothing, whatever pattern it fits.
+        routes::unknown_route(&uri).into_response()
+    } else if answers_json && !accepts_json(request.headers()) {
         Problem::new(Kind::NotAcceptable, "answers are application/json; Accept must allow it")
             .into_response()
     } else {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -53,7 +54,7 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
 pub(super) fn layered(router: Router, timeout: Duration) -> Router {
     let compressed = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::const_new("text/event-stream"));
     router
-        .fallback(unknown_route)
+        .fallback(async |uri: Uri| unknown_route(&uri))
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(timeout, edge::edge))
         .layer(CompressionLayer::new().compress_when(compressed))
@@ -72,8 +73,9 @@ impl BothWays for OpenApiRouter<Http> {
     }
 }
 
-async fn unknown_route(request: Request) -> Problem {
-    let path: String = request.uri().path().chars().take(200).collect();
+/// What is answered where nothing is.
+pub(super) fn unknown_route(uri: &Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
     Problem::not_found(format!("there is no {path} here; GET /api/v1/openapi.json lists what there is"))
 }
 

@@ -17,6 +17,11 @@ pub(super) async fn run(db: Db, stop: CancellationToken) {
             Ok(expired) => tracing::debug!(expired, "idempotency keys are over"),
             Err(error) => tracing::warn!(%error, "idempotency keys that are over can't be removed"),
         }
+        match housekeeping::remove_ended_secrets(&db).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::debug!(ended, "webhook keys are over"),
+            Err(error) => tracing::warn!(%error, "webhook keys that are over can't be removed"),
+        }
         match housekeeping::truncate_wal(&db).await {
             Ok(true) => tracing::debug!("cut off the write-ahead log"),
             Ok(false) => {}

@@ -89,6 +89,7 @@ async fn step(app: &App, seq: &mut Option<i64>) -> Result<()> {
 mod tests {
     use super::*;
     use crate::app::keys::{self, NewKey};
+    use crate::app::webhook_keys::{self, NewWebhookKey};
     use crate::app::{Principal, schemas};
     use crate::config::{Config, Flags};
     use crate::startup::{close, open};
@@ -123,5 +124,53 @@ mod tests {
         assert!(!log.has_changed().expect("there") && !due.has_changed().expect("there"));
         close(here).await.expect("closed");
         close(there).await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn notices_another_master_key_in_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.db.master-key");
+        let (old, new) = (crate::app::vault::generate(), crate::app::vault::generate());
+        std::fs::write(&file, format!("old:{old}\n")).expect("written");
+        let app = process(folder.path()).await;
+        let due = app.bus.subscribe(Topic::Due);
+        let mut ring = app.vault.generation();
+        look_at_ring(&app, &mut ring).await;
+        assert!(app.vault.knows("old") && !due.has_changed().expect("there"));
+        std::fs::write(&file, format!("new:{new},old:{old}\n")).expect("written");
+        look_at_ring(&app, &mut ring).await;
+        assert!(app.vault.knows("new") && due.has_changed().expect("there"), "what waited for it is tried");
+        close(app).await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn notices_that_an_endpoint_is_left_without_a_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let app = process(folder.path()).await;
+        let app =
+            App { vault: crate::app::Vault::parse(&crate::app::vault::generate()).expect("a key"), ..app };
+        let cli = Principal::cli();
+        let schema = SCHEMA.replace("tasktypes", "default_hook_url: https://s.example/\ntasktypes");
+        schemas::install(&app, &cli, &schema, false, false).await.expect("installed");
+        let of = |rotate: bool| NewWebhookKey {
+            schema: "s".to_owned(),
+            rotate,
+            overlap: rotate.then_some(Duration::from_millis(300)),
+            ..NewWebhookKey::default()
+        };
+        webhook_keys::create(&app, &cli, of(false)).await.expect("made");
+        let newest = webhook_keys::create(&app, &cli, of(true)).await.expect("rotated");
+        webhook_keys::remove(&app, &cli, newest.info.id).await.expect("ended");
+        let number = app.registry.current().number;
+        assert!(app.registry.current().key_end().is_some());
+        let mut seq = None;
+        let left = async {
+            while app.registry.current().endpoint_of("s", None).is_some_and(|e| e.is_sendable()) {
+                step(&app, &mut seq).await.expect("looked");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), left).await.expect("noticed");
+        assert_eq!(app.registry.current().number, number, "nobody said so");
+        close(app).await.expect("closed");
     }
 }

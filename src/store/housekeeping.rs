@@ -34,6 +34,17 @@ pub async fn expire_idempotency_keys(db: &Db) -> Result<u64> {
     }
 }
 
+/// Deletes secrets that have ended; returns how many. Nothing uses them any more, so that nobody needs to
+/// hear of it.
+pub async fn remove_ended_secrets(db: &Db) -> Result<u64> {
+    let transaction = db.begin().await?;
+    let removed = Sql::new(db.engine(), "DELETE FROM endpoint_secrets WHERE expires_at <= {now}")
+        .execute(&transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(removed)
+}
+
 /// Cuts off SQLite's write-ahead log if it has grown large; tells whether it did.
 pub async fn truncate_wal(db: &Db) -> Result<bool> {
     let Some(file) = db.sqlite_file() else { return Ok(false) };

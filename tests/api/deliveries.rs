@@ -182,6 +182,10 @@ async fn a_delivery_is_followed_through_its_life(engine: Engine) {
     let leased = claim(&server, &endpoint).await;
     assert_eq!(leased.len(), 1, "one after the other");
     assert_eq!(text(&read().await[1]["status"]), "sending");
+    for (status, delivery) in [("sending", first), ("pending", second)] {
+        let list = server.get(&format!("{of_task}&status={status}")).await.ok(200);
+        assert_eq!(column(&list["deliveries"], "id"), [text(&delivery["id"])]);
+    }
     settle(&server, &leased[0], 503, Fate::Retry(Duration::ZERO), false).await;
     let retried = read().await;
     assert_eq!((text(&retried[1]["status"]), &retried[1]["attempts"]), ("pending", &json!(1)));

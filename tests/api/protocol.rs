@@ -36,12 +36,20 @@ async fn unknown_paths_and_methods_are_problems(engine: Engine) {
         assert_eq!(problem["type"], "/problems/not-found");
         assert_eq!(problem["instance"], path);
     }
+    // An empty segment is no name, whatever the method.
+    for path in ["/api/v1/tasks//", "/api/v1/tasks//state", "/api/v1//tasks", "/api/v1/schemas//", "//health"]
+    {
+        for method in [Method::GET, Method::POST, Method::PATCH, Method::DELETE] {
+            server.request(method, path).send().await.problem(404);
+        }
+    }
     for (method, path, allow) in [
         (Method::DELETE, "/api/v1/tasks", &["GET", "HEAD", "POST"][..]),
         (Method::PUT, "/api/v1/tasks/x", &["GET", "HEAD"]),
         (Method::POST, "/api/v1/tasks/x/state/", &["PATCH"]),
         (Method::POST, "/health", &["GET", "HEAD"]),
         (Method::OPTIONS, "/api/v1/events", &["GET", "HEAD"]),
+        (Method::GET, "/api/v1/webhook-keys/rekey", &["POST"]),
     ] {
         let answer = server.request(method, path).send().await;
         assert_eq!(answer.problem(405)["type"], "/problems/method-not-allowed");

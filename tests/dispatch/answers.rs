@@ -1,5 +1,7 @@
 //! What an answer means for the delivery.
 
+use std::time::Duration;
+
 use task_inbox::store::Engine;
 
 use crate::fixture::Fixture;
@@ -58,8 +60,7 @@ async fn gone_disables_the_endpoint_and_a_new_key_enables_it(engine: Engine) {
     f.app().registry.refresh(&f.app().db).await.expect("read");
     f.decide(id, Some("done")).await;
     assert_eq!(f.count("SELECT count(*) FROM deliveries").await, 1, "it waits");
-    let who = task_inbox::app::Principal::cli();
-    task_inbox::app::webhook_keys::create(f.app(), &who, "s", None, None, true).await.expect("a key");
+    f.rotate("s", Duration::ZERO).await;
     f.app().registry.refresh(&f.app().db).await.expect("read");
     f.hurry().await;
     assert_eq!(receiver.next().await.json()["data"]["task"]["state"], "done");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
-use task_inbox::app::webhook_keys::NewWebhookKey;
+use task_inbox::app::webhook_keys::{CreatedWebhookKey, NewWebhookKey};
 use task_inbox::app::{App, KeyCache, PostTask, Principal, Vault, schemas, tasks, vault, webhook_keys};
 use task_inbox::bus::{Bus, Topic};
 use task_inbox::dispatch::{Dispatcher, Parts, Settings};
@@ -112,6 +112,13 @@ impl Fixture {
         self.app().registry.refresh(&self.app().db).await.expect("read");
         self.app().bus.wake(Topic::Due);
         made.expect("a key").key
+    }
+
+    /// Rotates the schema's key; the former goes on for a while.
+    pub(crate) async fn rotate(&self, schema: &str, overlap: Duration) -> CreatedWebhookKey {
+        let (schema, rotate, overlap) = (schema.to_owned(), true, Some(overlap));
+        let new = NewWebhookKey { schema, rotate, overlap, ..NewWebhookKey::default() };
+        webhook_keys::create(self.app(), &Principal::cli(), new).await.expect("a key")
     }
 
     pub(crate) async fn post(&self, schema: &str) -> Uuid {

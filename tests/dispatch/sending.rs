@@ -1,18 +1,24 @@
 //! What is sent.
 
+use std::time::Duration;
+
+use task_inbox::app::webhook_keys;
+use task_inbox::app::{App, Principal};
 use task_inbox::outbound::Policy;
 use task_inbox::store::Engine;
 use task_inbox_domain::webhook::signing::{self, HmacKey};
 
 use crate::fixture::Fixture;
 use crate::on_both_engines;
-use crate::receiver::{Answer, Receiver};
+use crate::receiver::{Answer, Received, Receiver};
 
 on_both_engines!(
     a_signed_webhook_verifies,
     the_originals_webhook_carries_its_key,
     events_wait_for_a_key,
     a_rotated_key_signs_from_then_on,
+    both_keys_sign_until_the_former_ends,
+    an_endpoint_whose_last_key_ended_is_sent_nothing,
     a_private_address_is_refused_and_seen,
     every_attempt_sends_the_same_bytes,
 );
@@ -81,30 +87,84 @@ async fn events_wait_for_a_key(engine: Engine) {
     f.until("SELECT count(*) FROM deliveries", 0).await;
 }
 
+/// Whether a webhook is signed with a key.
+fn is_signed(webhook: &Received, key: &str) -> bool {
+    signing::verify(
+        [&HmacKey::parse(key).expect("a key")],
+        webhook.header("webhook-id"),
+        webhook.header("webhook-timestamp").parse().expect("seconds"),
+        &webhook.body,
+        webhook.header("webhook-signature"),
+    )
+}
+
+async fn decided(f: &Fixture, receiver: &mut Receiver) -> Received {
+    let id = f.post("s").await;
+    f.decide(id, Some("p")).await;
+    receiver.next().await
+}
+
 async fn a_rotated_key_signs_from_then_on(engine: Engine) {
     let f = Fixture::new(engine).await;
     let mut receiver = Receiver::start([Answer::Status(200)]).await;
     f.install("s", &receiver.url, "").await;
     let old = f.key("s").await;
-    let who = task_inbox::app::Principal::cli();
-    let made = task_inbox::app::webhook_keys::create(f.app(), &who, "s", None, None, true).await;
-    let new = made.expect("a key").key;
-    f.app().registry.refresh(&f.app().db).await.expect("read");
+    let new = f.rotate("s", Duration::ZERO).await.key;
+    let webhook = decided(&f, &mut receiver).await;
+    assert!(is_signed(&webhook, &new) && !is_signed(&webhook, &old));
+}
+
+const LIVE: &str = "SELECT count(*) FROM endpoint_secrets WHERE expires_at IS NULL OR expires_at > ";
+
+/// A condition on the database's clock, which ends secrets.
+fn live(engine: Engine) -> String {
+    match engine {
+        Engine::Postgres => format!("{LIVE} (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"),
+        Engine::Sqlite => format!("{LIVE} CAST(unixepoch('subsec') * 1000000 AS INTEGER)"),
+    }
+}
+
+async fn both_keys_sign_until_the_former_ends(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    let old = f.key("s").await;
+    let new = f.rotate("s", Duration::from_secs(3)).await.key;
+    let webhook = decided(&f, &mut receiver).await;
+    assert!(is_signed(&webhook, &new) && is_signed(&webhook, &old), "a receiver may know either");
+    assert_eq!(webhook.header("webhook-signature").split(' ').count(), 2);
+    // Time passes; nothing tells the dispatcher, which has both keys in its hands.
+    let number = f.app().registry.current().number;
+    f.until(&live(engine), 1).await;
+    let webhook = decided(&f, &mut receiver).await;
+    assert!(is_signed(&webhook, &new) && !is_signed(&webhook, &old));
+    assert_eq!(webhook.header("webhook-signature").split(' ').count(), 1);
+    assert_eq!(f.app().registry.current().number, number);
+}
+
+async fn an_endpoint_whose_last_key_ended_is_sent_nothing(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    let old = f.key("s").await;
+    let made = f.rotate("s", Duration::from_secs(2)).await;
+    webhook_keys::remove(f.app(), &Principal::cli(), made.info.id).await.expect("ended");
+    let webhook = decided(&f, &mut receiver).await;
+    assert!(is_signed(&webhook, &old) && !is_signed(&webhook, &made.key));
+    f.until("SELECT count(*) FROM deliveries", 0).await;
+    f.until(&live(engine), 0).await;
     let id = f.post("s").await;
     f.decide(id, Some("p")).await;
-    let webhook = receiver.next().await;
-    let verifies = |key: &str| {
-        let timestamp = webhook.header("webhook-timestamp").parse().expect("seconds");
-        signing::verify(
-            [&HmacKey::parse(key).expect("a key")],
-            webhook.header("webhook-id"),
-            timestamp,
-            &webhook.body,
-            webhook.header("webhook-signature"),
-        )
-    };
-    assert!(verifies(&new));
-    assert!(!verifies(&old));
+    f.until("SELECT count(*) FROM deliveries WHERE lease_token IS NULL AND attempts = 0", 1).await;
+    // What a watcher of a server does when a key has ended.
+    let registry = f.app().registry.current();
+    assert!(registry.key_end().is_some_and(|end| end <= App::now()));
+    let registry = f.app().registry.refresh(&f.app().db).await.expect("read");
+    let endpoint = registry.endpoint_of("s", None).expect("declared");
+    assert_eq!((endpoint.held_reason(), registry.key_end()), (Some("no_key"), None));
+    assert!(receiver.try_next().is_none(), "nothing goes out unsigned");
+    let new = f.key("s").await;
+    assert!(is_signed(&receiver.next().await, &new));
 }
 
 async fn a_private_address_is_refused_and_seen(engine: Engine) {

@@ -18,6 +18,8 @@ on_both_engines!(
     a_log_trimmed_without_a_checkpoint_shows,
     a_row_slipped_in_below_the_beginning_shows,
     a_rebuilt_chain_shows_against_a_checkpoint,
+    steps_end_between_batches_and_add_up,
+    a_batch_that_never_ends_shows,
 );
 
 const KEY: &[u8] = b"kept outside";
@@ -151,4 +153,46 @@ async fn a_rebuilt_chain_shows_against_a_checkpoint(engine: Engine) {
     let (f, checkpoint) = logged(engine).await;
     let forged = Checkpoint { hash: "00".repeat(32), ..checkpoint };
     is_found(&f, Some(&forged)).await;
+}
+
+async fn steps_end_between_batches_and_add_up(engine: Engine) {
+    let (f, checkpoint) = logged(engine).await;
+    let whole = audit::verify(&f.db, Some(&checkpoint), |c| c.is_authentic(KEY)).await.expect("runs");
+    for limit in [1, 2, 7, 1000] {
+        let (mut after, mut events, mut proved) = (None, 0, 0);
+        loop {
+            let step = audit::step(&f.db, Some(&checkpoint), after, limit, |c| c.is_authentic(KEY)).await;
+            let step = step.expect("runs");
+            assert!(step.found.ok && step.found.events > 0, "{step:?}");
+            events += step.found.events;
+            proved += usize::from(step.found.proved_from == Some(checkpoint.seq));
+            after = step.next;
+            let Some(next) = after else { break };
+            // There, and only there, the row tells the head's hash.
+            let stored = format!(
+                "SELECT count(*) AS n FROM events WHERE seq = {} AND head_hash IS NOT NULL",
+                next.seq
+            );
+            assert_eq!(count(&f, &stored).await, 1);
+            assert!(step.found.events >= limit, "{step:?}");
+        }
+        assert_eq!((events, proved), (whole.events, 1), "limit {limit}");
+    }
+}
+
+async fn a_batch_that_never_ends_shows(engine: Engine) {
+    let (f, _) = logged(engine).await;
+    let first = audit::step(&f.db, None, None, 1, |_| true).await.expect("runs");
+    tamper(&f, "UPDATE events SET head_hash = NULL").await;
+    let found = audit::step(&f.db, None, None, 1, |_| true).await.expect("runs");
+    assert!(!found.found.ok && found.next.is_none(), "{found:?}");
+    let resumed = audit::step(&f.db, None, first.next, 1, |_| true).await.expect("runs");
+    assert_eq!((resumed.found.ok, resumed.found.first_bad), (false, first.next.map(|n| n.seq)));
+}
+
+async fn count(f: &Fixture, sql: &str) -> i64 {
+    let connection = Database::connect(&f.database.url).await.expect("connects");
+    let statement = sea_orm::Statement::from_string(connection.get_database_backend(), sql);
+    let row = connection.query_one_raw(statement).await.expect("runs").expect("a row");
+    row.try_get("", "n").expect("a number")
 }

@@ -10,3 +10,4 @@ mod fixture;
 mod log;
 mod migrations;
 mod schemas;
+mod secrets;
