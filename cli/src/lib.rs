@@ -42,8 +42,24 @@ struct Cli {
 }
 
 /// The whole tree of commands, with their examples.
-pub fn command() -> clap::Command {
+fn command() -> clap::Command {
     examples::with_examples(Cli::command())
+}
+
+/// Every command that does something, by its words: `tasks`, `audit verify`.
+pub fn command_names() -> Vec<String> {
+    fn below(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+        let subs: Vec<_> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
+        if subs.is_empty() {
+            found.push(words.to_owned());
+        }
+        for sub in subs {
+            below(sub, format!("{words} {}", sub.get_name()).trim(), found);
+        }
+    }
+    let mut found = Vec::new();
+    below(&command(), "", &mut found);
+    found
 }
 
 /// Runs what the arguments say; returns the exit code: 0 done, 1 refused or failed, 2 usage.
@@ -51,7 +67,7 @@ pub fn main() -> ExitCode {
     // Before anything makes a TLS connection; it fails only if somebody else was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli: Cli = match usage::parse(command(), &arguments) {
+    let cli: Cli = match usage::parse(&command(), &arguments) {
         Ok(cli) => cli,
         Err(Instead::Print(asked_for)) => {
             let _ = asked_for.print();

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use task_inbox::config::{self, Config, Flags};
+use task_inbox::config::{self as settings, Config, Flags};
 use task_inbox::telemetry;
 use url::{Host, Url};
 
@@ -50,11 +50,11 @@ pub(crate) struct Where {
 }
 
 fn server(text: &str) -> Result<Url, String> {
-    config::server_url(text)
+    settings::server_url(text)
 }
 
 fn span(text: &str) -> Result<Duration, String> {
-    match config::duration::parse(text)? {
+    match settings::duration::parse(text)? {
         Duration::ZERO => Err("must be longer than nothing".to_owned()),
         span => Ok(span),
     }
@@ -123,8 +123,8 @@ impl Where {
         }
     }
 
-    fn settings(&self) -> anyhow::Result<config::Remote> {
-        Ok(config::Remote::read(&self.flags(), &std::env::current_dir()?))
+    fn settings(&self) -> anyhow::Result<settings::Remote> {
+        Ok(settings::Remote::read(&self.flags(), &std::env::current_dir()?))
     }
 
     /// Whether the settings name a database.
@@ -135,7 +135,7 @@ impl Where {
     /// The server that is named here or in the settings, and the key that is named for it.
     pub(crate) fn named_server(&self) -> anyhow::Result<Option<(Url, Option<String>)>> {
         let said = self.settings()?;
-        let set = said.server.map(|text| config::server_url(&text)).transpose();
+        let set = said.server.map(|text| settings::server_url(&text)).transpose();
         let set = set.map_err(|what| Usage(format!("TASK_INBOX_SERVER {what}")))?;
         let Some(server) = self.server.clone().or_else(|| set.clone()) else { return Ok(None) };
         // A key that is set beside another server is not for this one.
@@ -147,7 +147,7 @@ impl Where {
         // A kept key goes to no server but its own.
         let kept = || {
             let profiles = Profiles::read().ok()?;
-            let own = |p: &&Profile| config::server_url(&p.server).is_ok_and(|url| url == server);
+            let own = |p: &&Profile| settings::server_url(&p.server).is_ok_and(|url| url == server);
             profiles.by_name.values().find(own).map(|p| p.api_key.clone())
         };
         let api_key = api_key.or_else(kept).ok_or_else(|| {
@@ -161,7 +161,7 @@ impl Where {
     }
 
     fn kept(&self, profile: &Profile) -> anyhow::Result<Target> {
-        let server = config::server_url(&profile.server).map_err(|what| {
+        let server = settings::server_url(&profile.server).map_err(|what| {
             Refusal::new(format!("the server of the profile {what}; `task-inbox login` keeps another"))
         })?;
         warn_of_clear_text(&server);
@@ -179,16 +179,16 @@ impl Where {
 
     /// The service's settings, and the log begun as they say.
     pub(crate) fn quiet_config(&self) -> anyhow::Result<Config> {
-        let config = self.config(&self.flags())?;
+        let config = config(&self.flags())?;
         telemetry::start(config.log.as_deref().unwrap_or(QUIET), config.log_format)?;
         Ok(config)
     }
+}
 
-    /// The service's settings, under these flags.
-    pub(crate) fn config(&self, flags: &Flags) -> anyhow::Result<Config> {
-        let folder = std::env::current_dir().context("there is no working directory")?;
-        Ok(Config::load(flags, &folder)?)
-    }
+/// The service's settings, under these flags.
+pub(crate) fn config(flags: &Flags) -> anyhow::Result<Config> {
+    let folder = std::env::current_dir().context("there is no working directory")?;
+    Ok(Config::load(flags, &folder)?)
 }
 
 /// Says so when the key can be read on the way.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, FromArgMatches};
 
 use crate::output::plain;
@@ -16,12 +16,13 @@ pub(crate) enum Instead {
 }
 
 /// Reads the arguments.
-pub(crate) fn parse<T: FromArgMatches>(command: Command, arguments: &[OsString]) -> Result<T, Instead> {
+pub(crate) fn parse<T: FromArgMatches>(command: &Command, arguments: &[OsString]) -> Result<T, Instead> {
     let matches = command.clone().try_get_matches_from(arguments).and_then(|m| T::from_arg_matches(&m));
     matches.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Instead::Refuse(missing(&command, arguments)),
-        _ => Instead::Refuse(format!("{}; see `{} --help`", one_line(&error), named(&command, arguments).0)),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Instead::Refuse(missing(command, arguments)),
+        ErrorKind::InvalidSubcommand => Instead::Refuse(unknown_command(&error, command, arguments)),
+        _ => Instead::Refuse(format!("{}; see `{} --help`", one_line(&error), named(command, arguments).0)),
     })
 }
 
@@ -48,6 +49,26 @@ fn missing(root: &Command, arguments: &[OsString]) -> String {
     format!("`{name}` takes a command: {}; see `{name} --help`", known.join(", "))
 }
 
+/// Which one was meant?
+fn unknown_command(error: &clap::Error, root: &Command, arguments: &[OsString]) -> String {
+    let (name, command) = named(root, arguments);
+    let given = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(given)) => plain(given),
+        _ => String::new(),
+    };
+    let meant = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => names.iter().map(String::as_str).collect(),
+        Some(ContextValue::String(name)) => vec![name.as_str()],
+        _ => Vec::new(),
+    };
+    // Each spelling of a command is suggested; its name is enough.
+    let mut meant: Vec<_> =
+        meant.iter().filter_map(|m| Some(command.find_subcommand(m)?.get_name())).collect();
+    meant.dedup();
+    let meant = if meant.is_empty() { String::new() } else { format!(", perhaps {}", meant.join(" or ")) };
+    format!("there is no command {given:?}{meant}; see `{name} --help`")
+}
+
 /// clap's message without its usage, which `--help` shows.
 fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -64,7 +85,7 @@ mod tests {
 
     fn refused(arguments: &[&str]) -> String {
         let arguments: Vec<_> = ["task-inbox"].iter().chain(arguments).map(OsString::from).collect();
-        match parse::<crate::Cli>(crate::command(), &arguments) {
+        match parse::<crate::Cli>(&crate::command(), &arguments) {
             Err(Instead::Refuse(text)) => text,
             _ => panic!("{arguments:?} are right"),
         }
@@ -77,7 +98,8 @@ mod tests {
             (&["migrate"], "up, down, status; see `task-inbox migrate --help`"),
             (&["migrate", "--json", "down", "x"], "see `task-inbox migrate down --help`"),
             (&["api-key"], "--name <NAME>; see `task-inbox api_key --help`"),
-            (&["taskk"], "see `task-inbox --help`"),
+            (&["taskk"], "no command \"taskk\", perhaps "),
+            (&["migrate", "upp"], "no command \"upp\", perhaps up; see `task-inbox migrate --help`"),
         ] {
             let text = refused(arguments);
             assert!(text.contains(said) && !text.contains('\n'), "{text}");

@@ -28,7 +28,7 @@ pub(super) fn of(error: &reqwest::Error, server: &str, seconds: f64) -> Failure 
         return never(match tls {
             rustls::Error::InvalidCertificate(_) => format!(
                 "the certificate of {server} is not trusted ({tls}); check the address, or add its authority to the \
-                 system's certificates"
+                 system's certificates or to a file that SSL_CERT_FILE names"
             ),
             _ => format!(
                 "{server} does not speak TLS as https needs ({tls}); a server without TLS is an http:// address"
@@ -57,6 +57,14 @@ pub(super) fn of(error: &reqwest::Error, server: &str, seconds: f64) -> Failure 
         ));
     }
     never(format!("{server} can't be reached ({})", last(&causes)))
+}
+
+/// What it means that there is no client at all.
+pub(super) fn of_client(error: &reqwest::Error) -> String {
+    let what = last(&causes(error));
+    format!(
+        "https needs the system's certificates, which can't be read ({what}); install ca-certificates, or set SSL_CERT_FILE"
+    )
 }
 
 /// An error with everything below it. An `io::Error` hides the error that it was made of from

@@ -59,22 +59,22 @@ async fn page(args: &Deliveries, api: &Api) -> anyhow::Result<Answer> {
     let row = |delivery: &Value| {
         vec![
             shown(delivery, "id").into(),
-            shown(delivery, "task_id").into(),
-            shown(delivery, "event_type").into(),
-            shown(delivery, "url").into(),
             Cell::status(shown(delivery, "status")),
             shown(delivery, "attempts").into(),
+            shown(delivery, "event_type").into(),
+            shown(delivery, "url").into(),
+            shown(delivery, "reason").into(),
             shown(delivery, "due_at").into(),
             shown(delivery, "finished").into(),
-            shown(delivery, "reason").into(),
         ]
     };
-    let head = ["id", "task id", "event", "url", "status", "attempts", "due", "finished", "reason"];
-    let mut table = Table::new(&head).none("no deliveries").rows(list(&answer, "deliveries").iter().map(row));
-    if let Some(next) = answer["next_cursor"].as_str() {
-        table = table.footer(format!("there are more: --cursor {next}"));
-    }
-    let table = table.to_text();
+    let head = ["id", "status", "attempts", "event", "url", "reason", "due", "finished"];
+    let table = Table::new(&head)
+        .none("no deliveries")
+        .rows(list(&answer, "deliveries").iter().map(row))
+        .page_of(&answer)
+        .to_text();
+
     Ok(Answer::painted(answer, table))
 }
 

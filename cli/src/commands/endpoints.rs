@@ -20,12 +20,11 @@ pub(crate) struct Endpoints {
 }
 
 pub(crate) async fn run(args: &Endpoints, api: &Api) -> anyhow::Result<Answer> {
-    let answer = match args.id {
-        Some(id) => json!({"endpoints": [api.send(Call::get(&["endpoints", &id.to_string()])).await?]}),
-        None => {
-            let call = Call::get(&["endpoints"]).query("schema", args.schema.as_ref());
-            api.send(call.query("status", args.status.as_ref())).await?
-        }
+    let answer = if let Some(id) = args.id {
+        json!({"endpoints": [api.send(Call::get(&["endpoints", &id.to_string()])).await?]})
+    } else {
+        let call = Call::get(&["endpoints"]).query("schema", args.schema.as_ref());
+        api.send(call.query("status", args.status.as_ref())).await?
     };
     let row = |endpoint: &Value| {
         let waits = if endpoint["waiting"] == 10_000 {
@@ -35,17 +34,17 @@ pub(crate) async fn run(args: &Endpoints, api: &Api) -> anyhow::Result<Answer> {
         };
         vec![
             shown(endpoint, "id").into(),
-            shown(endpoint, "schema").into(),
-            shown(endpoint, "type").into(),
-            shown(endpoint, "url").into(),
-            shown(endpoint, "kind").into(),
             Cell::status(shown(endpoint, "status")),
             Cell::status(shown(endpoint, "held")),
             waits.into(),
+            shown(endpoint, "url").into(),
+            shown(endpoint, "schema").into(),
+            shown(endpoint, "type").into(),
+            shown(endpoint, "kind").into(),
             shown(endpoint, "status_reason").into(),
         ]
     };
-    let head = ["id", "schema", "type", "url", "kind", "status", "held", "waiting", "reason"];
+    let head = ["id", "status", "held", "waiting", "url", "schema", "type", "kind", "reason"];
     let table = Table::new(&head)
         .none("there are no endpoints; a schema's default_hook_url and a type's hook_url make one")
         .rows(list(&answer, "endpoints").iter().map(row))

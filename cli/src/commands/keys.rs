@@ -52,7 +52,7 @@ fn expiry(text: &str) -> Result<String, String> {
 }
 
 fn rate(text: &str) -> Result<String, String> {
-    Rate::parse(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+    Rate::parse(text).map(|_| text.to_owned())
 }
 
 pub(crate) async fn create(args: &ApiKey, api: &Api) -> anyhow::Result<Answer> {
@@ -82,15 +82,15 @@ pub(crate) async fn list(api: &Api) -> anyhow::Result<Answer> {
         vec![
             shown(key, "id").into(),
             shown(key, "name").into(),
+            Cell::status(status),
+            shown(key, "last_used").into(),
             shown(key, "hint").into(),
             if key["schemas"].is_null() { "all".into() } else { shown(key, "schemas").into() },
             shown(key, "permissions").into(),
             shown(key, "rate").into(),
-            Cell::status(status),
-            shown(key, "last_used").into(),
         ]
     };
-    let table = Table::new(&["id", "name", "key", "schemas", "permissions", "rate", "status", "last used"])
+    let table = Table::new(&["id", "name", "status", "last used", "key", "schemas", "permissions", "rate"])
         .none("there are no API keys; make one with `task-inbox api_key --name NAME`")
         .rows(items(&answer, "api_keys").iter().map(row))
         .to_text();

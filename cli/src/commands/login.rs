@@ -111,5 +111,5 @@ fn read_keys(stdin: &std::io::Stdin) -> anyhow::Result<String> {
             byte => line.push(byte),
         }
     }
-    Ok(String::from_utf8(line).context("that was not text")?)
+    String::from_utf8(line).context("that was not text")
 }

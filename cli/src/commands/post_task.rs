@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::api::{Address, Api, Call, Refusal};
 use crate::output::{Answer, text};
-use crate::target::{Where, warn_of_clear_text};
+use crate::target::{self, Where, warn_of_clear_text};
 
 /// Arguments of `post_task`.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &PostTask, place: &Where) -> anyhow::Result<Answer
         (Some(host), _) => host.clone(),
         (None, Some((server, _))) => server,
         // Where a server listens that was not told otherwise.
-        (None, None) => Url::parse(&format!("http://{}", place.config(&place.flags())?.listen))?,
+        (None, None) => Url::parse(&format!("http://{}", target::config(&place.flags())?.listen))?,
     };
     let folder = std::env::current_dir()?;
     let api_key = config::variable(&args.key_var, &folder).or_else(|| place.api_key.clone()).ok_or_else(|| {

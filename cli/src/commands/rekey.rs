@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde_json::json;
-use task_inbox::app::vault::{self, Vault};
+use task_inbox::app::vault::{self, Ring};
 use task_inbox::startup;
 
 use crate::api::{Api, Call, Refusal};
 use crate::output::{Answer, Progress, Usage, text};
 use crate::private_file;
-use crate::target::{Target, Where};
+use crate::target::{self, Target, Where};
 
 /// How many keys one request moves.
 const STEP: u64 = 500;
@@ -39,14 +39,17 @@ pub(crate) async fn run(args: &Rekey, place: &Where) -> anyhow::Result<Answer> {
         begin_ring(place)?;
     }
     let api = place.open().await?;
-    let done = move_all(&api).await;
+    let done = match move_all(&api).await {
+        Ok((moved, id)) => former_keys(place).map(|former| answer(moved, &id, &former)),
+        Err(error) => Err(error),
+    };
     api.close().await?;
     done
 }
 
 /// Puts a new key in front of the ring. The old ones stay: they open what was not moved yet.
 fn begin_ring(place: &Where) -> anyhow::Result<()> {
-    let config = place.config(&place.flags())?;
+    let config = target::config(&place.flags())?;
     if config.master_key.is_some() {
         return Err(Refusal::new(
             "TASK_INBOX_MASTER_KEY is set, and this can't change where: put a key of `task-inbox generate-keys` in front \
@@ -64,7 +67,7 @@ fn begin_ring(place: &Where) -> anyhow::Result<()> {
             ))
         })?;
     // A ring that doesn't read is not to be made longer.
-    Vault::parse(ring.trim()).with_context(|| format!("{shown} does not hold a master key"))?;
+    Ring::parse(ring.trim()).with_context(|| format!("{shown} does not hold a master key"))?;
     replace(&path, &with_new(ring.trim(), &vault::generate()))
 }
 
@@ -87,33 +90,51 @@ fn with_new(ring: &str, key: &str) -> String {
     format!("{next}:{key},{}", named.join(","))
 }
 
-async fn move_all(api: &Api) -> anyhow::Result<Answer> {
+/// Moves every webhook key; returns how many were moved, and the master key that they are under.
+async fn move_all(api: &Api) -> anyhow::Result<(u64, String)> {
     let mut progress = Progress::new("encrypting anew");
     let mut moved = 0;
-    let last = loop {
+    loop {
         let call = Call::post(&["webhook-keys", "rekey"], &json!({"limit": STEP})).repeatable();
         let step = api.send(call).await?;
         let (now, remaining) = (step["moved"].as_u64().unwrap_or(0), step["remaining"].as_u64().unwrap_or(0));
         moved += now;
         if remaining == 0 {
-            break step;
+            return Ok((moved, text(&step, "master_key_id").to_owned()));
         }
         if now == 0 {
-            return Err(Refusal::new(format!(
-                "{remaining} webhook keys can't be moved; the server's log tells why"
-            ))
-            .into());
+            let what = format!("{remaining} webhook keys can't be moved; the server's log tells why");
+            return Err(Refusal::new(what).into());
         }
         progress.at(moved, moved + remaining);
+    }
+}
+
+/// The keys of the ring that nothing needs any more, where the ring is at hand.
+fn former_keys(place: &Where) -> anyhow::Result<Vec<String>> {
+    if matches!(place.target()?, Target::Server(_)) {
+        return Ok(Vec::new());
+    }
+    let config = target::config(&place.flags())?;
+    let ring = match config.master_key.clone() {
+        Some(ring) => Some(ring),
+        None => private_file::read(&startup::master_key_file(&config))?,
     };
-    drop(progress);
-    let id = text(&last, "master_key_id");
+    Ok(ring.map(|ring| Ring::parse(ring.trim())).transpose()?.map_or_else(Vec::new, |ring| ring.other_ids()))
+}
+
+fn answer(moved: u64, id: &str, former: &[String]) -> Answer {
+    let said = format!("every webhook key is encrypted under the master key {id}, {moved} of them since now");
+    let removable = match former {
+        [] => "Other keys of the ring may".to_owned(),
+        [one] => format!("The master key {one} may"),
+        many => format!("The master keys {} may", many.join(", ")),
+    };
     let said = format!(
-        "every webhook key is encrypted under the master key {id}, {moved} of them since now. The other keys of the ring \
-         may be removed once every server has {id} in front; but checkpoints that were signed with them are proved by \
-         them alone: make a new one with `task-inbox audit checkpoint` first, or keep them"
+        "{said}. {removable} be removed once every server has {id} in front; but a checkpoint that was signed with one is \
+         proved by that one alone: make a new checkpoint with `task-inbox audit checkpoint` first, or keep the key"
     );
-    Ok(Answer::new(json!({"moved": moved, "remaining": 0, "master_key_id": id}), said))
+    Answer::new(json!({"moved": moved, "remaining": 0, "master_key_id": id, "removable": former}), said)
 }
 
 #[cfg(test)]
@@ -125,6 +146,6 @@ mod tests {
         assert_eq!(with_new("old", "new"), "2:new,1:old");
         assert_eq!(with_new("7:b, x:a", "new"), "8:new,7:b,x:a");
         let ring = with_new(&with_new(&vault::generate(), &vault::generate()), &vault::generate());
-        assert!(ring.starts_with("3:") && Vault::parse(&ring).is_ok());
+        assert!(ring.starts_with("3:") && Ring::parse(&ring).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 use task_inbox::config::Flags;
 use task_inbox::{startup, telemetry};
 
-use crate::target::Where;
+use crate::target::{self, Where};
 
 /// Arguments of `serve`.
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Serve, place: &Where) -> anyhow::Result<()> {
     place.must_be_local("serve")?;
     let mut flags = place.flags();
     args.flags(&mut flags);
-    let config = place.config(&flags)?;
+    let config = target::config(&flags)?;
     telemetry::start(config.log.as_deref().unwrap_or("info"), config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(startup::serve(&config))

@@ -119,21 +119,20 @@ pub(crate) async fn list(args: &Tasks, api: &Api) -> anyhow::Result<Answer> {
     let row = |task: &Value| {
         vec![
             shown(task, "id").into(),
-            shown(task, "schema").into(),
-            type_of(&answer, task).into(),
             task["state"].as_str().unwrap_or(UNSET).into(),
             Cell::status(shown(task, "phase")),
+            type_of(&answer, task).into(),
+            shown(task, "schema").into(),
             shown(task, "created").into(),
             shown(task, "external_id").into(),
         ]
     };
-    let mut table = Table::new(&["id", "schema", "type", "state", "phase", "created", "its sender's id"])
+    let table = Table::new(&["id", "state", "phase", "type", "schema", "created", "external"])
         .none("no tasks")
-        .rows(tasks.iter().map(row));
-    if let Some(next) = answer["next_cursor"].as_str() {
-        table = table.footer(format!("there are more: --cursor {next}"));
-    }
-    let table = table.to_text();
+        .rows(tasks.iter().map(row))
+        .page_of(&answer)
+        .to_text();
+
     Ok(Answer::painted(answer, table))
 }
 

@@ -62,21 +62,22 @@ pub(crate) async fn create(args: &WebhookKey, api: &Api) -> anyhow::Result<Answe
 pub(crate) async fn list(args: &WebhookKeys, api: &Api) -> anyhow::Result<Answer> {
     let answer = api.send(Call::get(&["webhook-keys"]).query("schema", args.schema.as_ref())).await?;
     let row = |key: &Value| {
-        let status = match key["expires"].is_string() {
-            true => format!("until {}", shown(key, "expires")),
-            false => "active".to_owned(),
+        let status = if key["expires"].is_string() {
+            format!("until {}", shown(key, "expires"))
+        } else {
+            "active".to_owned()
         };
         vec![
             shown(key, "id").into(),
+            Cell::status(status),
             shown(key, "schema").into(),
             shown(key, "type").into(),
             shown(key, "kind").into(),
             shown(key, "url").into(),
             shown(key, "created").into(),
-            Cell::status(status),
         ]
     };
-    let table = Table::new(&["id", "schema", "type", "kind", "url", "created", "status"])
+    let table = Table::new(&["id", "status", "schema", "type", "kind", "url", "created"])
         .none("there are no webhook keys; make one with `task-inbox webhook_key SCHEMA`")
         .rows(items(&answer, "webhook_keys").iter().map(row))
         .to_text();

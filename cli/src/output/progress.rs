@@ -61,18 +61,14 @@ pub(crate) async fn waiting<T>(what: &str, work: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let mut drawn = false;
     loop {
-        match tokio::time::timeout(PATIENCE, &mut work).await {
-            Ok(done) => {
-                if drawn {
-                    draw("");
-                }
-                return done;
+        if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+            if drawn {
+                draw("");
             }
-            Err(_) => {
-                drawn = true;
-                draw(&format!("{what}, {} s", started.elapsed().as_secs()));
-            }
+            return done;
         }
+        drawn = true;
+        draw(&format!("{what}, {} s", started.elapsed().as_secs()));
     }
 }
 

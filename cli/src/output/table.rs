@@ -1,8 +1,11 @@
 //! Tables for people, as wide as the terminal where there is one.
 //!
-//! What is too wide is cut in the widest column first. Ids are never cut: they are there to be
-//! copied.
+//! What is too wide is cut in the widest column first; where that is not enough, the last columns are
+//! left out, and named. Ids are never cut: they are there to be copied.
 
+use std::fmt::Write;
+
+use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::plain;
@@ -67,9 +70,11 @@ impl Table {
         self
     }
 
-    /// What to say below.
-    pub(crate) fn footer(mut self, text: impl Into<String>) -> Self {
-        self.footer = text.into();
+    /// Says below how to get the next page of a list, if there is one.
+    pub(crate) fn page_of(mut self, list: &Value) -> Self {
+        if let Some(next) = list["next_cursor"].as_str() {
+            self.footer = format!("there are more: --cursor {next}");
+        }
         self
     }
 
@@ -108,7 +113,7 @@ impl Table {
             let plain = |c: &Cell| Cell { text: plain(&c.text).replace('\n', " "), tone: c.tone };
             rows.push(row.iter().map(plain).collect());
         }
-        let widths = self.widths(&rows, screen.width);
+        let widths = self.widths(&rows, screen.width.filter(|_| !self.whole));
         let mut text = String::new();
         for row in &rows {
             let mut line = String::new();
@@ -116,23 +121,32 @@ impl Table {
                 let shown = cut(&cell.text, *width);
                 let missing = width.saturating_sub(shown.width());
                 line.push_str(&screen.paint(cell.tone, &shown));
-                if i + 1 < row.len() {
+                if i + 1 < widths.len() {
                     line.push_str(&" ".repeat(missing + GAP));
                 }
             }
             text.push_str(line.trim_end());
             text.push('\n');
         }
+        if let Some(left_out @ [_, ..]) = self.head.get(widths.len()..) {
+            let _ = writeln!(text, "(a wider terminal or --json also shows: {})", left_out.join(", "));
+        }
         text
     }
 
+    /// How wide each column is, as far as columns fit.
     fn widths(&self, rows: &[Vec<Cell>], limit: Option<usize>) -> Vec<usize> {
         let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|c| c.text.width()).max();
         let mut widths: Vec<_> = (0..self.head.len()).map(|i| width(i).unwrap_or(0)).collect();
-        let Some(limit) = limit.filter(|_| !self.whole) else { return widths };
-        let gaps = GAP * widths.len().saturating_sub(1);
-        while widths.iter().sum::<usize>() + gaps > limit {
-            let may_be_cut = |i: &usize| !self.head[*i].ends_with("id") && widths[*i] > LEAST;
+        let Some(limit) = limit else { return widths };
+        let least =
+            |i: usize, width: usize| if self.head[i].ends_with("id") { width } else { width.min(LEAST) };
+        let total = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        let narrow: Vec<_> = widths.iter().enumerate().map(|(i, width)| least(i, *width)).collect();
+        let fitting = (1..=narrow.len()).rev().find(|count| total(&narrow[..*count]) <= limit);
+        widths.truncate(fitting.unwrap_or(1));
+        while total(&widths) > limit {
+            let may_be_cut = |i: &usize| widths[*i] > least(*i, widths[*i]);
             let Some(widest) = (0..widths.len()).filter(may_be_cut).max_by_key(|i| widths[*i]) else { break };
             widths[widest] -= 1;
         }
@@ -160,6 +174,7 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn table() -> Table {
         let row = |id: &str, url: &str, status: &str| vec![id.into(), url.into(), Cell::status(status)];
@@ -177,7 +192,10 @@ mod tests {
              0123456789  https://a.example/hook  dead\n\
              é           日本\\u{1b}[2J           -\n"
         );
-        assert_eq!(Table::new(&["x"]).none("none").footer("more").on(Screen::NONE), "none\nmore\n");
+        assert_eq!(
+            Table::new(&["x"]).none("none").page_of(&json!({"next_cursor": "c"})).on(Screen::NONE),
+            "none\nthere are more: --cursor c\n"
+        );
     }
 
     #[test]
@@ -185,8 +203,10 @@ mod tests {
         let text = table().on(Screen::of_width(30, false));
         assert_eq!(text.lines().nth(1), Some("0123456789  https://a…  dead"));
         assert!(text.lines().all(|line| line.width() <= 30), "{text}");
-        let text = table().on(Screen::of_width(5, false));
-        assert!(text.contains("0123456789"), "{text}");
+        let text = table().on(Screen::of_width(20, false));
+        assert!(text.starts_with("ID          URL\n0123456789  https:/…\n"), "{text}");
+        assert!(text.ends_with("(a wider terminal or --json also shows: status)\n"), "{text}");
+        assert!(table().on(Screen::of_width(5, false)).contains("0123456789\n"));
     }
 
     #[test]

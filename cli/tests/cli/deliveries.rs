@@ -5,17 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use task_inbox_testkit::Receiver;
 
-use crate::inbox::{Inbox, Place};
+use crate::inbox::{Inbox, Place, schema_to};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shows_where_a_webhook_went_and_what_was_answered() {
     let inbox = Inbox::at(Place::Remote).await;
     let receiver = Receiver::start().await.expect("a receiver");
-    let schema = format!(
-        "name: s\nsemver: '1'\ndefault_hook_url: {}\ntasktypes:\n- name: t\n  resolved_states: [done]\n",
-        receiver.url("/hook")
-    );
-    inbox.install(&schema).ok();
+    inbox.install(&schema_to(&receiver.url("/hook"))).ok();
     let posted = inbox.json(&["mktask", "s", "t"]);
     let task = posted["task"]["id"].as_str().expect("an id");
     inbox.json(&["decide", task, "done"]);

@@ -11,6 +11,13 @@ use task_inbox_testkit::{Database, Installation, Server};
 /// The original's schema, and one with its own endpoints and checks.
 pub(crate) const SAMPLE: &str = include_str!("../../../schemas/sample.yml");
 
+/// A schema with one type, which is resolved as done.
+pub(crate) fn schema_to(url: &str) -> String {
+    format!(
+        "name: s\nsemver: '1'\ndefault_hook_url: {url}\ntasktypes:\n- name: t\n  resolved_states: [done]\n"
+    )
+}
+
 /// Any 32 bytes.
 const MASTER_KEY: &str = "Y2xpdGVzdHMtY2xpdGVzdHMtY2xpdGVzdHMtY2xpdGU=";
 

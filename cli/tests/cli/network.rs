@@ -1,8 +1,8 @@
 //! What can come between a command and its server, each said in one sentence.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -68,18 +68,39 @@ fn a_certificate_that_nobody_trusts() {
             .stderr(Stdio::null());
         command
     };
-    let made =
-        run("req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2 -subj /CN=localhost").status();
-    assert!(made.expect("openssl runs: apt-get install openssl").success());
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-    let mut serve = run(&format!("s_server -quiet -www -key key -cert cert -accept 127.0.0.1:{port}"));
-    let _server = SelfSigned(serve.stdout(Stdio::null()).spawn().expect("it runs"));
-    let started = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(20), "openssl s_server does not listen");
-        std::thread::yield_now();
-    }
-    ask(&format!("https://localhost:{port}"), &["tasks"]).says(&["certificate", "is not trusted"]);
+    let mut made =
+        run("req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2 -subj /CN=localhost \
+                    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE");
+    let made = made.status().expect("openssl runs: apt-get install openssl");
+    assert!(made.success());
+    let mut serve = run("s_server -www -key key -cert cert -accept 127.0.0.1:0");
+    let mut server = SelfSigned(serve.stdout(Stdio::piped()).spawn().expect("it runs"));
+    // It says where it listens, as `ACCEPT 127.0.0.1:{port}`, once it does.
+    let lines = BufReader::new(server.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut announced = lines
+        .filter(|line| line.starts_with("ACCEPT "))
+        .map(|line| line.rsplit(':').next().map(str::to_owned));
+    let port = announced.next().flatten().expect("openssl s_server listens");
+    let url = format!("https://localhost:{port}");
+    ask(&url, &["tasks"]).says(&["certificate", "is not trusted", "SSL_CERT_FILE"]);
+    // Trusted, it is asked: it is a server of web pages.
+    let inbox = Inbox::empty();
+    let mut trusting = inbox.bare(&["tasks", "--server", &url, "--api-key", KEY]);
+    let done: Done =
+        trusting.env("SSL_CERT_FILE", folder.path().join("cert")).output().expect("it runs").into();
+    done.says(&["answered 200 with text/html"]);
+}
+
+#[test]
+fn without_certificates_there_is_still_http() {
+    let inbox = Inbox::empty();
+    let run = |url: &str| -> Done {
+        let mut command = inbox.bare(&["tasks", "--server", url, "--api-key", KEY]);
+        command.envs([("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")]);
+        command.output().expect("it runs").into()
+    };
+    assert!(run(&Peer::new([list("a")]).url()).ok().contains('a'));
+    run("https://localhost:1").says(&["install ca-certificates"]);
 }
 
 #[test]

@@ -7,15 +7,9 @@ use serde_json::json;
 use task_inbox_testkit::Receiver;
 use task_inbox_testkit::signature::Secret;
 
-use crate::inbox::{Done, Inbox, Place};
+use crate::inbox::{Done, Inbox, Place, schema_to};
 
 const KEY: &str = "whsec_Y2xpdGVzdHMtY2xpdGVzdHMtY2xpdGVzdHM=";
-
-fn schema(url: &str) -> String {
-    format!(
-        "name: s\nsemver: '1'\ndefault_hook_url: {url}\ntasktypes:\n- name: t\n  resolved_states: [done]\n"
-    )
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn to_a_new_key_in_the_file_that_dev_made() {
@@ -26,7 +20,7 @@ async fn to_a_new_key_in_the_file_that_dev_made() {
         inbox.command(arguments).env_remove("TASK_INBOX_MASTER_KEY").output().expect("it runs").into()
     };
     run(&["rekey", "--new"]).says(&["no master key in", "inbox.db.master-key"]);
-    let file = inbox.write("schema.yml", &schema(&receiver.url("/hook")));
+    let file = inbox.write("schema.yml", &schema_to(&receiver.url("/hook")));
     run(&["taskschema", &file, "--dev"]).ok();
     run(&["webhook_key", "s", "--dev", "--key", KEY]).ok();
     let path = inbox.path().join("inbox.db.master-key");
@@ -37,11 +31,14 @@ async fn to_a_new_key_in_the_file_that_dev_made() {
 
     let json: serde_json::Value =
         serde_json::from_str(&run(&["rekey", "--new", "--json"]).ok()).expect("JSON");
-    assert_eq!(json, json!({"moved": 1, "remaining": 0, "master_key_id": "2"}));
+    assert_eq!(json, json!({"moved": 1, "remaining": 0, "master_key_id": "2", "removable": ["1"]}));
     assert!(ring().starts_with("2:") && ring().ends_with(&format!(",1:{old}")), "the old one stays");
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     let said = run(&["rekey"]).ok();
-    assert!(said.contains("master key 2, 0 of them") && said.contains("checkpoints"), "{said}");
+    assert!(
+        said.contains("master key 2, 0 of them") && said.contains("The master key 1 may be removed"),
+        "{said}"
+    );
 
     // The server still signs, with the same webhook key.
     let posted = run(&["mktask", "s", "t", "--json"]).json();

@@ -8,7 +8,7 @@ use task_inbox_testkit::http::{Client, Request};
 use task_inbox_testkit::signature::Secret;
 use task_inbox_testkit::{Database, Installation, Receiver, Server};
 
-use crate::inbox::{Done, Inbox};
+use crate::inbox::{Done, Inbox, schema_to};
 
 async fn send(server: &Server, request: &Request) -> (u16, serde_json::Value) {
     let mut client = Client::new(server.address()).with_timeout(Duration::from_secs(10));
@@ -54,10 +54,7 @@ async fn what_a_command_decides_is_delivered_by_the_server() {
     let there = inbox.installation();
     let server = there.serve("server").await.expect("it serves");
     let receiver = Receiver::start().await.expect("a receiver");
-    let schema = format!(
-        "name: s\nsemver: '1'\ndefault_hook_url: {}\ntasktypes:\n- name: t\n  resolved_states: [done]\n",
-        receiver.url("/hook")
-    );
+    let schema = schema_to(&receiver.url("/hook"));
     there.cli(&["taskschema", &inbox.write("schema.yml", &schema)]).await.expect("installed");
     let posted = there.cli(&["mktask", "s", "t"]).await.expect("posted");
     there.cli(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]).await.expect("decided");

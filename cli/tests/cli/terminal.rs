@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::inbox::{Inbox, Place, SAMPLE};
+use crate::peer::{Peer, Reaction};
 
 impl Inbox {
     /// Runs a command of the shell at a terminal of 70 columns, and types into it when it asks.
@@ -52,7 +53,7 @@ fn tables_fit_and_have_colours() {
     let url = format!("sqlite://{}", inbox.file("inbox.db"));
     let shown = inbox.at_terminal("tasks", &[("DATABASE_URL", &url)], "");
     assert!(shown.contains(&task) && shown.contains('…'), "{shown}");
-    assert!(shown.contains("\u{1b}[1mID\u{1b}[0m") && shown.contains("\u{1b}[32mresolv"), "{shown:?}");
+    assert!(shown.contains("\u{1b}[1mID\u{1b}[0m") && shown.contains("\u{1b}[32mresol"), "{shown:?}");
     let shown = inbox.at_terminal("tasks", &[("DATABASE_URL", &url), ("NO_COLOR", "1")], "");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     for line in shown.lines() {
@@ -77,4 +78,14 @@ async fn a_key_is_typed_without_an_echo() {
     assert!(!shown.contains(inbox.key()), "{shown}");
     let shown = inbox.at_terminal(&format!("{login} --profile two"), &[], "half a ke\u{3}");
     assert!(shown.contains("given up"), "{shown}");
+}
+
+#[test]
+fn what_takes_longer_than_a_second_shows_that_it_goes_on() {
+    let inbox = Inbox::empty();
+    let peer = Peer::new([Reaction::Wait]);
+    let ask = format!("whoami --timeout 1500ms --server {} --api-key ti_key", peer.url());
+    let shown = inbox.at_terminal(&ask, &[], "");
+    assert!(shown.contains("waiting for the server, 1 s"), "{shown:?}");
+    assert!(shown.contains("did not answer within 1.5 s"), "{shown:?}");
 }
