@@ -39,7 +39,7 @@ contract: ## The API's description and the running server, held to each other: v
 	scripts/contract
 
 .PHONY: contract-long
-contract-long: ## The same with more cases, and others every time (20 minutes)
+contract-long: ## The same with more cases, and others every time (10 minutes)
 	@scripts/tools python3 python3-venv nodejs npm jq
 	@scripts/packages contract
 	$(CARGO) build -p task-inbox-cli
