@@ -38,7 +38,7 @@ async fn post(f: &Fixture, schema: &str, ttype: &str, state: Option<&str>, numbe
         semver: "1".to_owned(),
         state: state.map(str::to_owned),
         meta: None,
-        external_id: (number % 3 == 0).then(|| (number / 2).to_string()),
+        external_id: number.is_multiple_of(3).then(|| (number / 2).to_string()),
     };
     let made = transition::create(new, ttype.ttype(), &Actor::cli(), Uuid::now_v7(), now());
     let (task, event) = made.expect("valid");
