@@ -46,12 +46,12 @@ pub(crate) async fn measure(part: Part, scale: &Scale, results: &mut Results) ->
     refuse_memory()?;
     println!("\n== {part:?}");
     match part {
-        Part::Posts => results.posts = Some(keep(scale, posts::measure(scale)).await?),
-        Part::Delivered => results.delivered = Some(keep(scale, delivered::measure(scale)).await?),
-        Part::Latency => results.latency = Some(keep(scale, latency::measure(scale)).await?),
-        Part::Reads => results.reads = Some(keep(scale, reads::measure(scale)).await?),
-        Part::Replicas => results.replicas = Some(keep(scale, replicas::measure(scale)).await?),
-        Part::Footprint => results.footprint = Some(keep(scale, footprint::measure(scale)).await?),
+        Part::Posts => results.posts = Some(keep(scale, Box::pin(posts::measure(scale))).await?),
+        Part::Delivered => results.delivered = Some(keep(scale, Box::pin(delivered::measure(scale))).await?),
+        Part::Latency => results.latency = Some(keep(scale, Box::pin(latency::measure(scale))).await?),
+        Part::Reads => results.reads = Some(keep(scale, Box::pin(reads::measure(scale))).await?),
+        Part::Replicas => results.replicas = Some(keep(scale, Box::pin(replicas::measure(scale))).await?),
+        Part::Footprint => results.footprint = Some(keep(scale, Box::pin(footprint::measure(scale))).await?),
     }
     Ok(())
 }
