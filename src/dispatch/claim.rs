@@ -14,7 +14,7 @@ use crate::store::{Result, deliveries};
 const POLL: Duration = Duration::from_secs(1);
 
 /// The most deliveries that one endpoint gets in a turn, so that others have theirs.
-const TURN: usize = 32;
+const TURN: usize = 128;
 
 /// Claims until it is told to stop.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -35,9 +35,10 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// One look: claims in turns until nothing is due or no place is free. `first` says whose turn
+/// One look: claims in turns until nothing is due or nobody has room for more. `first` says whose turn
 /// comes first, so that it is not always the same endpoint's.
 pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
+    shared.return_leases().await;
     let sendable = shared.sendable_endpoints().await?;
     for endpoint in shared.slots.behind() {
         // What is behind at an endpoint that can't be sent to is no reason to look.
@@ -54,7 +55,7 @@ pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
         let turns = due.len();
         due.rotate_left(first % turns);
     }
-    while !due.is_empty() && shared.slots.free() > 0 {
+    while !due.is_empty() {
         let mut left = Vec::with_capacity(due.len());
         for endpoint in due {
             if turn(shared, endpoint).await? {
@@ -84,7 +85,7 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
     let more = claimed.len() == places;
     shared.slots.set_behind(endpoint, more);
     for leased in claimed {
-        shared.launch(leased);
+        shared.admit(leased);
     }
     Ok(more)
 }

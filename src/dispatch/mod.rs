@@ -42,6 +42,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// The most attempts at once to one endpoint.
     pub per_endpoint: usize,
+    /// The most deliveries of an endpoint that wait in memory, leased, for an attempt to end.
+    pub line: usize,
 }
 
 impl Default for Settings {
@@ -51,6 +53,7 @@ impl Default for Settings {
             lease_margin: Duration::from_secs(15),
             concurrency: 1024,
             per_endpoint: 128,
+            line: 384,
         }
     }
 }
@@ -87,7 +90,7 @@ struct Shared {
     client: Client,
     bus: Bus,
     settings: Settings,
-    slots: Slots,
+    slots: Slots<Leased>,
     targets: Targets,
     /// Something ended: there may be a place, or a successor.
     wake: Notify,
@@ -97,8 +100,8 @@ struct Shared {
     settling: mpsc::Sender<Unsettled>,
     /// Cancels attempts that a shutdown can't wait for.
     cancel: CancellationToken,
-    /// Leases that were cancelled and are to be given back.
-    cancelled: Mutex<Vec<(Uuid, Uuid)>>,
+    /// Leases that nothing came of and that are to be given back.
+    unused: Mutex<Vec<(Uuid, Uuid)>>,
 }
 
 /// The running dispatcher. Cheap to clone; hand it to the commit as its [`Hooks`].
@@ -128,14 +131,14 @@ impl Dispatcher {
             client,
             bus,
             settings,
-            slots: Slots::new(settings.concurrency, settings.per_endpoint),
+            slots: Slots::new(settings.concurrency, settings.per_endpoint, settings.line),
             targets: Targets::default(),
             wake: Notify::new(),
             attempts: TaskTracker::new(),
             runtime: Handle::current(),
             settling,
             cancel: CancellationToken::new(),
-            cancelled: Mutex::new(Vec::new()),
+            unused: Mutex::new(Vec::new()),
         });
         let (stop_claiming, stop_settling) = (CancellationToken::new(), CancellationToken::new());
         let tasks = vec![
@@ -145,9 +148,11 @@ impl Dispatcher {
         Self { shared, stop_claiming, stop_settling, tasks: Arc::new(Mutex::new(tasks)) }
     }
 
-    /// Leases nothing more; what is under way goes on.
+    /// Leases nothing more; what is under way goes on. What waits for a place is given back by
+    /// [`Dispatcher::drain`].
     pub fn stop_leasing(&self) {
-        self.shared.slots.close();
+        let waiting = self.shared.slots.close();
+        self.shared.give_back(waiting.iter().map(|leased| (leased.id, leased.token)));
         self.stop_claiming.cancel();
     }
 
@@ -163,12 +168,9 @@ impl Dispatcher {
             shared.cancel.cancel();
             shared.attempts.wait().await;
         }
-        let cancelled = std::mem::take(&mut *shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner));
-        if !cancelled.is_empty()
-            && let Err(error) = deliveries::release(&shared.db, &cancelled).await
-        {
-            tracing::warn!(%error, leases = cancelled.len(), "leases could not be given back; they run out by themselves");
-        }
+        // A commit may have come in between.
+        self.stop_leasing();
+        shared.return_leases().await;
         // Every attempt has handed its settlement over.
         self.stop_settling.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -189,7 +191,7 @@ impl Hooks for Dispatcher {
 
     fn committed(&self, leased: Vec<Leased>, events: bool, waiting: bool) {
         for delivery in leased {
-            self.shared.launch(delivery);
+            self.shared.admit(delivery);
         }
         if events {
             self.shared.bus.publish(Topic::Log);
@@ -206,15 +208,17 @@ impl Shared {
         self.targets.endpoints(&self.db, &self.vault, &self.registry.current()).await
     }
 
-    /// Sends a leased delivery, for which a place was taken, in a task of its own.
+    /// Sends a leased delivery, which has a place, in a task of its own.
     fn launch(self: &Arc<Self>, leased: Leased) {
         let shared = self.clone();
         let attempt = async move {
             let endpoint = leased.endpoint;
             let lease = (leased.id, leased.token);
             let done = shared.cancel.run_until_cancelled(shared.send(leased)).await;
-            shared.slots.give(endpoint, 1);
-            if shared.slots.is_behind(endpoint) {
+            for next in shared.slots.leave(endpoint) {
+                shared.launch(next);
+            }
+            if shared.slots.wants_more(endpoint) {
                 shared.wake.notify_one();
             }
             match done {
@@ -222,18 +226,41 @@ impl Shared {
                     let _ = shared.settling.send(unsettled).await;
                 }
                 Some(None) => {}
-                None => shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
+                None => shared.give_back([lease]),
             }
         };
         self.attempts.spawn_on(attempt, &self.runtime);
     }
 
+    /// Sends a leased delivery that was promised a place, when it has one.
+    fn admit(self: &Arc<Self>, leased: Leased) {
+        if let Some(leased) = self.slots.admit(leased.endpoint, leased) {
+            self.launch(leased);
+        }
+    }
+
+    /// Gives back the leases that nothing came of, so that their deliveries are due.
+    async fn return_leases(&self) {
+        let unused = std::mem::take(&mut *self.unused.lock().unwrap_or_else(PoisonError::into_inner));
+        if !unused.is_empty()
+            && let Err(error) = deliveries::release(&self.db, &unused).await
+        {
+            tracing::warn!(%error, leases = unused.len(), "leases could not be given back; they run out by themselves");
+        }
+    }
+
+    /// Notes leases that [`Shared::return_leases`] gives back.
+    fn give_back(&self, leases: impl IntoIterator<Item = (Uuid, Uuid)>) {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).extend(leases);
+    }
+
     /// Makes the attempt, unless the lease is spent or the endpoint takes nothing now.
     async fn send(&self, leased: Leased) -> Option<Unsettled> {
         let until = leased.since + self.settings.lease();
-        // A process that was frozen wakes up with leases that others have taken over.
+        // It waited too long for a place; or this process was frozen, and others have it by now.
         if Instant::now() + self.settings.deadline > until {
-            tracing::warn!(delivery = %leased.id, "a lease was spent before its delivery was sent");
+            tracing::debug!(delivery = %leased.id, "a lease was spent before its delivery was sent");
+            self.give_back([(leased.id, leased.token)]);
             return None;
         }
         let registry = self.registry.current();
@@ -243,10 +270,7 @@ impl Shared {
                 if let Err(error) = other {
                     tracing::warn!(%error, "secrets can't be read");
                 }
-                let given_back = deliveries::release(&self.db, &[(leased.id, leased.token)]).await;
-                if let Err(error) = given_back {
-                    tracing::warn!(%error, "a lease could not be given back; it runs out by itself");
-                }
+                self.give_back([(leased.id, leased.token)]);
                 return None;
             }
         };

@@ -1,42 +1,62 @@
-//! Places for attempts: how many may run at once, in all and for each endpoint.
+//! Places for attempts: how many may run at once, in all and for each endpoint; and each endpoint's
+//! line, where leased deliveries wait for a place.
 //!
-//! The cap for each endpoint is what keeps one that hangs from taking every place.
+//! The cap for each endpoint is what keeps one that hangs from taking every place. The line takes up
+//! what a batch brings more than there are places, so that it need not be looked for in the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-/// Counts places. All of it is one short critical section.
+/// Counts places and keeps the lines of `T`. Each operation is one short critical section.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Slots<T> {
     per_endpoint: usize,
-    state: Mutex<State>,
+    line: usize,
+    state: Mutex<State<T>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct State<T> {
     free: usize,
-    endpoints: HashMap<Uuid, Endpoint>,
+    endpoints: HashMap<Uuid, Endpoint<T>>,
     closed: bool,
 }
 
-#[derive(Debug, Default)]
-struct Endpoint {
+#[derive(Debug)]
+struct Endpoint<T> {
     in_flight: usize,
+    /// Promised to deliveries that are being made or claimed: a place, or one in the line.
+    promised: usize,
+    line: VecDeque<T>,
     /// Deliveries wait in the database: a new one must not pass them.
     behind: bool,
 }
 
-impl Slots {
-    pub(super) fn new(total: usize, per_endpoint: usize) -> Self {
+impl<T> Default for Endpoint<T> {
+    fn default() -> Self {
+        Self { in_flight: 0, promised: 0, line: VecDeque::new(), behind: false }
+    }
+}
+
+impl<T> Endpoint<T> {
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.promised == 0 && self.line.is_empty() && !self.behind
+    }
+}
+
+impl<T> Slots<T> {
+    /// `total` places, of which an endpoint takes at most `per_endpoint`; at most `line` more wait.
+    pub(super) fn new(total: usize, per_endpoint: usize, line: usize) -> Self {
         Self {
             per_endpoint,
+            line,
             state: Mutex::new(State { free: total, endpoints: HashMap::new(), closed: false }),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -48,7 +68,14 @@ impl Slots {
         half.min(self.per_endpoint).saturating_sub(in_flight).min(free)
     }
 
-    /// Takes one place for a delivery that is just being made, unless older ones wait.
+    /// How many more leases are of use to an endpoint: its share of the places, and its line.
+    fn room(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
+        let room = self.share(endpoint.in_flight, free) + self.line;
+        room.saturating_sub(endpoint.promised + endpoint.line.len())
+    }
+
+    /// Promises one place or one in the line, for a delivery that is just being made, unless older
+    /// ones wait in the database.
     pub(super) fn reserve(&self, endpoint: Uuid) -> bool {
         let mut state = self.state();
         if state.closed {
@@ -56,17 +83,16 @@ impl Slots {
         }
         let free = state.free;
         let entry = state.endpoints.entry(endpoint).or_default();
-        if entry.behind || self.share(entry.in_flight, free) == 0 {
+        if entry.behind || self.room(entry, free) == 0 {
             // What gets no place now will wait in the database.
             entry.behind = true;
             return false;
         }
-        entry.in_flight += 1;
-        state.free -= 1;
+        entry.promised += 1;
         true
     }
 
-    /// Takes up to `wanted` places for deliveries that wait; returns how many.
+    /// Promises up to `wanted` to deliveries that wait in the database; returns how many.
     pub(super) fn take(&self, endpoint: Uuid, wanted: usize) -> usize {
         let mut state = self.state();
         if state.closed {
@@ -74,47 +100,107 @@ impl Slots {
         }
         let free = state.free;
         let entry = state.endpoints.entry(endpoint).or_default();
-        let taken = wanted.min(self.share(entry.in_flight, free));
-        entry.in_flight += taken;
-        state.free -= taken;
+        let taken = wanted.min(self.room(entry, free));
+        entry.promised += taken;
         taken
     }
 
-    /// Gives places back.
+    /// Takes promises back that nothing came of.
     pub(super) fn give(&self, endpoint: Uuid, count: usize) {
         let mut state = self.state();
         if let Some(entry) = state.endpoints.get_mut(&endpoint) {
-            entry.in_flight = entry.in_flight.saturating_sub(count);
-            if entry.in_flight == 0 && !entry.behind {
+            entry.promised = entry.promised.saturating_sub(count);
+            if entry.is_idle() {
                 state.endpoints.remove(&endpoint);
             }
         }
-        state.free += count;
     }
 
-    /// Notes whether deliveries of an endpoint are left waiting.
+    /// Keeps a promise: returns the delivery if it has a place now, and puts it in the line if not.
+    pub(super) fn admit(&self, endpoint: Uuid, delivery: T) -> Option<T> {
+        let mut state = self.state();
+        let free = state.free;
+        let entry = state.endpoints.entry(endpoint).or_default();
+        entry.promised = entry.promised.saturating_sub(1);
+        if !entry.line.is_empty() || self.share(entry.in_flight, free) == 0 {
+            entry.line.push_back(delivery);
+            return None;
+        }
+        entry.in_flight += 1;
+        state.free -= 1;
+        Some(delivery)
+    }
+
+    /// Gives a place back; returns who has it now: the next of this endpoint's line, or of others'.
+    pub(super) fn leave(&self, endpoint: Uuid) -> Vec<T> {
+        let mut state = self.state();
+        state.free += 1;
+        if let Some(entry) = state.endpoints.get_mut(&endpoint) {
+            entry.in_flight = entry.in_flight.saturating_sub(1);
+            if entry.is_idle() {
+                state.endpoints.remove(&endpoint);
+            }
+        }
+        if state.closed {
+            return Vec::new();
+        }
+        if let Some(next) = self.advance(&mut state, endpoint) {
+            return vec![next];
+        }
+        // Who found all places taken has nobody of its own to wait for.
+        let others: Vec<Uuid> =
+            state.endpoints.iter().filter(|(_, e)| !e.line.is_empty()).map(|(id, _)| *id).collect();
+        others.into_iter().filter_map(|other| self.advance(&mut state, other)).collect()
+    }
+
+    /// The first of an endpoint's line, if it has a place now.
+    fn advance(&self, state: &mut State<T>, endpoint: Uuid) -> Option<T> {
+        let free = state.free;
+        let entry = state.endpoints.get_mut(&endpoint)?;
+        if self.share(entry.in_flight, free) == 0 {
+            return None;
+        }
+        let delivery = entry.line.pop_front()?;
+        entry.in_flight += 1;
+        state.free -= 1;
+        Some(delivery)
+    }
+
+    /// Notes whether deliveries of an endpoint are left waiting in the database.
     pub(super) fn set_behind(&self, endpoint: Uuid, behind: bool) {
-        self.state().endpoints.entry(endpoint).or_default().behind = behind;
+        let mut state = self.state();
+        let entry = state.endpoints.entry(endpoint).or_default();
+        entry.behind = behind;
+        if entry.is_idle() {
+            state.endpoints.remove(&endpoint);
+        }
     }
 
-    /// Whether deliveries of an endpoint wait for a place.
+    /// Whether deliveries of an endpoint wait in the database.
     pub(super) fn is_behind(&self, endpoint: Uuid) -> bool {
         self.state().endpoints.get(&endpoint).is_some_and(|e| e.behind)
     }
 
-    /// The endpoints of which deliveries are known to wait.
+    /// Whether it is worth looking in the database for deliveries of an endpoint: some wait there, and
+    /// at least half of its line is free, so that few looks find many.
+    pub(super) fn wants_more(&self, endpoint: Uuid) -> bool {
+        let state = self.state();
+        state
+            .endpoints
+            .get(&endpoint)
+            .is_some_and(|e| e.behind && (e.promised + e.line.len()) * 2 <= self.line)
+    }
+
+    /// The endpoints of which deliveries are known to wait in the database.
     pub(super) fn behind(&self) -> Vec<Uuid> {
         self.state().endpoints.iter().filter(|(_, e)| e.behind).map(|(id, _)| *id).collect()
     }
 
-    /// How many places are free.
-    pub(super) fn free(&self) -> usize {
-        self.state().free
-    }
-
-    /// Gives out no more places.
-    pub(super) fn close(&self) {
-        self.state().closed = true;
+    /// Promises nothing more and moves nobody up; returns those who wait in the lines.
+    pub(super) fn close(&self) -> Vec<T> {
+        let mut state = self.state();
+        state.closed = true;
+        state.endpoints.values_mut().flat_map(|endpoint| std::mem::take(&mut endpoint.line)).collect()
     }
 }
 
@@ -122,43 +208,90 @@ impl Slots {
 mod tests {
     use super::*;
 
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+
+    /// Brings in so many; returns how many run.
+    fn bring(slots: &Slots<usize>, endpoint: Uuid, count: usize) -> usize {
+        let taken = slots.take(endpoint, count);
+        (0..taken).filter_map(|number| slots.admit(endpoint, number)).count()
+    }
+
     #[test]
     fn one_endpoint_never_takes_every_place() {
-        let slots = Slots::new(10, 4);
-        let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(slots.take(a, 100), 4);
-        assert_eq!(slots.take(b, 100), 3, "half of the six that were left");
-        assert_eq!(slots.free(), 3);
-        slots.give(a, 4);
-        assert_eq!(slots.free(), 7);
+        let slots = Slots::new(10, 4, 0);
+        assert_eq!(bring(&slots, A, 100), 4);
+        assert_eq!(bring(&slots, B, 100), 3, "half of the six that were left");
+        assert!(slots.leave(A).is_empty());
+        assert_eq!(bring(&slots, A, 100), 1);
     }
 
     #[test]
     fn many_that_hang_leave_a_place() {
-        let slots = Slots::new(1024, 128);
+        let slots = Slots::new(1024, 128, 384);
         for hanging in 1..=12 {
-            while slots.take(Uuid::from_u128(hanging), 32) > 0 {}
+            while bring(&slots, Uuid::from_u128(hanging), 32) > 0 {}
         }
-        assert!(slots.reserve(Uuid::from_u128(99)), "{} are free", slots.free());
+        assert!(slots.reserve(Uuid::from_u128(99)));
+        assert_eq!(slots.admit(Uuid::from_u128(99), 7), Some(7));
+    }
+
+    #[test]
+    fn the_line_moves_up_in_its_order() {
+        let slots = Slots::new(10, 1, 2);
+        assert!(slots.reserve(A) && slots.reserve(A) && slots.reserve(A));
+        assert!(!slots.reserve(A), "the line is full");
+        assert_eq!(slots.admit(A, 1), Some(1));
+        assert_eq!(slots.admit(A, 2), None);
+        assert_eq!(slots.admit(A, 3), None);
+        assert_eq!(slots.leave(A), [2]);
+        assert_eq!(slots.leave(A), [3]);
+        assert!(slots.leave(A).is_empty());
+    }
+
+    #[test]
+    fn a_place_goes_to_another_line_if_its_own_is_empty() {
+        let slots = Slots::new(1, 1, 1);
+        assert!(slots.reserve(A) && slots.reserve(B));
+        assert_eq!(slots.admit(A, 1), Some(1));
+        assert_eq!(slots.admit(B, 2), None, "no place in all");
+        assert_eq!(slots.leave(A), [2]);
     }
 
     #[test]
     fn a_new_delivery_never_passes_those_that_wait() {
-        let slots = Slots::new(10, 1);
-        let a = Uuid::from_u128(1);
-        assert!(slots.reserve(a));
-        assert!(!slots.reserve(a), "over the cap");
-        slots.give(a, 1);
-        assert!(!slots.reserve(a), "one waits in the database");
-        slots.set_behind(a, false);
-        assert!(slots.reserve(a));
+        let slots = Slots::new(10, 1, 0);
+        assert!(slots.reserve(A));
+        assert_eq!(slots.admit(A, 1), Some(1));
+        assert!(!slots.reserve(A), "over the cap");
+        assert!(slots.leave(A).is_empty());
+        assert!(!slots.reserve(A), "one waits in the database");
+        assert!(slots.wants_more(A));
+        slots.set_behind(A, false);
+        assert!(slots.reserve(A));
     }
 
     #[test]
-    fn closed_slots_give_nothing() {
-        let slots = Slots::new(10, 10);
-        slots.close();
-        assert!(!slots.reserve(Uuid::nil()));
-        assert_eq!(slots.take(Uuid::nil(), 1), 0);
+    fn the_database_is_asked_again_once_half_of_the_line_is_free() {
+        let slots = Slots::new(10, 1, 4);
+        assert_eq!(bring(&slots, A, 5), 1);
+        slots.set_behind(A, true);
+        assert!(!slots.wants_more(A));
+        slots.leave(A);
+        assert!(!slots.wants_more(A));
+        slots.leave(A);
+        assert!(slots.wants_more(A));
+    }
+
+    #[test]
+    fn closed_slots_promise_nothing_and_give_up_their_lines() {
+        let slots = Slots::new(10, 1, 3);
+        bring(&slots, A, 3);
+        assert_eq!(slots.close(), [1, 2]);
+        assert!(!slots.reserve(B));
+        assert_eq!(slots.take(B, 1), 0);
+        assert_eq!(slots.admit(A, 9), None, "what was promised before waits for the end");
+        assert!(slots.leave(A).is_empty());
+        assert_eq!(slots.close(), [9]);
     }
 }

@@ -272,7 +272,13 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
 fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = options(url, connections);
     options.map_sqlx_postgres_opts(|o| {
+        // Every statement goes by an index. A prepared plan lives on while a table that was empty when it
+        // was made (the queue of deliveries often is) fills up: it must not be one that scans it.
         o.application_name("task-inbox").statement_cache_capacity(256).options([
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),
             ("idle_in_transaction_session_timeout", LOCK_TIMEOUT),
             ("default_transaction_isolation", "read committed"),

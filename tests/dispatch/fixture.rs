@@ -23,6 +23,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     lease_margin: Duration::from_millis(1500),
     concurrency: 16,
     per_endpoint: 4,
+    line: 4,
 };
 
 /// A process.

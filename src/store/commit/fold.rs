@@ -60,6 +60,8 @@ pub(super) fn external_id(task: &Task) -> Option<ExternalId> {
 pub(super) struct Loaded {
     /// Answers kept under idempotency keys: the body's hash and the answer.
     pub(super) answers: HashMap<Hash, (Hash, Reply)>,
+    /// Idempotency keys whose rows this batch made.
+    pub(super) made: BTreeSet<Hash>,
     /// Tasks that bear external ids: the content's hash and the task's id.
     pub(super) external: HashMap<ExternalId, (Hash, Uuid)>,
     /// Tasks by id: those that are decided, locked, and those that bear external ids.
@@ -86,8 +88,10 @@ pub(super) struct Folded {
     pub(super) changed: BTreeMap<Uuid, Task>,
     pub(super) entries: Vec<LogEntry>,
     pub(super) deliveries: Vec<NewDelivery>,
-    /// What becomes of the idempotency rows that the batch made: the answer, or nothing to keep.
+    /// Answers to keep under idempotency keys whose rows the batch made.
     pub(super) answers: BTreeMap<Hash, (Hash, Reply)>,
+    /// Idempotency keys whose rows the batch made for members that were refused.
+    pub(super) unanswered: Vec<Hash>,
     /// External ids that the batch bound to tasks.
     pub(super) bound: HashMap<ExternalId, Uuid>,
 }
@@ -112,7 +116,9 @@ pub(super) fn fold(
         let outcome = state.member(member);
         state.folded.outcomes.push(outcome);
     }
-    state.folded
+    let State { loaded, mut folded, .. } = state;
+    folded.unanswered = loaded.made.into_iter().filter(|key| !folded.answers.contains_key(key)).collect();
+    folded
 }
 
 struct State<'a> {

@@ -5,6 +5,7 @@
 
 use sea_orm::DatabaseTransaction;
 use task_inbox_domain::Task;
+use task_inbox_domain::log::Hash;
 use uuid::Uuid;
 
 use super::fold::{ExternalId, Folded, Loaded, Plan};
@@ -23,7 +24,6 @@ const IDEMPOTENCY: &[Column] = &[
     ("task_id", Ty::Uuid, Null::Never),
     ("created", Ty::Bool, Null::Never),
     ("answer", Ty::Text, Null::Never),
-    ("expires_at", Ty::Int, Null::Never),
 ];
 
 const EXTERNAL: &[Column] = &[
@@ -34,6 +34,9 @@ const EXTERNAL: &[Column] = &[
 ];
 
 /// Makes the rows of new keys, which holds off other replicas, and reads those that were there.
+///
+/// A post's answer is nearly always the task that it brings: the row is made with it, so that it need
+/// not be written a second time.
 pub(super) async fn lock_idempotency(
     context: &Context,
     registry: &Registry,
@@ -47,37 +50,44 @@ pub(super) async fn lock_idempotency(
     for (key_hash, member) in &plan.idempotency {
         let member = members[*member];
         let body_hash = member.idempotency.as_ref().map(|i| i.body_hash).unwrap_or_default();
-        let (schema, task) = match &member.operation {
-            Operation::Create(c) => (c.task.schema.as_str(), c.task.id),
-            Operation::Decide(d) => (d.ttype.version.schema.name.as_str(), d.task_id),
+        let (schema, task, created, answer) = match &member.operation {
+            Operation::Create(c) => (c.task.schema.as_str(), c.task.id, true, answer(&c.task)?),
+            Operation::Decide(d) => {
+                (d.ttype.version.schema.name.as_str(), d.task_id, false, UNKNOWN.to_owned())
+            }
         };
         rows.push(vec![
             key_hash.to_vec().into(),
             body_hash.to_vec().into(),
             schema.into(),
             task.into(),
-            false.into(),
-            "{}".into(),
-            i64::MAX.into(),
+            created.into(),
+            answer.into(),
         ]);
     }
+    let ttl = context.settings.idempotency_ttl.as_micros() as i64;
+    let names = rows.names();
+    let insert = format!("INSERT INTO idempotency_keys ({names}, expires_at) SELECT {names}, {{now}} + ");
     // A key whose time is over is taken as new.
-    let suffix = "ON CONFLICT (key_hash) DO UPDATE SET body_hash = excluded.body_hash,
+    let suffix = " AS r WHERE true ON CONFLICT (key_hash) DO UPDATE SET body_hash = excluded.body_hash,
             schema_name = excluded.schema_name, task_id = excluded.task_id, created = excluded.created,
             answer = excluded.answer, expires_at = excluded.expires_at
         WHERE idempotency_keys.expires_at <= {now} RETURNING key_hash";
-    let made = rows.insert(engine, transaction, "idempotency_keys", suffix).await?;
+    let made = rows
+        .run(engine, transaction, |sql, rows| {
+            rows.table(sql.push(&insert).bind(ttl).push(" FROM ")).push(suffix)
+        })
+        .await?;
+    for row in &made {
+        loaded.made.insert(to_hash(row.get("key_hash")?)?);
+    }
     if made.len() == plan.idempotency.len() {
         return Ok(());
     }
-    let mut kept: Vec<_> = plan.idempotency.keys().collect();
-    for row in &made {
-        let made = to_hash(row.get("key_hash")?)?;
-        kept.retain(|k| **k != made);
-    }
+    let kept = plan.idempotency.keys().filter(|key| !loaded.made.contains(*key));
     let sql =
         Sql::new(engine, "SELECT key_hash, body_hash, created, answer FROM idempotency_keys WHERE key_hash")
-            .any(Ty::Bytes, kept.into_iter().map(|k| k.to_vec().into()).collect());
+            .any(Ty::Bytes, kept.map(|k| k.to_vec().into()).collect());
     for row in sql.all(transaction).await? {
         let key_hash = to_hash(row.get("key_hash")?)?;
         let mut task: Task = serde_json::from_str(&row.get::<String>("answer")?)
@@ -155,6 +165,21 @@ const ANSWERS: &[Column] = &[
     ("answer", Ty::Text, Null::Never),
 ];
 
+/// Stands for an answer until it is known, in a transaction that nobody else sees.
+const UNKNOWN: &str = "";
+
+/// What is kept under a key.
+fn answer(task: &Task) -> Result<String> {
+    serde_json::to_string(task)
+        .map_err(|e| StoreError::Corrupt(format!("a task can't be written as JSON: {e}")))
+}
+
+/// Whether a key's row was made with this answer: that of the first member that brought it.
+fn was_foreseen(first: &Member, body_hash: &Hash, reply: &Reply) -> bool {
+    let (Operation::Create(create), Reply::Created(task)) = (&first.operation, reply) else { return false };
+    create.task.id == task.id && first.idempotency.as_ref().is_some_and(|i| i.body_hash == *body_hash)
+}
+
 /// Keeps the answers under the keys that were made, and removes keys and names that a refused
 /// member leaves unused.
 pub(super) async fn finish(
@@ -166,34 +191,30 @@ pub(super) async fn finish(
 ) -> Result<()> {
     let engine = context.db.engine();
     let mut rows = Rows::new(ANSWERS);
-    let ttl = context.settings.idempotency_ttl.as_micros() as i64;
     for (key_hash, (body_hash, reply)) in &folded.answers {
-        let answer = serde_json::to_string(reply.task())
-            .map_err(|e| StoreError::Corrupt(format!("a task can't be written as JSON: {e}")))?;
+        let first = plan.idempotency.get(key_hash).map(|member| members[*member]);
+        if first.is_some_and(|first| was_foreseen(first, body_hash, reply)) {
+            continue;
+        }
         rows.push(vec![
             key_hash.to_vec().into(),
             body_hash.to_vec().into(),
             reply.task().id.into(),
             matches!(reply, Reply::Created(_)).into(),
-            answer.into(),
+            answer(reply.task())?.into(),
         ]);
     }
     rows.run(engine, transaction, |sql, rows| {
         let sql = sql.push(
             "UPDATE idempotency_keys AS k SET body_hash = r.body_hash, task_id = r.task_id,
-                created = r.created, answer = r.answer, expires_at = {now} + ",
+                created = r.created, answer = r.answer FROM ",
         );
-        let sql = sql.bind(ttl).push(" FROM ");
         rows.table(sql).push(" AS r WHERE k.key_hash = r.key_hash")
     })
     .await?;
-    if plan.idempotency.keys().any(|key| !folded.answers.contains_key(key)) {
-        // Rows that were there before have an end; the ones just made and not answered have none.
-        let keys = plan.idempotency.keys().map(|k| k.to_vec().into()).collect();
-        Sql::new(engine, "DELETE FROM idempotency_keys WHERE expires_at = ")
-            .bind(i64::MAX)
-            .push(" AND key_hash")
-            .any(Ty::Bytes, keys)
+    if !folded.unanswered.is_empty() {
+        Sql::new(engine, "DELETE FROM idempotency_keys WHERE key_hash")
+            .any(Ty::Bytes, folded.unanswered.iter().map(|k| k.to_vec().into()).collect())
             .execute(transaction)
             .await?;
     }
