@@ -182,16 +182,6 @@ fn announce(listener: &TcpListener) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// The runtime that a server runs on.
-///
-/// One thread fewer than there are processors: the commit has a thread of its own, and where threads
-/// outnumber processors each wakes the others more than it works.
-pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let workers = processors.saturating_sub(1).max(1);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
-}
-
 /// What a command works with, beside a running server or without one.
 ///
 /// # Errors

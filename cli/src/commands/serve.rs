@@ -43,6 +43,6 @@ pub(crate) fn run(args: &Serve, place: &Where) -> anyhow::Result<()> {
     args.flags(&mut flags);
     let config = target::config(&flags)?;
     telemetry::start(config.log.as_deref().unwrap_or("info"), config.log_format)?;
-    let runtime = startup::runtime()?;
+    let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(startup::serve(&config))
 }
