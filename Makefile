@@ -75,6 +75,13 @@ bench-quick: ## The same with short runs on little data, to try out the measurin
 	$(CARGO) build -p task-inbox-cli -p bench
 	$(CARGO) run -p bench -- all --quick --output target/bench-quick
 
+# Stacks are walked by frame pointers, which ordinary builds do without.
+.PHONY: profile
+profile: ## Flame graphs of the server while tasks are posted, in docs/benchmarks
+	@scripts/tools postgresql sqlite3 linux-perf
+	RUSTFLAGS="-C force-frame-pointers=yes --cfg frame_pointers" CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-target}/profile \
+		$(CARGO) run --release -p bench --bin bench -- profile
+
 .PHONY: lint
 lint: ## Formatting, clippy, docs
 	$(CARGO) fmt --all --check

@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod nginx;
 mod part;
+mod profile;
 mod report;
 mod results;
 mod scale;
@@ -58,6 +59,8 @@ enum Command {
     Replicas(Options),
     /// Memory, idle and after a million posts; and the time from start to ready
     Footprint(Options),
+    /// Flame graphs of the server while tasks are posted (`make profile`)
+    Profile(Options),
     /// The report and its charts again, from what is kept
     Report(Options),
     /// Fill an empty database as `reads` does, to look at it by hand; prints an API key
@@ -92,6 +95,10 @@ fn main() -> Result<()> {
     let (parts, options) = match Cli::parse().command {
         Command::Load { order } => return load::run(&order),
         Command::Fill { database, tasks } => return runtime()?.block_on(part::reads::fill(&database, tasks)),
+        Command::Profile(options) => {
+            profile::has_frame_pointers()?;
+            return runtime()?.block_on(profile::profile(&options.output));
+        }
         Command::All { only, options } if only.is_empty() => (Part::ALL.to_vec(), options),
         Command::All { only, options } => (only, options),
         Command::Posts(options) => (vec![Part::Posts], options),

@@ -25,14 +25,7 @@ pub(crate) struct Where {
     #[arg(long, global = true, value_name = "URL", value_parser = server, help_heading = "Where to work")]
     pub(crate) server: Option<Url>,
     /// The key for it, over TASK_INBOX_API_KEY, where nobody can read along in the list of processes
-    #[arg(
-        long,
-        global = true,
-        value_name = "KEY",
-        alias = "api_key",
-        hide_env_values = true,
-        help_heading = "Where to work"
-    )]
+    #[arg(long, global = true, value_name = "KEY", alias = "api_key", help_heading = "Where to work")]
     pub(crate) api_key: Option<String>,
     /// Work on a server that `login` kept under this name
     #[arg(long, global = true, value_name = "NAME", help_heading = "Where to work")]

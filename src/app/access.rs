@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use task_inbox_domain::Actor;
+use task_inbox_domain::{Actor, Timestamp};
 use uuid::Uuid;
 
 use super::AppError;
+use super::rate::Rate;
 
 /// One thing that a key can be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,12 +86,23 @@ pub struct Principal {
     pub permissions: Vec<Permission>,
     /// The API key, if it is one.
     pub key_id: Option<Uuid>,
+    /// When it ends, if it does: nothing that it makes may outlive it.
+    pub expires: Option<Timestamp>,
+    /// How many requests it may make; `None`: any number.
+    pub rate: Option<Rate>,
 }
 
 impl Principal {
     /// The operator at the command line, who has the database anyway: may do everything.
     pub fn cli() -> Self {
-        Self { actor: Actor::cli(), schemas: None, permissions: Permission::ALL.to_vec(), key_id: None }
+        Self {
+            actor: Actor::cli(),
+            schemas: None,
+            permissions: Permission::ALL.to_vec(),
+            key_id: None,
+            expires: None,
+            rate: None,
+        }
     }
 
     /// Refuses what the caller may not do.
@@ -155,6 +167,8 @@ mod tests {
             schemas: Some(vec!["a".to_owned()]),
             permissions: vec![Permission::TasksWrite],
             key_id: Some(Uuid::nil()),
+            expires: None,
+            rate: None,
         };
         assert!(who.may(Permission::TasksWrite).is_ok());
         let refused = who.may(Permission::TasksResolve).expect_err("not given").to_string();

@@ -163,6 +163,8 @@ impl Key {
                 // A permission that a newer version gave is no permission here.
                 permissions: row.permissions.iter().filter_map(|p| Permission::parse(p)).collect(),
                 key_id: Some(row.id),
+                expires: row.expires,
+                rate: row.rate.as_deref().and_then(|rate| Rate::parse(rate).ok()),
             },
             expires: row.expires,
             revoked: row.revoked,

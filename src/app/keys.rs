@@ -129,6 +129,7 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         return Err(AppError::invalid("/expires_in", "must be longer than nothing"));
     }
     let now = App::now();
+    let (expires, rate) = limits(who, new.expires.map(|after| now.plus(after)), new.rate)?;
     let row = StoredKey {
         id: Uuid::now_v7(),
         name,
@@ -136,10 +137,10 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         hint: hint(&key),
         schemas: new.schemas,
         permissions: permissions.iter().map(ToString::to_string).collect(),
-        rate: new.rate.map(|rate| rate.to_string()),
+        rate: rate.map(|rate| rate.to_string()),
         created: now,
         created_by: who.actor.pseudonym(),
-        expires: new.expires.map(|after| now.plus(after)),
+        expires,
         revoked: None,
         last_used: None,
     };
@@ -241,6 +242,28 @@ fn check_not_more_than(
     } else {
         Err(AppError::Forbidden("a key can't make one that sees more than it does".to_owned()))
     }
+}
+
+/// A key that ends or is limited makes none that outlives it or may ask for more: what it leaves open
+/// is its own.
+fn limits(
+    who: &Principal,
+    expires: Option<Timestamp>,
+    rate: Option<Rate>,
+) -> Result<(Option<Timestamp>, Option<Rate>)> {
+    if let (Some(own), Some(wanted)) = (who.expires, expires)
+        && wanted > own
+    {
+        let what = format!("a key can't make one that lasts longer than it does, until {own}");
+        return Err(AppError::Forbidden(what));
+    }
+    if let (Some(own), Some(wanted)) = (who.rate, rate)
+        && wanted.exceeds(own)
+    {
+        let what = format!("a key can't make one with a higher rate than its own, {own}");
+        return Err(AppError::Forbidden(what));
+    }
+    Ok((expires.or(who.expires), rate.or(who.rate)))
 }
 
 fn unknown_schemas(app: &App, schemas: Option<&[String]>) -> Vec<String> {

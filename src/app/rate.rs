@@ -29,6 +29,20 @@ impl Rate {
         Ok(Self { count, unit })
     }
 
+    /// Whether this allows more requests than the other in the long run.
+    pub fn exceeds(self, other: Self) -> bool {
+        self.per_hour() > other.per_hour()
+    }
+
+    fn per_hour(self) -> u64 {
+        u64::from(self.count.get())
+            * match self.unit {
+                's' => 3600,
+                'm' => 60,
+                _ => 1,
+            }
+    }
+
     fn quota(self) -> Quota {
         match self.unit {
             's' => Quota::per_second(self.count),

@@ -153,12 +153,14 @@ async fn create_now(
             }
             Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,
             Err(CommitError::ExternalIdTaken(task)) => {
+                // Its content is for those who may read tasks.
+                let current = who.may(Permission::TasksRead).is_ok().then(|| app.current(*task.clone()));
                 return Err(AppError::Conflict {
                     detail: format!(
                         "the task {} of {} has this external_id, with other content",
                         task.id, task.schema
                     ),
-                    current: Some(app.current(*task)),
+                    current,
                 });
             }
             Err(other) => return Err(other.into()),

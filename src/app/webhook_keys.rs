@@ -99,7 +99,11 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
         let (created, secret) = prepare(app, endpoint, &new)?;
         match patiently(|| secrets::add(&app.db, secret.clone())).await? {
             Added::Kept => {
-                announce(app).await?;
+                // The key is kept, and this is the only time that it is shown: a database that is gone now
+                // must not hide it. Who has not heard of it looks within a second.
+                if let Err(error) = announce(app).await {
+                    tracing::warn!(%error, "a new webhook key could not be announced");
+                }
                 return Ok(created);
             }
             Added::HasKey => return Err(has_key(&new)),

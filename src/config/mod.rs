@@ -185,7 +185,7 @@ impl Config {
             let what = "is set beside TASK_INBOX_MASTER_KEY; set one of them".to_owned();
             refuse(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
         }
-        let lease_margin = keep(settings.required("TASK_INBOX_LEASE_MARGIN", positive_duration), refuse);
+        let lease_margin = keep(settings.required("TASK_INBOX_LEASE_MARGIN", margin), refuse);
         Some(Self {
             database_url: database_url?,
             listen: listen?,
@@ -293,6 +293,14 @@ fn switch(text: &str) -> Result<bool, String> {
         "1" | "true" | "on" | "yes" => Ok(true),
         "0" | "false" | "off" | "no" => Ok(false),
         _ => Err(format!("is {text:?}, not on or off")),
+    }
+}
+
+/// Time to wait for a place and to settle: with less, leases would end before anything was sent.
+fn margin(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        duration if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
+        duration => Ok(duration),
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
     Ok(())
 }
 
-/// One endpoint's turn; whether it may have more.
+/// One endpoint's turn; whether it may have another: not while it takes only what becomes free, or a
+/// backlog that is sent as fast as it is claimed would keep all others waiting.
 async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
     let places = shared.slots.take(endpoint, TURN);
     if places == 0 {
@@ -87,5 +88,5 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
     for leased in claimed {
         shared.admit(leased);
     }
-    Ok(more)
+    Ok(more && places == TURN)
 }

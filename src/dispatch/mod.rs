@@ -11,9 +11,11 @@ mod settle;
 mod slots;
 mod targets;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -62,6 +64,12 @@ impl Settings {
     /// How long a lease runs.
     pub fn lease(&self) -> Duration {
         self.deadline + self.lease_margin
+    }
+
+    /// How long an attempt may take where deliveries wait in line: the last of a full line is sent
+    /// before its lease has no time left for an attempt.
+    fn patience_of_lines(&self) -> Duration {
+        self.lease_margin.mul_f64(self.per_endpoint as f64 / (self.per_endpoint + self.line).max(1) as f64)
     }
 }
 
@@ -161,6 +169,8 @@ impl Dispatcher {
     pub async fn drain(&self, deadline: Instant) {
         self.stop_leasing();
         let shared = &self.shared;
+        // For other replicas, now: attempts may take long.
+        shared.return_leases().await;
         shared.attempts.close();
         let deadline = tokio::time::Instant::from_std(deadline);
         if tokio::time::timeout_at(deadline, shared.attempts.wait()).await.is_err() {
@@ -168,15 +178,19 @@ impl Dispatcher {
             shared.cancel.cancel();
             shared.attempts.wait().await;
         }
-        // A commit may have come in between.
-        self.stop_leasing();
-        shared.return_leases().await;
+        self.give_up().await;
         // Every attempt has handed its settlement over.
         self.stop_settling.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             let _ = tokio::time::timeout(SETTLING_AT_SHUTDOWN, task).await;
         }
+    }
+
+    /// Gives back what a commit has leased since nothing is sent any more.
+    pub async fn give_up(&self) {
+        self.stop_leasing();
+        self.shared.return_leases().await;
     }
 }
 
@@ -214,19 +228,25 @@ impl Shared {
         let attempt = async move {
             let endpoint = leased.endpoint;
             let lease = (leased.id, leased.token);
-            let done = shared.cancel.run_until_cancelled(shared.send(leased)).await;
-            for next in shared.slots.leave(endpoint) {
+            let begun = Instant::now();
+            let sending = AssertUnwindSafe(shared.send(leased)).catch_unwind();
+            let done = shared.cancel.run_until_cancelled(sending).await;
+            let slow = begun.elapsed() > shared.settings.patience_of_lines();
+            match done {
+                // Before the place is given up: where settling lags, sending waits for it.
+                Some(Ok(Some(unsettled))) => {
+                    let _ = shared.settling.send(unsettled).await;
+                }
+                Some(Ok(None)) => {}
+                // The lease runs out by itself: what it does at once, it would do for ever.
+                Some(Err(_)) => tracing::error!(delivery = %lease.0, "sending a delivery panicked"),
+                None => shared.give_back([lease]),
+            }
+            for next in shared.slots.leave(endpoint, slow) {
                 shared.launch(next);
             }
             if shared.slots.wants_more(endpoint) {
                 shared.wake.notify_one();
-            }
-            match done {
-                Some(Some(unsettled)) => {
-                    let _ = shared.settling.send(unsettled).await;
-                }
-                Some(None) => {}
-                None => shared.give_back([lease]),
             }
         };
         self.attempts.spawn_on(attempt, &self.runtime);

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use crate::store::StoreError;
 use crate::store::deliveries::{self, Fate, Settled};
 
 /// The most rows of one settlement.
@@ -46,17 +47,35 @@ pub(super) async fn run(
 }
 
 async fn settle(shared: &Shared, batch: Vec<Unsettled>) {
-    let Some(until) = batch.iter().map(|u| u.until).max() else { return };
-    let attempts: Vec<Settled> = batch.into_iter().map(|u| u.attempt).collect();
+    let mut parts = vec![batch];
+    while let Some(mut part) = parts.pop() {
+        if try_settle(shared, &part).await.is_err() {
+            // The database refuses something of it: the others must not suffer for that.
+            let second = part.split_off(part.len() / 2);
+            parts.extend([second, part]);
+        }
+    }
+}
+
+/// Something that the database refuses is among several.
+struct Refused;
+
+async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused> {
+    let Some(until) = batch.iter().map(|u| u.until).max() else { return Ok(()) };
+    let attempts: Vec<&Settled> = batch.iter().map(|u| &u.attempt).collect();
     let mut pause = Duration::from_millis(5);
     let held = loop {
         match deliveries::settle(&shared.db, &attempts).await {
             Ok(held) => break held,
+            Err(StoreError::Data(detail)) if attempts.len() > 1 => {
+                tracing::warn!(%detail, attempts = attempts.len(), "the database refused a settlement; splitting it");
+                return Err(Refused);
+            }
             // Past its end the lease proves nothing; the delivery is made again, which a receiver
             // that deduplicates does not see.
             Err(error) if Instant::now() >= until => {
                 tracing::error!(%error, attempts = attempts.len(), "attempts could not be settled in time");
-                return;
+                return Ok(());
             }
             Err(error) => {
                 tracing::warn!(%error, attempts = attempts.len(), "settling again");
@@ -84,6 +103,7 @@ async fn settle(shared: &Shared, batch: Vec<Unsettled>) {
     if ended {
         shared.wake.notify_one();
     }
+    Ok(())
 }
 
 fn log(attempt: &Settled) {

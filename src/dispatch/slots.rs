@@ -14,12 +14,16 @@ use uuid::Uuid;
 pub(super) struct Slots<T> {
     per_endpoint: usize,
     line: usize,
+    /// What all lines hold together, so that many endpoints that hang don't fill the memory.
+    lines: usize,
     state: Mutex<State<T>>,
 }
 
 #[derive(Debug)]
 struct State<T> {
     free: usize,
+    /// Promised, and in the lines of all endpoints.
+    waiting: usize,
     endpoints: HashMap<Uuid, Endpoint<T>>,
     closed: bool,
 }
@@ -30,29 +34,38 @@ struct Endpoint<T> {
     /// Promised to deliveries that are being made or claimed: a place, or one in the line.
     promised: usize,
     line: VecDeque<T>,
+    /// Its last attempt took so long that who waits in its line would wait in vain.
+    slow: bool,
     /// Deliveries wait in the database: a new one must not pass them.
     behind: bool,
 }
 
 impl<T> Default for Endpoint<T> {
     fn default() -> Self {
-        Self { in_flight: 0, promised: 0, line: VecDeque::new(), behind: false }
+        Self { in_flight: 0, promised: 0, line: VecDeque::new(), slow: false, behind: false }
     }
 }
 
 impl<T> Endpoint<T> {
+    /// How many leases wait or may come.
+    fn waiting(&self) -> usize {
+        self.promised + self.line.len()
+    }
+
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.promised == 0 && self.line.is_empty() && !self.behind
+        self.in_flight == 0 && self.waiting() == 0 && !self.behind
     }
 }
 
 impl<T> Slots<T> {
-    /// `total` places, of which an endpoint takes at most `per_endpoint`; at most `line` more wait.
+    /// `total` places, of which an endpoint takes at most `per_endpoint`; at most `line` more wait, and
+    /// no more than `total` for all endpoints together.
     pub(super) fn new(total: usize, per_endpoint: usize, line: usize) -> Self {
         Self {
             per_endpoint,
             line,
-            state: Mutex::new(State { free: total, endpoints: HashMap::new(), closed: false }),
+            lines: total,
+            state: Mutex::new(State { free: total, waiting: 0, endpoints: HashMap::new(), closed: false }),
         }
     }
 
@@ -68,10 +81,13 @@ impl<T> Slots<T> {
         half.min(self.per_endpoint).saturating_sub(in_flight).min(free)
     }
 
-    /// How many more leases are of use to an endpoint: its share of the places, and its line.
-    fn room(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
-        let room = self.share(endpoint.in_flight, free) + self.line;
-        room.saturating_sub(endpoint.promised + endpoint.line.len())
+    /// How many more leases are of use to an endpoint: its share of the places, and of the lines, which
+    /// is at most half of what is left, too. A slow endpoint has no line.
+    fn room(&self, endpoint: &Endpoint<T>, free: usize, waiting: usize) -> usize {
+        let held = endpoint.waiting();
+        let left = self.lines.saturating_sub(waiting);
+        let line = if endpoint.slow { 0 } else { self.line.min((held + left).div_ceil(2)) };
+        (self.share(endpoint.in_flight, free) + line).saturating_sub(held)
     }
 
     /// Promises one place or one in the line, for a delivery that is just being made, unless older
@@ -81,14 +97,15 @@ impl<T> Slots<T> {
         if state.closed {
             return false;
         }
-        let free = state.free;
+        let (free, waiting) = (state.free, state.waiting);
         let entry = state.endpoints.entry(endpoint).or_default();
-        if entry.behind || self.room(entry, free) == 0 {
+        if entry.behind || self.room(entry, free, waiting) == 0 {
             // What gets no place now will wait in the database.
             entry.behind = true;
             return false;
         }
         entry.promised += 1;
+        state.waiting += 1;
         true
     }
 
@@ -98,10 +115,11 @@ impl<T> Slots<T> {
         if state.closed {
             return 0;
         }
-        let free = state.free;
+        let (free, waiting) = (state.free, state.waiting);
         let entry = state.endpoints.entry(endpoint).or_default();
-        let taken = wanted.min(self.room(entry, free));
+        let taken = wanted.min(self.room(entry, free, waiting));
         entry.promised += taken;
+        state.waiting += taken;
         taken
     }
 
@@ -109,34 +127,44 @@ impl<T> Slots<T> {
     pub(super) fn give(&self, endpoint: Uuid, count: usize) {
         let mut state = self.state();
         if let Some(entry) = state.endpoints.get_mut(&endpoint) {
-            entry.promised = entry.promised.saturating_sub(count);
+            let given = count.min(entry.promised);
+            entry.promised -= given;
             if entry.is_idle() {
                 state.endpoints.remove(&endpoint);
             }
+            state.waiting -= given;
         }
     }
 
-    /// Keeps a promise: returns the delivery if it has a place now, and puts it in the line if not.
+    /// Keeps a promise: returns the delivery if it has a place now, and puts it in the line if not, or if
+    /// nothing is sent any more.
     pub(super) fn admit(&self, endpoint: Uuid, delivery: T) -> Option<T> {
         let mut state = self.state();
-        let free = state.free;
+        let (free, closed) = (state.free, state.closed);
         let entry = state.endpoints.entry(endpoint).or_default();
-        entry.promised = entry.promised.saturating_sub(1);
-        if !entry.line.is_empty() || self.share(entry.in_flight, free) == 0 {
+        let promised = usize::from(entry.promised > 0);
+        entry.promised -= promised;
+        let waits = closed || !entry.line.is_empty() || self.share(entry.in_flight, free) == 0;
+        let admitted = if waits {
             entry.line.push_back(delivery);
-            return None;
-        }
-        entry.in_flight += 1;
-        state.free -= 1;
-        Some(delivery)
+            None
+        } else {
+            entry.in_flight += 1;
+            Some(delivery)
+        };
+        state.waiting = state.waiting - promised + usize::from(waits);
+        state.free -= usize::from(!waits);
+        admitted
     }
 
-    /// Gives a place back; returns who has it now: the next of this endpoint's line, or of others'.
-    pub(super) fn leave(&self, endpoint: Uuid) -> Vec<T> {
+    /// Gives a place back after an attempt that was `slow` or not; returns who has it now: the next of
+    /// this endpoint's line, or of others'.
+    pub(super) fn leave(&self, endpoint: Uuid, slow: bool) -> Vec<T> {
         let mut state = self.state();
         state.free += 1;
         if let Some(entry) = state.endpoints.get_mut(&endpoint) {
             entry.in_flight = entry.in_flight.saturating_sub(1);
+            entry.slow = slow;
             if entry.is_idle() {
                 state.endpoints.remove(&endpoint);
             }
@@ -162,6 +190,7 @@ impl<T> Slots<T> {
         }
         let delivery = entry.line.pop_front()?;
         entry.in_flight += 1;
+        state.waiting -= 1;
         state.free -= 1;
         Some(delivery)
     }
@@ -182,13 +211,13 @@ impl<T> Slots<T> {
     }
 
     /// Whether it is worth looking in the database for deliveries of an endpoint: some wait there, and
-    /// at least half of its line is free, so that few looks find many.
+    /// there is room for as many as wait here, so that few looks find many.
     pub(super) fn wants_more(&self, endpoint: Uuid) -> bool {
         let state = self.state();
-        state
-            .endpoints
-            .get(&endpoint)
-            .is_some_and(|e| e.behind && (e.promised + e.line.len()) * 2 <= self.line)
+        state.endpoints.get(&endpoint).is_some_and(|entry| {
+            let room = self.room(entry, state.free, state.waiting);
+            entry.behind && room > 0 && room >= entry.waiting()
+        })
     }
 
     /// The endpoints of which deliveries are known to wait in the database.
@@ -200,7 +229,10 @@ impl<T> Slots<T> {
     pub(super) fn close(&self) -> Vec<T> {
         let mut state = self.state();
         state.closed = true;
-        state.endpoints.values_mut().flat_map(|endpoint| std::mem::take(&mut endpoint.line)).collect()
+        let waiting: Vec<T> =
+            state.endpoints.values_mut().flat_map(|endpoint| std::mem::take(&mut endpoint.line)).collect();
+        state.waiting -= waiting.len();
+        waiting
     }
 }
 
@@ -222,7 +254,7 @@ mod tests {
         let slots = Slots::new(10, 4, 0);
         assert_eq!(bring(&slots, A, 100), 4);
         assert_eq!(bring(&slots, B, 100), 3, "half of the six that were left");
-        assert!(slots.leave(A).is_empty());
+        assert!(slots.leave(A, false).is_empty());
         assert_eq!(bring(&slots, A, 100), 1);
     }
 
@@ -244,9 +276,28 @@ mod tests {
         assert_eq!(slots.admit(A, 1), Some(1));
         assert_eq!(slots.admit(A, 2), None);
         assert_eq!(slots.admit(A, 3), None);
-        assert_eq!(slots.leave(A), [2]);
-        assert_eq!(slots.leave(A), [3]);
-        assert!(slots.leave(A).is_empty());
+        assert_eq!(slots.leave(A, false), [2]);
+        assert_eq!(slots.leave(A, false), [3]);
+        assert!(slots.leave(A, false).is_empty());
+    }
+
+    #[test]
+    fn the_lines_are_shared() {
+        let slots = Slots::<()>::new(16, 1, 12);
+        let leases: Vec<usize> = (1..=6).map(|endpoint| slots.take(Uuid::from_u128(endpoint), 100)).collect();
+        assert_eq!(leases[..3], [9, 5, 2], "a place, and half of what the lines have left");
+        assert!(leases.iter().all(|count| *count > 0), "nobody is left without: {leases:?}");
+        assert!(leases.iter().sum::<usize>() <= 16 + 6);
+    }
+
+    #[test]
+    fn a_slow_endpoint_has_no_line() {
+        let slots = Slots::new(10, 1, 4);
+        assert_eq!(bring(&slots, A, 2), 1);
+        assert_eq!(slots.leave(A, true), [1]);
+        assert_eq!(slots.take(A, 100), 0);
+        assert!(slots.leave(A, false).is_empty());
+        assert_eq!(slots.take(A, 100), 5, "it was quick again");
     }
 
     #[test]
@@ -255,7 +306,7 @@ mod tests {
         assert!(slots.reserve(A) && slots.reserve(B));
         assert_eq!(slots.admit(A, 1), Some(1));
         assert_eq!(slots.admit(B, 2), None, "no place in all");
-        assert_eq!(slots.leave(A), [2]);
+        assert_eq!(slots.leave(A, false), [2]);
     }
 
     #[test]
@@ -264,7 +315,7 @@ mod tests {
         assert!(slots.reserve(A));
         assert_eq!(slots.admit(A, 1), Some(1));
         assert!(!slots.reserve(A), "over the cap");
-        assert!(slots.leave(A).is_empty());
+        assert!(slots.leave(A, false).is_empty());
         assert!(!slots.reserve(A), "one waits in the database");
         assert!(slots.wants_more(A));
         slots.set_behind(A, false);
@@ -277,9 +328,9 @@ mod tests {
         assert_eq!(bring(&slots, A, 5), 1);
         slots.set_behind(A, true);
         assert!(!slots.wants_more(A));
-        slots.leave(A);
+        slots.leave(A, false);
         assert!(!slots.wants_more(A));
-        slots.leave(A);
+        slots.leave(A, false);
         assert!(slots.wants_more(A));
     }
 
@@ -290,8 +341,8 @@ mod tests {
         assert_eq!(slots.close(), [1, 2]);
         assert!(!slots.reserve(B));
         assert_eq!(slots.take(B, 1), 0);
-        assert_eq!(slots.admit(A, 9), None, "what was promised before waits for the end");
-        assert!(slots.leave(A).is_empty());
+        assert!(slots.leave(A, false).is_empty());
+        assert_eq!(slots.admit(B, 9), None, "there is a place, but nothing is sent any more");
         assert_eq!(slots.close(), [9]);
     }
 }

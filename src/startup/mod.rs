@@ -32,7 +32,7 @@ use crate::store::commit::{self, Commit, Hooks, NoHooks};
 use crate::store::{Db, RegistryCache, TaskReader, secrets};
 use announce::Announce;
 
-/// How long a shutdown may take before what is under way is cancelled: shorter than a lease.
+/// How long a shutdown may take before what is under way is cancelled.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// How long the background tasks and the database's connections have to end.
@@ -113,6 +113,10 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let ending = async {
         let (served, ()) = tokio::join!(requests, deliveries);
+        // The last commit may have leased deliveries after that.
+        if let Some(dispatcher) = &dispatcher {
+            dispatcher.give_up().await;
+        }
         match tokio::time::timeout(LAST_THINGS, last_things).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the database's connections could not be closed"),

@@ -83,8 +83,16 @@ pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Re
         .push(log::COLUMNS)
         .push(" FROM events WHERE id")
         .any_id(claimed.iter().map(|c| c.1));
+    let rows = match sql.all(db.read()).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let leases: Vec<_> = claimed.iter().map(|(id, ..)| (*id, token)).collect();
+            let _ = release(db, &leases).await;
+            return Err(error);
+        }
+    };
     let mut events = std::collections::HashMap::new();
-    for row in sql.all(db.read()).await? {
+    for row in rows {
         let logged = log::from_row(&row)?;
         events.insert(logged.event.id, (logged.seq, Arc::new(logged.event)));
     }
@@ -97,7 +105,7 @@ pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Re
         .collect())
 }
 
-/// Gives leases back unsent, as if they had never been taken.
+/// Gives leases back unsent. What was never sent is due in its old order.
 pub async fn release(db: &Db, leased: &[(Uuid, Uuid)]) -> Result<()> {
     let mut rows = Rows::new(TOKENS);
     let mut sorted = leased.to_vec();
@@ -107,7 +115,10 @@ pub async fn release(db: &Db, leased: &[(Uuid, Uuid)]) -> Result<()> {
     }
     let transaction = db.begin().await?;
     rows.run(db.engine(), &transaction, |sql, rows| {
-        let sql = sql.push("UPDATE deliveries AS d SET lease_token = NULL, due_at = {now} FROM ");
+        let sql = sql.push(
+            "UPDATE deliveries AS d SET lease_token = NULL,
+                due_at = CASE WHEN d.attempts = 0 THEN d.created_at ELSE {now} END FROM ",
+        );
         rows.table(sql).push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token")
     })
     .await?;
@@ -191,9 +202,9 @@ const ATTEMPTS: &[Column] = &[
 ///
 /// A row that bears another token is left alone, and its attempt is not recorded: whoever holds
 /// the lease now will say what became of it.
-pub async fn settle(db: &Db, attempts: &[Settled]) -> Result<Vec<Uuid>> {
+pub async fn settle(db: &Db, attempts: &[&Settled]) -> Result<Vec<Uuid>> {
     let engine = db.engine();
-    let mut sorted: Vec<&Settled> = attempts.iter().collect();
+    let mut sorted: Vec<&Settled> = attempts.to_vec();
     sorted.sort_unstable_by_key(|a| a.id);
     let transaction = db.begin().await?;
     let disables: Vec<Uuid> = sorted.iter().filter(|a| a.disables).map(|a| a.endpoint).collect();

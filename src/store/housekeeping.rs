@@ -20,7 +20,7 @@ pub async fn expire_idempotency_keys(db: &Db) -> Result<u64> {
         let deleted = Sql::new(
             db.engine(),
             "DELETE FROM idempotency_keys WHERE key_hash IN
-                (SELECT key_hash FROM idempotency_keys WHERE expires_at <= {now} ORDER BY key_hash LIMIT ",
+                (SELECT key_hash FROM idempotency_keys WHERE expires_at <= {now} ORDER BY expires_at, key_hash LIMIT ",
         )
         .bind(PIECE)
         .push(" {skip_locked})")

@@ -6,6 +6,7 @@
 //! after it asked, so that it sees what was acknowledged before.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use task_inbox_domain::Task;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,9 @@ use super::tasks;
 
 /// The most ids of one statement.
 const MAX_BATCH: usize = 256;
+
+/// How long a statement may take: those who ask meanwhile wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many may wait before asking waits too.
 const QUEUE: usize = 8192;
@@ -51,7 +55,9 @@ async fn run(db: Db, mut asked: mpsc::Receiver<Asked>) {
     let mut batch = Vec::new();
     while asked.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let ids = batch.iter().filter(|a| !a.answer.is_closed()).map(|a| a.id).collect();
-        let found = read(&db, ids).await;
+        let found = tokio::time::timeout(PATIENCE, read(&db, ids)).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable(format!("it did not answer within {} s", PATIENCE.as_secs())))
+        });
         for Asked { id, answer } in batch.drain(..) {
             // Who hung up meanwhile is not told.
             let _ = answer.send(found.as_ref().map(|tasks| tasks.get(&id).cloned()).map_err(Clone::clone));

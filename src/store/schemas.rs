@@ -291,16 +291,26 @@ pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Resul
         .push(" ORDER BY id {locked}")
         .all(&transaction)
         .await?;
-    Sql::new(
-        engine,
+    // On PostgreSQL a settlement may move one of them at the same moment: who deletes it, keeps it.
+    let (ended, from) = match engine {
+        Engine::Postgres => ("WITH d AS (DELETE FROM deliveries WHERE schema_name = ", " RETURNING *) "),
+        Engine::Sqlite => ("", ""),
+    };
+    let mut sql = Sql::new(engine, ended);
+    if engine == Engine::Postgres {
+        sql = sql.bind(name);
+    }
+    sql = sql.push(from).push(
         "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
             outcome, reason, created_at, finished_at)
          SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, 'dead', 'schema_removed',
-            created_at, {now} FROM deliveries WHERE schema_name = ",
-    )
-    .bind(name)
-    .execute(&transaction)
-    .await?;
+            created_at, {now} FROM ",
+    );
+    let sql = match engine {
+        Engine::Postgres => sql.push("d"),
+        Engine::Sqlite => sql.push("deliveries WHERE schema_name = ").bind(name),
+    };
+    sql.execute(&transaction).await?;
     for table in ["deliveries", "endpoints", "task_types", "schema_versions"] {
         delete(engine, &transaction, table, name).await?;
     }

@@ -22,7 +22,8 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    /// Begins with this text. `{now}` becomes the database's clock in microseconds, `{locked}` the
+    /// Begins with this text. `{now}` becomes the database's clock in microseconds (the statement's
+    /// beginning, so that an index can be searched for it), `{locked}` the
     /// clause that locks the rows of a SELECT (nothing on SQLite, whose writer is alone anyway),
     /// `{skip_locked}` the same, passing over rows that others hold.
     pub(super) fn new(engine: Engine, text: &str) -> Self {
@@ -34,7 +35,7 @@ impl Sql {
         if text.contains('{') {
             let (now, locked, skip) = match self.engine {
                 Engine::Postgres => (
-                    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+                    "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
                     "FOR NO KEY UPDATE",
                     "FOR NO KEY UPDATE SKIP LOCKED",
                 ),

@@ -85,7 +85,7 @@ async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disab
         fate,
         disables,
     };
-    assert_eq!(deliveries::settle(&server.app.db, &[attempt]).await.expect("settles").len(), 1);
+    assert_eq!(deliveries::settle(&server.app.db, &[&attempt]).await.expect("settles").len(), 1);
 }
 
 async fn endpoints_tell_where_webhooks_go(engine: Engine) {

@@ -81,6 +81,8 @@ pub(crate) fn caller(permissions: &[Permission], schemas: Option<&[&str]>) -> Pr
         schemas: schemas.map(|names| names.iter().map(|n| (*n).to_owned()).collect()),
         permissions: permissions.to_vec(),
         key_id: Some(Uuid::from_u128(7)),
+        expires: None,
+        rate: None,
     }
 }
 

@@ -94,6 +94,27 @@ async fn a_key_makes_none_that_may_more_than_itself(engine: Engine) {
     refused(keys::create(app, &caller(&Permission::DEFAULT, None), named("x")).await, "Forbidden");
 }
 
+async fn a_key_makes_none_that_outlives_it(engine: Engine) {
+    let fixture = Fixture::empty(engine).await;
+    let app = &fixture.app;
+    let rate = |text: &str| Some(Rate::parse(text).expect("a rate"));
+    let hour = Duration::from_hours(1);
+    let permissions = Some(vec![Permission::KeysWrite, Permission::TasksRead]);
+    let parent = NewKey { expires: Some(hour), rate: rate("60/m"), permissions, ..named("parent") };
+    let parent = keys::create(app, &Principal::cli(), parent).await.expect("made");
+    let who = keys::authenticate(app, &parent.key).await.expect("known");
+    let child = || NewKey { permissions: Some(vec![Permission::TasksRead]), ..named("child") };
+
+    let made = keys::create(app, &who, child()).await.expect("made");
+    assert_eq!((made.info.expires, made.info.rate.as_deref()), (parent.info.expires, Some("60/m")));
+    let shorter = NewKey { expires: Some(hour / 2), rate: rate("1/s"), ..child() };
+    keys::create(app, &who, shorter).await.expect("no more than its maker");
+    let longer = NewKey { expires: Some(hour * 2), ..child() };
+    assert!(refused(keys::create(app, &who, longer).await, "Forbidden").contains("longer"));
+    let quicker = NewKey { rate: rate("2/s"), ..child() };
+    assert!(refused(keys::create(app, &who, quicker).await, "Forbidden").contains("60/m"));
+}
+
 async fn removing_a_schema_ends_the_keys_that_saw_it_alone(engine: Engine) {
     let fixture = Fixture::empty(engine).await;
     let (app, there, cli) = (&fixture.app, fixture.another().await, Principal::cli());
@@ -114,5 +135,6 @@ crate::on_both_engines!(
     a_key_ends_and_has_a_rate,
     a_given_key_is_taken_over_once,
     a_key_makes_none_that_may_more_than_itself,
+    a_key_makes_none_that_outlives_it,
     removing_a_schema_ends_the_keys_that_saw_it_alone,
 );

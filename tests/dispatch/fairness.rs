@@ -96,7 +96,6 @@ async fn no_endpoint_gets_more_than_its_share(engine: Engine) {
     let leased = f.count("SELECT count(*) FROM deliveries WHERE lease_token IS NOT NULL").await;
     let most = SETTINGS.per_endpoint + SETTINGS.line;
     assert!(leased <= most as i64, "{leased}");
-    assert!(hanging.try_next().is_none(), "those in the line are not sent");
     // And when those are over, the next have their turn.
     hanging.answer(Answer::Status(200));
     f.until("SELECT count(*) FROM finished_deliveries", 20 - SETTINGS.per_endpoint as i64).await;

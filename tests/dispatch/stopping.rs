@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use task_inbox::store::Engine;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, SETTINGS};
 use crate::on_both_engines;
 use crate::receiver::{Answer, Receiver};
 
 on_both_engines!(
     a_drained_process_has_settled_everything,
     an_interrupted_attempt_is_given_back,
+    what_waits_in_line_is_given_back,
     what_a_dead_process_had_leased_is_taken_over,
 );
 
@@ -49,6 +50,22 @@ async fn an_interrupted_attempt_is_given_back(engine: Engine) {
     let _other = f.another().await;
     receiver.next().await;
     f.until("SELECT count(*) FROM finished_deliveries WHERE attempts = 1", 1).await;
+}
+
+async fn what_waits_in_line_is_given_back(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Hang]).await;
+    f.install("s", &receiver.url, "hook_events: [task.created]").await;
+    f.key("s").await;
+    let all = SETTINGS.per_endpoint + SETTINGS.line;
+    futures_util::future::join_all((0..all).map(|_| f.post("s"))).await;
+    receiver.next().await;
+    let leased = "SELECT count(*) FROM deliveries WHERE lease_token IS NOT NULL";
+    assert!(f.count(leased).await > SETTINGS.per_endpoint as i64, "some wait in the line");
+    f.process.stop(Duration::ZERO).await;
+    assert_eq!(f.count(leased).await, 0);
+    assert_eq!(f.count("SELECT count(*) FROM deliveries").await, all as i64);
+    assert_eq!(f.count("SELECT count(*) FROM deliveries WHERE due_at = created_at").await, all as i64);
 }
 
 async fn what_a_dead_process_had_leased_is_taken_over(engine: Engine) {

@@ -49,7 +49,7 @@ async fn claim(f: &Fixture) -> Vec<Leased> {
 }
 
 async fn settle(f: &Fixture, attempts: &[Settled]) -> usize {
-    deliveries::settle(&f.db, attempts).await.expect("settles").len()
+    deliveries::settle(&f.db, &attempts.iter().collect::<Vec<_>>()).await.expect("settles").len()
 }
 
 async fn a_delivery_is_born_leased_where_there_is_a_place(engine: Engine) {

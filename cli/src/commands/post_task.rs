@@ -36,7 +36,8 @@ pub(crate) async fn run(args: &PostTask, place: &Where) -> anyhow::Result<Answer
         (None, None) => Url::parse(&format!("http://{}", target::config(&place.flags())?.listen))?,
     };
     let folder = std::env::current_dir()?;
-    let api_key = config::variable(&args.key_var, &folder).or_else(|| place.api_key.clone()).ok_or_else(|| {
+    let variable = || config::variable(&args.key_var, &folder);
+    let api_key = place.api_key.clone().or_else(variable).ok_or_else(|| {
         Refusal::new(format!(
             "{name} is not set, in the environment or in .env: set it to an API key, which `task-inbox api_key --name \
              {user}` makes, or name another variable with --key_var",

@@ -74,7 +74,7 @@ fn begin_ring(place: &Where) -> anyhow::Result<()> {
 fn replace(path: &Path, ring: &str) -> anyhow::Result<()> {
     // A link stays one.
     let path = &path.canonicalize()?;
-    private_file::replace(path, &format!("{ring}\n"))
+    private_file::replace_content(path, &format!("{ring}\n"))
         .with_context(|| format!("{} can't be written", path.display()))
 }
 

@@ -16,7 +16,8 @@ use crate::http::problem::Problem;
 /// Make an API key
 ///
 /// Needs `keys:write`. The answer is the only time that the key is shown: only its hash is kept. A key
-/// can't make one that may do or see more than it does.
+/// can't make one that may do or see more than it does, or that lasts longer or has a higher rate; what is
+/// left open is as its own.
 #[utoipa::path(
     post, path = "/api/v1/api-keys", tag = "keys", operation_id = "createApiKey",
     request_body(content = models::NewApiKey, description = "What it may do and see", examples(

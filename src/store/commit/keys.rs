@@ -160,6 +160,7 @@ pub(super) async fn lock_external(
 const ANSWERS: &[Column] = &[
     ("key_hash", Ty::Bytes, Null::Never),
     ("body_hash", Ty::Bytes, Null::Never),
+    ("schema_name", Ty::Text, Null::Never),
     ("task_id", Ty::Uuid, Null::Never),
     ("created", Ty::Bool, Null::Never),
     ("answer", Ty::Text, Null::Never),
@@ -199,6 +200,7 @@ pub(super) async fn finish(
         rows.push(vec![
             key_hash.to_vec().into(),
             body_hash.to_vec().into(),
+            reply.task().schema.as_str().into(),
             reply.task().id.into(),
             matches!(reply, Reply::Created(_)).into(),
             answer(reply.task())?.into(),
@@ -206,8 +208,8 @@ pub(super) async fn finish(
     }
     rows.run(engine, transaction, |sql, rows| {
         let sql = sql.push(
-            "UPDATE idempotency_keys AS k SET body_hash = r.body_hash, task_id = r.task_id,
-                created = r.created, answer = r.answer FROM ",
+            "UPDATE idempotency_keys AS k SET body_hash = r.body_hash, schema_name = r.schema_name,
+                task_id = r.task_id, created = r.created, answer = r.answer FROM ",
         );
         rows.table(sql).push(" AS r WHERE k.key_hash = r.key_hash")
     })

@@ -125,8 +125,12 @@ impl Commit {
     /// A caller that stops waiting takes nothing back: the member goes on with its batch.
     pub async fn submit(&self, member: Member) -> std::result::Result<Reply, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Queued { member, reply }).map_err(|_| CommitError::Overloaded)?;
-        answer.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the service is stopping".to_owned())))
+        let stopping = || CommitError::Unavailable("the service is stopping".to_owned());
+        self.queue.try_send(Queued { member, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// Commits what waits and takes no more.
