@@ -3,6 +3,7 @@
 //! A key is 32 random bytes that are shown once; what is stored is its SHA-256, which is enough
 //! for a secret that nobody can guess.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine;
@@ -111,13 +112,18 @@ impl From<StoredKey> for KeyInfo {
     }
 }
 
+/// The longest that a key may be made to last: a hundred years, which every clock can tell.
+const MAX_EXPIRES: Duration = Duration::from_hours(36_500 * 24);
+
 /// Makes a key.
 pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKey> {
     who.may(Permission::KeysWrite)?;
     let name = check_name(&new.name)?;
     let permissions = new.permissions.clone().unwrap_or_else(|| Permission::DEFAULT.to_vec());
     check_not_more_than(who, &permissions, new.schemas.as_deref())?;
-    let mut warnings = unknown_schemas(app, new.schemas.as_deref());
+    // One list has one form: by it a schema's removal knows the keys that see that schema alone.
+    let schemas = new.schemas.map(|names| names.into_iter().collect::<BTreeSet<_>>().into_iter().collect());
+    let mut warnings = unknown_schemas(app, schemas.as_deref());
     let key = match new.key {
         Some(key) => {
             warnings.extend(check_given(&key)?);
@@ -125,8 +131,8 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         }
         None => format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())),
     };
-    if new.expires == Some(Duration::ZERO) {
-        return Err(AppError::invalid("/expires_in", "must be longer than nothing"));
+    if new.expires.is_some_and(|after| after.is_zero() || after > MAX_EXPIRES) {
+        return Err(AppError::invalid("/expires_in", "must be longer than nothing and at most 36500d"));
     }
     let now = App::now();
     let (expires, rate) = limits(who, new.expires.map(|after| now.plus(after)), new.rate)?;
@@ -135,7 +141,7 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         name,
         hash: hash(&key),
         hint: hint(&key),
-        schemas: new.schemas,
+        schemas,
         permissions: permissions.iter().map(ToString::to_string).collect(),
         rate: rate.map(|rate| rate.to_string()),
         created: now,

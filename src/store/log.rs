@@ -80,70 +80,76 @@ pub(super) enum Appended {
     RegistryMoved,
 }
 
-/// Appends events and moves the head: the last thing that a transaction does before it commits.
-///
-/// With `registry`, only if the registry's number is still that one.
-pub(super) async fn append(
-    engine: Engine,
-    db: &impl ConnectionTrait,
-    entries: &[LogEntry],
+/// Events as they are appended, hashed before the head is locked.
+pub(super) struct Append {
+    rows: Rows,
+    batch: Hash,
     registry: Option<i64>,
-) -> Result<Appended> {
-    let mut batch = Batch::default();
-    let mut rows = Rows::new(APPENDED);
-    for (i, entry) in entries.iter().enumerate() {
-        batch.push(&entry.event, &entry.digest);
-        let event = &entry.event;
-        rows.push(vec![
-            (i as i64 + 1).into(),
-            event.id.into(),
-            event.kind.as_str().into(),
-            event.created.as_micros().into(),
-            event.actor.as_str().into(),
-            event.schema.as_str().into(),
-            event.ttype.clone().into(),
-            event.task_id.into(),
-            event.version.into(),
-            event.body.as_str().into(),
-            entry.salt.to_vec().into(),
-            entry.digest.to_vec().into(),
-            (i + 1 == entries.len()).into(),
-        ]);
+}
+
+impl Append {
+    /// With `registry`, they are appended only if the registry's number is still that one.
+    pub(super) fn new(entries: &[LogEntry], registry: Option<i64>) -> Self {
+        let mut batch = Batch::default();
+        let mut rows = Rows::new(APPENDED);
+        for (i, entry) in entries.iter().enumerate() {
+            batch.push(&entry.event, &entry.digest);
+            let event = &entry.event;
+            rows.push(vec![
+                (i as i64 + 1).into(),
+                event.id.into(),
+                event.kind.as_str().into(),
+                event.created.as_micros().into(),
+                event.actor.as_str().into(),
+                event.schema.as_str().into(),
+                event.ttype.clone().into(),
+                event.task_id.into(),
+                event.version.into(),
+                event.body.as_str().into(),
+                entry.salt.to_vec().into(),
+                entry.digest.to_vec().into(),
+                (i + 1 == entries.len()).into(),
+            ]);
+        }
+        Self { rows, batch: batch.finish(), registry }
     }
-    let batch = batch.finish();
-    match engine {
-        Engine::Postgres => append_postgres(db, rows, &batch, registry).await,
-        Engine::Sqlite => append_sqlite(db, rows, &batch, registry).await,
+
+    /// Adds the common table expression `head` to a statement of PostgreSQL: it moves the head and has one
+    /// row, with `base`, the number before the first event's; or none if the registry has moved. Whatever
+    /// else the statement writes is joined with it. The events come with it.
+    pub(super) fn with_head(self, sql: Sql) -> Sql {
+        let count = self.rows.len() as i64;
+        let mut sql = sql
+            .push("WITH head AS (UPDATE log_head SET seq = seq + ")
+            .bind(count)
+            .push(", hash = sha256(hash || ")
+            .bind(self.batch.to_vec())
+            .push("::bytea) WHERE id = 1");
+        if let Some(registry) = self.registry {
+            sql = sql.push(" AND registry = ").bind(registry);
+        }
+        sql = sql.push(" RETURNING seq - ").bind(count).push(
+            " AS base, hash), appended AS (INSERT INTO events (seq, id, kind, created_at, actor, schema_name,
+                ttype, task_id, version, body, salt, digest, head_hash)
+              SELECT head.base + r.ord, r.id, r.kind, r.created_at, r.actor, r.schema_name, r.ttype, r.task_id,
+                r.version, r.body, r.salt, r.digest, CASE WHEN r.is_last THEN head.hash END
+              FROM head, ",
+        );
+        self.rows.table(sql).push(" AS r)")
     }
 }
 
-/// One statement, so that the head is held for no round trip but the commit's.
-async fn append_postgres(
-    db: &impl ConnectionTrait,
-    rows: Rows,
-    batch: &Hash,
-    registry: Option<i64>,
-) -> Result<Appended> {
-    let count = rows.len() as i64;
-    let mut sql = Sql::new(Engine::Postgres, "WITH head AS (UPDATE log_head SET seq = seq + ")
-        .bind(count)
-        .push(", hash = sha256(hash || ")
-        .bind(batch.to_vec())
-        .push("::bytea) WHERE id = 1");
-    if let Some(registry) = registry {
-        sql = sql.push(" AND registry = ").bind(registry);
-    }
-    sql = sql.push(" RETURNING seq - ").bind(count).push(
-        " AS base, hash), appended AS (INSERT INTO events (seq, id, kind, created_at, actor, schema_name,
-            ttype, task_id, version, body, salt, digest, head_hash)
-          SELECT head.base + r.ord, r.id, r.kind, r.created_at, r.actor, r.schema_name, r.ttype, r.task_id,
-            r.version, r.body, r.salt, r.digest, CASE WHEN r.is_last THEN head.hash END
-          FROM head, ",
-    );
-    let sql = rows.table(sql).push(" AS r) SELECT base FROM head");
-    match sql.one(db).await? {
-        Some(row) => Ok(Appended::From(row.get::<i64>("base")? + 1)),
-        None => Ok(Appended::RegistryMoved),
+/// Appends events and moves the head: the last thing that a transaction does before it commits.
+pub(super) async fn append(engine: Engine, db: &impl ConnectionTrait, append: Append) -> Result<Appended> {
+    match engine {
+        Engine::Postgres => {
+            let sql = append.with_head(Sql::new(engine, "")).push(" SELECT base FROM head");
+            Ok(match sql.one(db).await? {
+                Some(row) => Appended::From(row.get::<i64>("base")? + 1),
+                None => Appended::RegistryMoved,
+            })
+        }
+        Engine::Sqlite => append_sqlite(db, append).await,
     }
 }
 
@@ -151,15 +157,13 @@ async fn append_postgres(
 /// transaction that nobody else can have.
 async fn append_sqlite(
     db: &impl ConnectionTrait,
-    rows: Rows,
-    batch: &Hash,
-    registry: Option<i64>,
+    Append { rows, batch, registry }: Append,
 ) -> Result<Appended> {
     let head = head_on(Engine::Sqlite, db).await?;
     if registry.is_some_and(|expected| expected != head.registry) {
         return Ok(Appended::RegistryMoved);
     }
-    let hash = advance(&head.hash, batch);
+    let hash = advance(&head.hash, &batch);
     let count = rows.len() as i64;
     Sql::new(Engine::Sqlite, "UPDATE log_head SET seq = ")
         .bind(head.seq + count)
@@ -259,7 +263,7 @@ pub struct Page {
 }
 
 /// How far one page looks, so that a filter that matches nothing costs no scan of the whole log.
-const WINDOW: i64 = 10_000;
+const WINDOW: i64 = 4_000;
 
 /// Reads the log after `after`.
 ///

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::commit::LogEntry;
 use super::db::{Db, Engine};
 use super::error::{Result, StoreError};
-use super::log::{self, Appended};
+use super::log::{self, Append, Appended};
 use super::registry::{Endpoint, EndpointStatus, Origin, Registry};
 use super::row::Row;
 use super::secrets::bump_registry;
@@ -241,7 +241,7 @@ async fn append_with_deliveries(
         .execute(db)
         .await?;
     }
-    match log::append(engine, db, &[LogEntry::new(event)], Some(registry.number)).await? {
+    match log::append(engine, db, Append::new(&[LogEntry::new(event)], Some(registry.number))).await? {
         Appended::From(_) => {
             bump_registry(engine, db).await?;
             Ok(changed)
@@ -360,7 +360,7 @@ async fn close(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Opt
             .execute(&transaction)
             .await?;
         let event = event::schema_removed(Uuid::now_v7(), name, actor, now);
-        log::append(engine, &transaction, &[LogEntry::new(event)], None).await?;
+        log::append(engine, &transaction, Append::new(&[LogEntry::new(event)], None)).await?;
         bump_registry(engine, &transaction).await?;
     }
     transaction.commit().await?;

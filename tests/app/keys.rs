@@ -109,6 +109,8 @@ async fn a_key_makes_none_that_outlives_it(engine: Engine) {
     assert_eq!((made.info.expires, made.info.rate.as_deref()), (parent.info.expires, Some("60/m")));
     let shorter = NewKey { expires: Some(hour / 2), rate: rate("1/s"), ..child() };
     keys::create(app, &who, shorter).await.expect("no more than its maker");
+    let endless = NewKey { expires: Some(hour * 24 * 36_501), ..named("endless") };
+    refused(keys::create(app, &Principal::cli(), endless).await, "Invalid");
     let longer = NewKey { expires: Some(hour * 2), ..child() };
     assert!(refused(keys::create(app, &who, longer).await, "Forbidden").contains("longer"));
     let quicker = NewKey { rate: rate("2/s"), ..child() };
@@ -124,9 +126,11 @@ async fn removing_a_schema_ends_the_keys_that_saw_it_alone(engine: Engine) {
         ..named("k")
     };
     let alone = keys::create(app, &cli, of(&["shop"])).await.expect("made");
+    let twice = keys::create(app, &cli, of(&["shop", "shop"])).await.expect("made");
     let both = keys::create(app, &cli, of(&["shop", "other"])).await.expect("made");
     assert!(schemas::remove(app, &cli, "shop", false).await.expect("removed").deleted);
     refused(keys::authenticate(&there, &alone.key).await, "Forbidden");
+    refused(keys::authenticate(&there, &twice.key).await, "Forbidden");
     keys::authenticate(&there, &both.key).await.expect("it may see another");
 }
 

@@ -3,6 +3,8 @@
 //! Moving the webhook keys is the server's work, a bounded part at a time. The ring itself is a
 //! setting, but where it stands in a file, which servers read again: there, `--new` begins it.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -27,17 +29,16 @@ pub(crate) struct Rekey {
 }
 
 pub(crate) async fn run(args: &Rekey, place: &Where) -> anyhow::Result<Answer> {
-    if args.new {
-        if matches!(place.target()?, Target::Server(_)) {
-            return Err(Usage(
-                "--new changes the master key's file, which is on the server's machine: run `task-inbox rekey --new` \
-                 there"
-                    .to_owned(),
-            )
-            .into());
-        }
-        begin_ring(place)?;
+    if args.new && matches!(place.target()?, Target::Server(_)) {
+        return Err(Usage(
+            "--new changes the master key's file, which is on the server's machine: run `task-inbox rekey --new` \
+             there"
+                .to_owned(),
+        )
+        .into());
     }
+    // Held until every key is moved: of two that begin a ring at once, one would lose its new key.
+    let _alone = if args.new { Some(begin_ring(place)?) } else { None };
     let api = place.open().await?;
     let done = match move_all(&api).await {
         Ok((moved, id)) => former_keys(place).map(|former| answer(moved, &id, &former)),
@@ -47,8 +48,9 @@ pub(crate) async fn run(args: &Rekey, place: &Where) -> anyhow::Result<Answer> {
     done
 }
 
-/// Puts a new key in front of the ring. The old ones stay: they open what was not moved yet.
-fn begin_ring(place: &Where) -> anyhow::Result<()> {
+/// Puts a new key in front of the ring, while nobody else does. The old ones stay: they open what was not
+/// moved yet.
+fn begin_ring(place: &Where) -> anyhow::Result<File> {
     let config = target::config(&place.flags())?;
     if config.master_key.is_some() {
         return Err(Refusal::new(
@@ -60,6 +62,7 @@ fn begin_ring(place: &Where) -> anyhow::Result<()> {
     }
     let path = startup::master_key_file(&config);
     let shown = path.display();
+    let lock = lock(&path)?;
     let ring =
         private_file::read(&path).with_context(|| format!("{shown} can't be read"))?.ok_or_else(|| {
             Refusal::new(format!(
@@ -68,7 +71,26 @@ fn begin_ring(place: &Where) -> anyhow::Result<()> {
         })?;
     // A ring that doesn't read is not to be made longer.
     Ring::parse(ring.trim()).with_context(|| format!("{shown} does not hold a master key"))?;
-    replace(&path, &with_new(ring.trim(), &vault::generate()))
+    replace(&path, &with_new(ring.trim(), &vault::generate()))?;
+    Ok(lock)
+}
+
+/// The lock lies beside the ring, which is replaced.
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let path = path.with_file_name(name);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("{} can't be made", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Refusal::new("another `rekey --new` is under way: wait for its end").into())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} can't be locked", path.display()))
+        }
+    }
 }
 
 fn replace(path: &Path, ring: &str) -> anyhow::Result<()> {

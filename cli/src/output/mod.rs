@@ -75,9 +75,15 @@ impl Answer {
             warn(warning);
         }
         let text = if json { self.json.to_string() } else { self.text.trim_end().to_owned() };
-        // Whoever closed the pipe has read enough.
-        let _ = writeln!(std::io::stdout(), "{text}");
-        if self.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        let mut stdout = std::io::stdout();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            // Whoever closed the pipe has read enough.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&anyhow::anyhow!(
+                "it was done, but what came of it could not be written to stdout: {error}"
+            )),
+            _ if self.ok => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        }
     }
 }
 

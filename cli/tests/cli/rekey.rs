@@ -1,6 +1,7 @@
 //! `rekey`, while a server serves.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
@@ -69,4 +70,30 @@ async fn the_ring_of_a_variable_or_of_a_server_is_not_ours_to_change() {
     let remote = Inbox::at(Place::Remote).await;
     assert!(remote.run(&["rekey", "--new"]).refused(2).contains("on the server's machine"));
     assert_eq!(remote.json(&["rekey"])["remaining"], 0);
+}
+
+/// Of several at once, one may be told to wait; none loses a key that secrets are under.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_at_once_lose_no_key() {
+    let inbox = Inbox::new();
+    let command = |arguments: &[&str]| {
+        let mut command = inbox.command(arguments);
+        command.env_remove("TASK_INBOX_MASTER_KEY");
+        command
+    };
+    let run = |arguments: &[&str]| -> Done { command(arguments).output().expect("it runs").into() };
+    let file = inbox.write("schema.yml", &schema_to("http://127.0.0.1:9/hook"));
+    run(&["taskschema", &file, "--dev"]).ok();
+    run(&["webhook_key", "s", "--dev", "--key", KEY]).ok();
+    for _ in 0..5 {
+        let begun: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = command(&["rekey", "--new"]);
+                command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+            })
+            .collect();
+        let ended = begun.into_iter().map(|mut child| child.wait().expect("it ends").success());
+        assert!(ended.filter(|success| *success).count() >= 1);
+        assert_eq!(run(&["rekey", "--json"]).json()["remaining"], 0);
+    }
 }

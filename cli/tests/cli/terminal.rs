@@ -89,3 +89,15 @@ fn what_takes_longer_than_a_second_shows_that_it_goes_on() {
     assert!(shown.contains("waiting for the server, 1 s"), "{shown:?}");
     assert!(shown.contains("did not answer within 1.5 s"), "{shown:?}");
 }
+
+#[test]
+fn what_can_not_be_written_is_no_success() {
+    let inbox = Inbox::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = inbox.command(&["generate-keys"]);
+    let done = command.stdout(full).stderr(Stdio::piped()).spawn().expect("it runs");
+    let done = done.wait_with_output().expect("it ends");
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("could not be written to stdout") && said.lines().count() == 1, "{said}");
+}

@@ -1,25 +1,29 @@
 //! One transaction of the group commit.
 //!
-//! Locks are taken in one order, sorted within each kind: idempotency keys, external ids, tasks,
-//! deliveries, the log's head. The head comes last and is released by the commit that follows.
+//! Locks are taken in one order, sorted within each kind: idempotency keys, external ids, tasks, the
+//! log's head. The head comes last and is released by the commit that follows.
+//!
+//! On PostgreSQL everything is written by one statement, so that the head is held for no round trip but
+//! the commit's. Where nothing needs to be locked and read before, as for plain posts, that statement
+//! is the whole transaction.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use sea_orm::{DatabaseTransaction, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
 use super::fold::{Folded, Loaded, NewDelivery, Plan, fold};
 use super::keys;
-use super::member::{CommitError, LogEntry, Member, Reply};
+use super::member::{CommitError, Member, Reply};
 use super::queue::Context;
 use crate::store::deliveries::Leased;
-use crate::store::log::{self, Appended};
+use crate::store::log::{self, Append, Appended};
 use crate::store::registry::Registry;
 use crate::store::row::Row;
 use crate::store::sql::{Column, Null, Rows, Sql, Ty};
-use crate::store::{Result, StoreError, tasks};
+use crate::store::{Engine, Result, StoreError, tasks};
 
 /// What a committed batch leaves to do.
 #[derive(Default)]
@@ -60,6 +64,18 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    fn new(folded: Folded, leased: HashMap<Uuid, Uuid>, since: Instant, context: &Context) -> Self {
+        let mut prepared = Self { folded, leased, since };
+        // A place was reserved, but an older delivery of the task has not ended.
+        for delivery in &mut prepared.folded.deliveries {
+            if delivery.lease_token.is_some() && !prepared.leased.contains_key(&delivery.id) {
+                delivery.lease_token = None;
+                context.hooks.release(delivery.endpoint);
+            }
+        }
+        prepared
+    }
+
     /// The ids of the events that the batch appends.
     pub(super) fn event_ids(&self) -> Vec<Uuid> {
         self.folded.entries.iter().map(|e| e.event.id).collect()
@@ -106,8 +122,11 @@ pub(super) async fn run(
     members: &[&Member],
 ) -> std::result::Result<Done, Failed> {
     let since = Instant::now();
-    let transaction = context.db.begin().await?;
     let plan = Plan::of(members);
+    if context.db.engine() == Engine::Postgres && plan.locks_nothing() {
+        return run_alone(context, registry, members, since).await;
+    }
+    let transaction = context.db.begin().await?;
     let loaded = lock(context, registry, &transaction, members, &plan).await?;
     let now = Timestamp::from(chrono::Utc::now());
     let folded = fold(members, loaded, registry, context.hooks.as_ref(), now);
@@ -118,14 +137,7 @@ pub(super) async fn run(
     }
     match write(context, registry, &transaction, &folded, members, &plan).await {
         Ok(Some((leased, first_seq))) => {
-            let mut prepared = Prepared { folded, leased, since };
-            // A place was reserved, but an older delivery of the task has not ended.
-            for delivery in &mut prepared.folded.deliveries {
-                if delivery.lease_token.is_some() && !prepared.leased.contains_key(&delivery.id) {
-                    delivery.lease_token = None;
-                    context.hooks.release(delivery.endpoint);
-                }
-            }
+            let prepared = Prepared::new(folded, leased, since, context);
             match transaction.commit().await.map_err(StoreError::from) {
                 Ok(()) => Ok(prepared.done(first_seq)),
                 Err(error @ StoreError::Unavailable(_)) => Err(Failed::InCommit(error, Box::new(prepared))),
@@ -144,6 +156,36 @@ pub(super) async fn run(
         Err(error) => {
             release(&folded.deliveries, context);
             let _ = transaction.rollback().await;
+            Err(Failed::Before(error))
+        }
+    }
+}
+
+/// Runs members that lock nothing but the head: one statement, which is its own transaction.
+async fn run_alone(
+    context: &Context,
+    registry: &Registry,
+    members: &[&Member],
+    since: Instant,
+) -> std::result::Result<Done, Failed> {
+    let now = Timestamp::from(chrono::Utc::now());
+    let folded = fold(members, Loaded::default(), registry, context.hooks.as_ref(), now);
+    if !folded.writes() {
+        return Ok(Done { outcomes: folded.outcomes, ..Done::default() });
+    }
+    match write_postgres(context, registry, context.db.write(), &folded).await {
+        Ok(Some((leased, first_seq))) => Ok(Prepared::new(folded, leased, since, context).done(first_seq)),
+        Ok(None) => {
+            release(&folded.deliveries, context);
+            Err(Failed::RegistryMoved)
+        }
+        // It may have been done, and then as it was asked for: nothing older of a new task is live.
+        Err(error @ StoreError::Unavailable(_)) => {
+            let leased = folded.deliveries.iter().filter_map(|d| Some((d.id, d.lease_token?))).collect();
+            Err(Failed::InCommit(error, Box::new(Prepared { folded, leased, since })))
+        }
+        Err(error) => {
+            release(&folded.deliveries, context);
             Err(Failed::Before(error))
         }
     }
@@ -186,8 +228,11 @@ fn load_tasks(rows: &[QueryResult], loaded: &mut Loaded) -> Result<()> {
     Ok(())
 }
 
-/// Writes what was folded; returns the leases and the first event's number, or nothing if the
-/// registry has moved.
+/// The leases that were taken, by delivery, and the first event's number; nothing if the registry has
+/// moved.
+type Written = Option<(HashMap<Uuid, Uuid>, i64)>;
+
+/// Writes what was folded.
 async fn write(
     context: &Context,
     registry: &Registry,
@@ -195,34 +240,90 @@ async fn write(
     folded: &Folded,
     members: &[&Member],
     plan: &Plan,
-) -> Result<Option<(HashMap<Uuid, Uuid>, i64)>> {
-    let engine = context.db.engine();
+) -> Result<Written> {
     keys::finish(context, transaction, folded, members, plan).await?;
-    let mut rows = Rows::new(tasks::COLUMNS);
-    folded.created.iter().for_each(|task| rows.push(tasks::values(task)));
-    rows.insert(engine, transaction, "tasks", "").await?;
-
-    let mut rows = Rows::new(tasks::CHANGED);
-    folded.changed.values().for_each(|task| rows.push(tasks::changed_values(task)));
-    rows.run(engine, transaction, |sql, rows| {
-        let sql = sql.push(
-            "UPDATE tasks AS t SET updated_at = r.updated_at, state = r.state, resolved = r.resolved,
-                phase = r.phase, output = r.output, version = r.version, decided_by = r.decided_by,
-                decided_at = r.decided_at FROM ",
-        );
-        rows.table(sql).push(" AS r WHERE t.id = r.id")
-    })
-    .await?;
-
-    let leased = insert_deliveries(context, transaction, &folded.deliveries, &folded.entries).await?;
     if folded.entries.is_empty() {
-        return Ok(Some((leased, 0)));
+        return Ok(Some((HashMap::new(), 0)));
     }
-    match log::append(engine, transaction, &folded.entries, Some(registry.number)).await? {
+    match context.db.engine() {
+        Engine::Postgres => write_postgres(context, registry, transaction, folded).await,
+        Engine::Sqlite => write_sqlite(context, registry, transaction, folded).await,
+    }
+}
+
+/// One statement: what it writes is joined with the head, so that nothing is written without it.
+async fn write_postgres(
+    context: &Context,
+    registry: &Registry,
+    db: &impl ConnectionTrait,
+    folded: &Folded,
+) -> Result<Written> {
+    let append = Append::new(&folded.entries, Some(registry.number));
+    let mut sql = append.with_head(Sql::new(Engine::Postgres, ""));
+    if !folded.created.is_empty() {
+        let rows = created(folded);
+        let names = rows.names();
+        sql = sql.push(&format!(", created AS (INSERT INTO tasks ({names}) SELECT {names} FROM head, "));
+        sql = rows.table(sql).push(" AS r)");
+    }
+    if !folded.changed.is_empty() {
+        sql = sql.push(", changed AS (").push(CHANGE).push("head, ");
+        sql = changed(folded).table(sql).push(" AS r WHERE t.id = r.id)");
+    }
+    let delivers = !folded.deliveries.is_empty();
+    if delivers {
+        sql = deliver(context, sql.push(", delivered AS ("), deliveries(folded))
+            .push(", head RETURNING id, lease_token)");
+    }
+    sql = sql.push(if delivers {
+        " SELECT base, d.id, d.lease_token FROM head LEFT JOIN delivered d ON true"
+    } else {
+        " SELECT base FROM head"
+    });
+    let rows = sql.all(db).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let leased = if delivers { leased(&rows)? } else { HashMap::new() };
+    Ok(Some((leased, first.get::<i64>("base")? + 1)))
+}
+
+/// In the transaction that nobody else can have.
+async fn write_sqlite(
+    context: &Context,
+    registry: &Registry,
+    transaction: &DatabaseTransaction,
+    folded: &Folded,
+) -> Result<Written> {
+    created(folded).insert(Engine::Sqlite, transaction, "tasks", "").await?;
+    let change = |sql: Sql, rows: Rows| rows.table(sql.push(CHANGE)).push(" AS r WHERE t.id = r.id");
+    changed(folded).run(Engine::Sqlite, transaction, change).await?;
+    let insert =
+        |sql: Sql, rows: Rows| deliver(context, sql, rows).push(" WHERE true RETURNING id, lease_token");
+    let leased = leased(&deliveries(folded).run(Engine::Sqlite, transaction, insert).await?)?;
+    match log::append(Engine::Sqlite, transaction, Append::new(&folded.entries, Some(registry.number)))
+        .await?
+    {
         Appended::From(seq) => Ok(Some((leased, seq))),
         Appended::RegistryMoved => Ok(None),
     }
 }
+
+fn created(folded: &Folded) -> Rows {
+    let mut rows = Rows::new(tasks::COLUMNS);
+    folded.created.iter().for_each(|task| rows.push(tasks::values(task)));
+    rows
+}
+
+fn changed(folded: &Folded) -> Rows {
+    let mut rows = Rows::new(tasks::CHANGED);
+    folded.changed.values().for_each(|task| rows.push(tasks::changed_values(task)));
+    rows
+}
+
+/// Changes tasks to what rows `r` say, which follow.
+const CHANGE: &str =
+    "UPDATE tasks AS t SET updated_at = r.updated_at, state = r.state, resolved = r.resolved,
+        phase = r.phase, output = r.output, version = r.version, decided_by = r.decided_by,
+        decided_at = r.decided_at FROM ";
 
 const DELIVERIES: &[Column] = &[
     ("id", Ty::Uuid, Null::Never),
@@ -234,16 +335,10 @@ const DELIVERIES: &[Column] = &[
     ("lease_token", Ty::Uuid, Null::Maybe),
 ];
 
-/// Inserts deliveries, leased where that was asked for and no older one of the task is live.
-async fn insert_deliveries(
-    context: &Context,
-    transaction: &DatabaseTransaction,
-    deliveries: &[NewDelivery],
-    entries: &[LogEntry],
-) -> Result<HashMap<Uuid, Uuid>> {
+fn deliveries(folded: &Folded) -> Rows {
     let mut rows = Rows::new(DELIVERIES);
-    for delivery in deliveries {
-        let event = &entries[delivery.entry].event;
+    for delivery in &folded.deliveries {
+        let event = &folded.entries[delivery.entry].event;
         rows.push(vec![
             delivery.id.into(),
             delivery.endpoint.into(),
@@ -254,28 +349,33 @@ async fn insert_deliveries(
             delivery.lease_token.into(),
         ]);
     }
+    rows
+}
+
+/// Inserts deliveries, leased where that was asked for and no older one of the task is live. The end of
+/// its FROM may be added to.
+fn deliver(context: &Context, sql: Sql, rows: Rows) -> Sql {
     let lease = context.settings.lease.as_micros() as i64;
-    let inserted = rows
-        .run(context.db.engine(), transaction, |sql, rows| {
-            let sql = sql
-                .push(
-                    "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
-                        due_at, lease_token, created_at)
-                     SELECT r.id, r.endpoint_id, r.event_id, r.schema_name, r.task_id, r.version, 0,
-                        {now} + CASE WHEN r.leasable THEN ",
-                )
-                .bind(lease)
-                .push(
-                    " ELSE 0 END, CASE WHEN r.leasable THEN r.lease_token END, {now}
-                     FROM (SELECT r.*, r.lease_token IS NOT NULL AND (r.version = 1 OR NOT EXISTS (
-                        SELECT 1 FROM deliveries d WHERE d.task_id = r.task_id
-                            AND d.endpoint_id = r.endpoint_id AND d.version < r.version)) AS leasable FROM ",
-                );
-            rows.table(sql).push(" AS r) AS r WHERE true RETURNING id, lease_token")
-        })
-        .await?;
+    let sql = sql
+        .push(
+            "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
+                due_at, lease_token, created_at)
+             SELECT r.id, r.endpoint_id, r.event_id, r.schema_name, r.task_id, r.version, 0,
+                {now} + CASE WHEN r.leasable THEN ",
+        )
+        .bind(lease)
+        .push(
+            " ELSE 0 END, CASE WHEN r.leasable THEN r.lease_token END, {now}
+             FROM (SELECT r.*, r.lease_token IS NOT NULL AND (r.version = 1 OR NOT EXISTS (
+                SELECT 1 FROM deliveries d WHERE d.task_id = r.task_id
+                    AND d.endpoint_id = r.endpoint_id AND d.version < r.version)) AS leasable FROM ",
+        );
+    rows.table(sql).push(" AS r) AS r")
+}
+
+fn leased(rows: &[QueryResult]) -> Result<HashMap<Uuid, Uuid>> {
     let mut leased = HashMap::new();
-    for row in inserted {
+    for row in rows {
         if let Some(token) = row.get::<Option<Uuid>>("lease_token")? {
             leased.insert(row.get("id")?, token);
         }

@@ -49,6 +49,11 @@ impl Plan {
         }
         plan
     }
+
+    /// Whether nothing must be locked and read before it is decided.
+    pub(super) fn locks_nothing(&self) -> bool {
+        self.idempotency.is_empty() && self.external.is_empty() && self.tasks.is_empty()
+    }
 }
 
 pub(super) fn external_id(task: &Task) -> Option<ExternalId> {
