@@ -90,7 +90,7 @@ lint: ## Formatting, clippy, docs
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates (needs cargo-deny)
-	$(CARGO) deny --offline check bans licenses sources
+	$(CARGO) deny --workspace --offline check bans licenses sources
 
 .PHONY: generate
 generate: ## Files that are generated from the code
