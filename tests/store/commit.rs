@@ -30,6 +30,12 @@ on_both_engines!(
     more_than_may_wait_is_refused_as_overload,
 );
 
+/// How many tasks there are.
+async fn kept_tasks(f: &Fixture) -> usize {
+    let listed = task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 500).await;
+    listed.expect("read").len()
+}
+
 async fn keeps_a_task_with_its_event(engine: Engine) {
     let f = Fixture::new(engine).await;
     let reply = f.submit(f.post(None, "x")).await.expect("kept");
@@ -108,13 +114,7 @@ async fn idempotency_key_gives_one_answer(engine: Engine) {
     assert_eq!(decided.task().version, 2);
     assert_eq!(again.task().version, 2);
     assert!(matches!(again, Reply::Decided(_)));
-    assert_eq!(
-        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
-            .await
-            .expect("read")
-            .len(),
-        2
-    );
+    assert_eq!(kept_tasks(&f).await, 2);
 }
 
 async fn a_refused_request_leaves_its_key_free(engine: Engine) {
@@ -183,13 +183,7 @@ async fn a_moved_registry_sends_members_back(engine: Engine) {
     assert!(matches!(f.submit(old).await, Err(CommitError::RegistryMoved)));
     assert!(f.registry.current().latest("more").is_some(), "the cache was read again");
     f.submit(f.post(None, "x")).await.expect("prepared anew");
-    assert_eq!(
-        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 10)
-            .await
-            .expect("read")
-            .len(),
-        1
-    );
+    assert_eq!(kept_tasks(&f).await, 1);
 }
 
 async fn one_members_bad_data_hurts_nobody_else(engine: Engine) {
@@ -202,13 +196,7 @@ async fn one_members_bad_data_hurts_nobody_else(engine: Engine) {
     let answers = f.submit_all(members).await;
     assert!(matches!(answers[4], Err(CommitError::Data(_))), "{:?}", answers[4]);
     assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 8);
-    assert_eq!(
-        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
-            .await
-            .expect("read")
-            .len(),
-        9
-    );
+    assert_eq!(kept_tasks(&f).await, 9);
 }
 
 async fn two_processes_share_keys_names_and_tasks(engine: Engine) {
@@ -257,13 +245,7 @@ async fn close_commits_what_waits(engine: Engine) {
             .iter()
             .all(|a| matches!(a, Ok(_) | Err(CommitError::Overloaded | CommitError::Unavailable(_))))
     );
-    assert_eq!(
-        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
-            .await
-            .expect("read")
-            .len(),
-        kept
-    );
+    assert_eq!(kept_tasks(&f).await, kept);
 }
 
 /// A constraint that is checked at the very end makes COMMIT itself fail.
@@ -291,13 +273,7 @@ async fn a_commit_that_fails_is_no_success(engine: Engine) {
         let answer = f.submit(f.post(None, "x")).await;
         assert!(matches!(answer, Err(CommitError::Data(_))), "{answer:?}");
     }
-    assert_eq!(
-        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 10)
-            .await
-            .expect("read")
-            .len(),
-        0
-    );
+    assert_eq!(kept_tasks(&f).await, 0);
     let drop = if engine == Engine::Postgres { "DROP TRIGGER late ON events" } else { "DROP TRIGGER late" };
     connection.execute_unprepared(drop).await.expect("runs");
     let kept = f.submit(f.post(None, "x")).await.expect("kept").task().id;
@@ -316,11 +292,5 @@ async fn more_than_may_wait_is_refused_as_overload(engine: Engine) {
     let kept = answers.iter().filter(|a| a.is_ok()).count();
     assert!(overloaded > 0, "50 asked where 2 may wait");
     assert_eq!(kept + overloaded, 50);
-    assert_eq!(
-        task_list::list(&f.db, &f.registry.current(), &TaskFilter::default(), None, 100)
-            .await
-            .expect("read")
-            .len(),
-        kept
-    );
+    assert_eq!(kept_tasks(&f).await, kept);
 }
