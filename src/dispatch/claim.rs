@@ -83,10 +83,18 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
         }
     };
     shared.slots.give(endpoint, places - claimed.len());
-    let more = claimed.len() == places;
-    shared.slots.set_behind(endpoint, more);
+    let full = claimed.len() == places;
+    shared.slots.set_behind(endpoint, full);
     for leased in claimed {
         shared.admit(leased);
     }
-    Ok(more && places == TURN)
+    if full {
+        return Ok(places == TURN);
+    }
+    // Others may be due behind those that wait for an earlier delivery.
+    let parked = deliveries::park(&shared.db, endpoint).await?;
+    if parked {
+        shared.slots.set_behind(endpoint, true);
+    }
+    Ok(parked)
 }

@@ -143,7 +143,8 @@ pub async fn list(
     let live = filter.status.is_none_or(DeliveryStatus::is_live);
     if live {
         sql = sql
-            .push("SELECT * FROM (SELECT ")
+            .push("SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, created_at, status,
+                   reason, CASE WHEN reason IS NULL THEN due_at END AS due_at, finished_at FROM (SELECT ")
             .push(COMMON)
             // What an earlier delivery of its task holds back is derived as the claim derives it.
             .push(

@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use crate::fixture::{Fixture, SETTINGS};
 use crate::on_both_engines;
-use crate::receiver::{Answer, Receiver};
+use crate::receiver::{Answer, Received, Receiver};
 
 on_both_engines!(
     a_tasks_events_come_in_order,
+    what_waits_for_one_hides_no_other,
     a_hanging_endpoint_delays_no_other,
     several_that_hang_leave_a_place,
     no_endpoint_gets_more_than_its_share,
@@ -35,6 +36,22 @@ async fn a_tasks_events_come_in_order(engine: Engine) {
         seen.push(receiver.next().await.json()["data"]["task"]["version"].as_i64().expect("a number"));
     }
     assert_eq!(seen, [1, 2, 3, 4]);
+}
+
+async fn what_waits_for_one_hides_no_other(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(500), Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "hook_events: [task.created, task.state_changed]").await;
+    // Without a key nothing is sent yet.
+    let busy = f.post("s").await;
+    for time in 0..1100 {
+        f.decide(busy, Some(["p", "q"][time % 2])).await;
+    }
+    let other = f.post("s").await;
+    f.key("s").await;
+    let task = |received: Received| received.json()["data"]["task"]["id"].as_str().map(str::to_owned);
+    assert_eq!(task(receiver.next().await), Some(busy.to_string()));
+    assert_eq!(task(receiver.next().await), Some(other.to_string()), "long before the first is tried again");
 }
 
 async fn a_hanging_endpoint_delays_no_other(engine: Engine) {

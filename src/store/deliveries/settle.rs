@@ -1,131 +1,18 @@
-//! Live deliveries: leasing them, and settling what became of an attempt.
-//!
-//! Whether a delivery may go is derived, never stored: it is due, nobody's lease on it runs, and no
-//! live delivery of an earlier version of its task to the same endpoint exists. A settlement
-//! changes only rows that still bear the lease token it was sent under.
+//! Settling: what became of attempts, many in one transaction.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, QueryResult};
-use task_inbox_domain::{Event, Timestamp};
+use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
-use super::db::{Db, Engine};
-use super::error::Result;
-use super::log;
-use super::registry::EndpointStatus;
-use super::row::Row;
-use super::sql::{Column, Null, Rows, Sql, Ty};
-
-/// A delivery that this process may send: it holds the lease.
-#[derive(Clone, Debug)]
-pub struct Leased {
-    /// The delivery.
-    pub id: Uuid,
-    /// Where it goes.
-    pub endpoint: Uuid,
-    /// Proves the lease when the attempt is settled.
-    pub token: Uuid,
-    /// How many attempts were made before.
-    pub attempts: u32,
-    /// The event's number in the log.
-    pub seq: i64,
-    /// The event.
-    pub event: Arc<Event>,
-    /// A moment before the lease began, by this process's own clock.
-    pub since: Instant,
-}
-
-/// The endpoints with deliveries that are due, among these, in no particular order.
-pub async fn due_endpoints(db: &Db, endpoints: &[Uuid]) -> Result<Vec<Uuid>> {
-    if endpoints.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = Sql::new(db.engine(), "SELECT e.id FROM endpoints e WHERE e.id")
-        .any_id(endpoints.iter().copied())
-        .push(" AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at <= {now})");
-    sql.all(db.read()).await?.iter().map(|row| row.get("id")).collect()
-}
-
-/// Leases up to `limit` deliveries of an endpoint that are due, the longest due first.
-pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Result<Vec<Leased>> {
-    let token = Uuid::new_v4();
-    let since = Instant::now();
-    let lease = lease.as_micros() as i64;
-    let transaction = db.begin().await?;
-    let sql = Sql::new(db.engine(), "UPDATE deliveries SET lease_token = ")
-        .bind(token)
-        .push(", due_at = {now} + ")
-        .bind(lease)
-        .push(" WHERE id IN (SELECT d.id FROM deliveries d WHERE d.endpoint_id = ")
-        .bind(endpoint)
-        .push(
-            " AND d.due_at <= {now} AND (d.task_id IS NULL OR NOT EXISTS (SELECT 1 FROM deliveries o
-                WHERE o.task_id = d.task_id AND o.endpoint_id = d.endpoint_id AND o.version < d.version))
-              ORDER BY d.due_at, d.id LIMIT ",
-        )
-        .bind(limit as i64)
-        .push(" {skip_locked}) RETURNING id, event_id, attempts");
-    let rows = sql.all(&transaction).await?;
-    let mut claimed = Vec::with_capacity(rows.len());
-    for row in &rows {
-        claimed.push((row.get::<Uuid>("id")?, row.get::<Uuid>("event_id")?, row.get::<i32>("attempts")?));
-    }
-    transaction.commit().await?;
-    if claimed.is_empty() {
-        return Ok(Vec::new());
-    }
-    // UUIDv7 ids sort by the time of the event.
-    claimed.sort_unstable();
-    let sql = Sql::new(db.engine(), "SELECT ")
-        .push(log::COLUMNS)
-        .push(" FROM events WHERE id")
-        .any_id(claimed.iter().map(|c| c.1));
-    let rows = match sql.all(db.read()).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let leases: Vec<_> = claimed.iter().map(|(id, ..)| (*id, token)).collect();
-            let _ = release(db, &leases).await;
-            return Err(error);
-        }
-    };
-    let mut events = std::collections::HashMap::new();
-    for row in rows {
-        let logged = log::from_row(&row)?;
-        events.insert(logged.event.id, (logged.seq, Arc::new(logged.event)));
-    }
-    Ok(claimed
-        .into_iter()
-        .filter_map(|(id, event_id, attempts)| {
-            let (seq, event) = events.get(&event_id)?.clone();
-            Some(Leased { id, endpoint, token, attempts: attempts.max(0) as u32, seq, event, since })
-        })
-        .collect())
-}
-
-/// Gives leases back unsent. What was never sent is due in its old order.
-pub async fn release(db: &Db, leased: &[(Uuid, Uuid)]) -> Result<()> {
-    let mut rows = Rows::new(TOKENS);
-    let mut sorted = leased.to_vec();
-    sorted.sort_unstable();
-    for (id, token) in sorted {
-        rows.push(vec![id.into(), token.into()]);
-    }
-    let transaction = db.begin().await?;
-    rows.run(db.engine(), &transaction, |sql, rows| {
-        let sql = sql.push(
-            "UPDATE deliveries AS d SET lease_token = NULL,
-                due_at = CASE WHEN d.attempts = 0 THEN d.created_at ELSE {now} END FROM ",
-        );
-        rows.table(sql).push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token")
-    })
-    .await?;
-    Ok(transaction.commit().await?)
-}
-
-const TOKENS: &[Column] = &[("id", Ty::Uuid, Null::Never), ("lease_token", Ty::Uuid, Null::Never)];
+use super::order;
+use crate::store::db::{Db, Engine};
+use crate::store::error::Result;
+use crate::store::registry::EndpointStatus;
+use crate::store::row::Row;
+use crate::store::sql::{Column, Null, Rows, Sql, Ty};
 
 /// What becomes of a delivery after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,7 +163,7 @@ async fn finish(
                 let sql = rows.table(sql.push("WITH d AS (DELETE FROM deliveries AS d USING "));
                 sql.push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token RETURNING d.*, r.number, r.outcome, r.reason) ")
                     .push(FINISHED)
-                    .push("d RETURNING id")
+                    .push("d RETURNING id, endpoint_id, task_id, version")
             })
             .await?
         }
@@ -284,7 +171,7 @@ async fn finish(
             rows.run(engine, db, |sql, rows| {
                 let sql = sql.push(FINISHED).push("(SELECT d.*, r.number, r.outcome, r.reason FROM deliveries AS d JOIN ");
                 rows.table(sql)
-                    .push(" AS r ON r.id = d.id AND r.lease_token = d.lease_token) AS d WHERE true RETURNING id")
+                    .push(" AS r ON r.id = d.id AND r.lease_token = d.lease_token) AS d WHERE true RETURNING id, endpoint_id, task_id, version")
             })
             .await?
         }
@@ -299,6 +186,7 @@ async fn finish(
             })
             .await?;
     }
+    order::advance(engine, db, &finished).await?;
     add_ids(&finished, held)
 }
 
@@ -371,10 +259,4 @@ async fn disable(engine: Engine, db: &impl ConnectionTrait, ids: &[Uuid]) -> Res
         Sql::new(engine, "UPDATE log_head SET registry = registry + 1 WHERE id = 1").execute(db).await?;
     }
     Ok(())
-}
-
-/// How many deliveries are live.
-pub async fn count_live(db: &Db) -> Result<i64> {
-    let row = Sql::new(db.engine(), "SELECT count(*) AS n FROM deliveries").one(db.read()).await?;
-    row.map_or(Ok(0), |row| row.get("n"))
 }

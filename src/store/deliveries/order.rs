@@ -1,0 +1,109 @@
+//! Keeping the deliveries that wait for an earlier one of their task out of the claims' way.
+//!
+//! A claim that walks over tens of thousands of them to find the few that may go costs more than all
+//! else, and on SQLite it keeps the writer. So those that wait are looked at seldom: [`park`] moves
+//! the time when they are due, and [`advance`] moves the next one's back when the one before it ends.
+//!
+//! Neither decides what may go; claims do, by the rows that are there. So all that an error here could
+//! do is to delay a delivery by [`PARKED`]. There is none: parking holds a lock on the earlier delivery
+//! that its end must wait for, and passes over one that is ending, so that the end sees what is parked.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use uuid::Uuid;
+
+use crate::store::db::{Db, Engine};
+use crate::store::error::Result;
+use crate::store::row::Row;
+use crate::store::sql::{Column, Null, Rows, Sql, Ty};
+
+/// How many due deliveries a claim looks at. More than are under way to an endpoint while it works.
+const WINDOW: i64 = 1024;
+
+/// When a parked delivery is looked at again, unless the one before it ends.
+const PARKED: Duration = Duration::from_mins(10);
+
+/// Adds the condition that a delivery `d` of the endpoint is among the first that are due.
+pub(super) fn in_window(sql: Sql, endpoint: Uuid) -> Sql {
+    sql.push("d.endpoint_id = ")
+        .bind(endpoint)
+        .push(
+            " AND d.due_at <= {now} AND d.due_at <= COALESCE(
+                (SELECT w.due_at FROM deliveries w WHERE w.endpoint_id = ",
+        )
+        .bind(endpoint)
+        .push(" AND w.due_at <= {now} ORDER BY w.due_at LIMIT 1 OFFSET ")
+        .bind(WINDOW)
+        .push("), {now})")
+}
+
+/// The condition that no delivery `o` of an earlier version holds `d` back.
+pub(super) const IS_FIRST: &str = "(d.task_id IS NULL OR NOT EXISTS (SELECT 1 FROM deliveries o
+    WHERE o.task_id = d.task_id AND o.endpoint_id = d.endpoint_id AND o.version < d.version))";
+
+/// Moves an endpoint's deliveries that wait for earlier ones out of the way, if a claim can't see past
+/// them; says whether it did, so that it is worth claiming again.
+pub async fn park(db: &Db, endpoint: Uuid) -> Result<bool> {
+    let beyond = Sql::new(db.engine(), "SELECT 1 AS n FROM deliveries WHERE endpoint_id = ")
+        .bind(endpoint)
+        .push(" AND due_at <= {now} ORDER BY due_at LIMIT 1 OFFSET ")
+        .bind(WINDOW);
+    if beyond.one(db.read()).await?.is_none() {
+        return Ok(false);
+    }
+    let transaction = db.begin().await?;
+    let sql = Sql::new(db.engine(), "UPDATE deliveries SET due_at = {now} + ")
+        .bind(PARKED.as_micros() as i64)
+        .push(
+            " WHERE id IN (SELECT d.id FROM deliveries d JOIN deliveries p
+                ON p.task_id = d.task_id AND p.endpoint_id = d.endpoint_id
+                AND p.version = (SELECT max(o.version) FROM deliveries o WHERE o.task_id = d.task_id
+                    AND o.endpoint_id = d.endpoint_id AND o.version < d.version)
+                WHERE ",
+        );
+    let sql = in_window(sql, endpoint).push(" AND d.lease_token IS NULL AND d.attempts = 0");
+    let sql = match db.engine() {
+        Engine::Postgres => sql.push(" FOR NO KEY UPDATE OF d SKIP LOCKED FOR KEY SHARE OF p SKIP LOCKED)"),
+        Engine::Sqlite => sql.push(")"),
+    };
+    let parked = sql.execute(&transaction).await?;
+    transaction.commit().await?;
+    Ok(parked > 0)
+}
+
+const ENDED: &[Column] = &[
+    ("endpoint_id", Ty::Uuid, Null::Never),
+    ("task_id", Ty::Uuid, Null::Never),
+    ("version", Ty::Int, Null::Never),
+];
+
+/// Makes the deliveries due that were parked behind these, which this transaction has ended in an
+/// earlier statement: only a later one sees what was parked before the end could be written.
+pub(super) async fn advance(
+    engine: Engine,
+    transaction: &impl ConnectionTrait,
+    ended: &[QueryResult],
+) -> Result<()> {
+    let mut rows = Rows::new(ENDED);
+    for row in ended {
+        if let Some(task) = row.get::<Option<Uuid>>("task_id")? {
+            rows.push(vec![
+                row.get::<Uuid>("endpoint_id")?.into(),
+                task.into(),
+                row.get::<i64>("version")?.into(),
+            ]);
+        }
+    }
+    rows.run(engine, transaction, |sql, rows| {
+        let sql = sql.push("UPDATE deliveries SET due_at = {now} FROM ");
+        rows.table(sql).push(
+            " AS r WHERE deliveries.task_id = r.task_id AND deliveries.endpoint_id = r.endpoint_id
+              AND deliveries.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
+                AND o.endpoint_id = r.endpoint_id AND o.version > r.version)
+              AND deliveries.due_at > {now} AND deliveries.lease_token IS NULL AND deliveries.attempts = 0",
+        )
+    })
+    .await?;
+    Ok(())
+}
