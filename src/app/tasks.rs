@@ -186,14 +186,11 @@ pub async fn list(
     who.may(Permission::TasksRead)?;
     let limit = limit.clamp(1, MAX_LIMIT);
     let filter = TaskFilter { schemas: who.schemas.clone(), ..filter };
-    // One more than asked for tells whether there is a next page.
     let mut registry = app.registry.current();
     if filter.is_ranged() && log::head(&app.db).await?.registry != registry.number {
         registry = app.registry.refresh(&app.db).await?;
     }
-    let mut rows = task_list::list(&app.db, &registry, &filter, after.map(|c| c.0), limit + 1).await?;
-    let more = rows.len() as u64 > limit;
-    rows.truncate(limit as usize);
+    let (rows, more) = task_list::list(&app.db, &registry, &filter, after.map(|c| c.0), limit).await?;
     let next = rows.last().filter(|_| more).map(|last| TaskCursor(last.id));
     if rows.iter().any(|task| registry.type_by_id(task.ttype_id).is_none()) {
         registry = app.registry.refresh(&app.db).await?;
@@ -213,11 +210,16 @@ pub async fn list(
     Ok(TaskList { tasks, types, next })
 }
 
-/// What happened to a task, oldest first.
-pub async fn history(app: &App, who: &Principal, id: Uuid) -> Result<Vec<Logged>> {
+/// What happened to a task, oldest first: what `line` makes of each event, which is not kept.
+pub async fn history<T>(
+    app: &App,
+    who: &Principal,
+    id: Uuid,
+    line: impl FnMut(Logged) -> T,
+) -> Result<Vec<T>> {
     who.may(Permission::TasksRead)?;
     visible(app, who, id).await?;
-    Ok(log::history(&app.db, id).await?)
+    Ok(log::history(&app.db, id, line).await?)
 }
 
 /// Moves a task.

@@ -4,6 +4,8 @@
 //! else runs while the head is held, so that `seq` order is commit order and a reader that sees
 //! `seq` n has seen everything before it.
 
+use std::ops::ControlFlow;
+
 use sea_orm::{ConnectionTrait, QueryResult};
 use task_inbox_domain::log::{Batch, Hash, advance};
 use task_inbox_domain::{Event, EventType, Timestamp};
@@ -265,7 +267,7 @@ pub struct Page {
 /// How far one page looks, so that a filter that matches nothing costs no scan of the whole log.
 const WINDOW: i64 = 4_000;
 
-/// Reads the log after `after`.
+/// Reads the log after `after`: up to `limit` events, fewer if they are large.
 ///
 /// # Errors
 ///
@@ -308,11 +310,9 @@ pub async fn read(
     if let Some(kind) = filter.kind {
         sql = sql.push(" AND kind = ").bind(kind.as_str());
     }
-    let sql = sql.push(" ORDER BY seq LIMIT ").bind(limit as i64);
-    let rows = sql.all(db.read()).await?;
-    let events = rows.iter().map(from_row).collect::<Result<Vec<_>>>()?;
-    let full = events.len() as u64 == limit;
-    let seen = if full { events.last().map_or(upto, |e| e.seq) } else { upto };
+    let sql = sql.push(" ORDER BY seq LIMIT ").bind(limit as i64 + 1);
+    let (events, more) = sql.page(db.read(), limit, from_row, |logged| logged.event.body.len()).await?;
+    let seen = if more { events.last().map_or(upto, |e| e.seq) } else { upto };
     Ok(Page { events, seen })
 }
 
@@ -337,12 +337,19 @@ pub enum ReadError {
     Store(#[from] StoreError),
 }
 
-/// Every event of a task that is still kept, oldest first.
-pub async fn history(db: &Db, task: Uuid) -> Result<Vec<Logged>> {
+/// Every event of a task that is still kept, oldest first: what `line` makes of each. An event holds the
+/// whole task as it was then, so that all of them together may be large; each is read by itself.
+pub async fn history<T>(db: &Db, task: Uuid, mut line: impl FnMut(Logged) -> T) -> Result<Vec<T>> {
     let sql = Sql::new(db.engine(), "SELECT ")
         .push(COLUMNS)
         .push(" FROM events WHERE task_id = ")
         .bind(task)
         .push(" AND seq > (SELECT floor_seq FROM log_head) ORDER BY seq");
-    sql.all(db.read()).await?.iter().map(from_row).collect()
+    let mut lines = Vec::new();
+    sql.each(db.read(), |row| {
+        lines.push(line(from_row(row)?));
+        Ok(ControlFlow::Continue(()))
+    })
+    .await?;
+    Ok(lines)
 }

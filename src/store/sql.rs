@@ -6,12 +6,19 @@
 //! are passed over. [`Rows`] hides the difference: a statement names its rows as a table and is
 //! written once.
 
+use std::ops::ControlFlow;
+
+use futures_util::TryStreamExt;
 use sea_orm::sea_query::ArrayType;
-use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, StreamTrait, Value};
 use uuid::Uuid;
 
 use super::db::Engine;
 use super::error::Result;
+
+/// How many bytes of documents a page holds: several hundred large tasks would fill the memory of a
+/// small server, several times over when several ask.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
 
 /// A statement under construction: text and the values bound so far.
 #[derive(Clone)]
@@ -109,6 +116,46 @@ impl Sql {
     /// Runs it; returns its rows.
     pub(super) async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<QueryResult>> {
         Ok(db.query_all_raw(self.build()).await?)
+    }
+
+    /// Runs it and takes its rows one by one, so that never all of them are in memory, until `take`
+    /// breaks; says whether it did.
+    pub(super) async fn each(
+        self,
+        db: &DatabaseConnection,
+        mut take: impl FnMut(&QueryResult) -> Result<ControlFlow<()>>,
+    ) -> Result<bool> {
+        let mut rows = db.stream_raw(self.build()).await?;
+        while let Some(row) = rows.try_next().await? {
+            if take(&row)?.is_break() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs it, which asks for one row more than `limit`; returns a page of at most `limit` and, but for
+    /// one large item, of at most [`PAGE_BYTES`], and whether there are more.
+    pub(super) async fn page<T>(
+        self,
+        db: &DatabaseConnection,
+        limit: u64,
+        read: impl Fn(&QueryResult) -> Result<T>,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Result<(Vec<T>, bool)> {
+        let (mut page, mut total) = (Vec::new(), 0);
+        let more = self
+            .each(db, |row| {
+                let item = read(row)?;
+                total += bytes(&item);
+                if page.len() as u64 >= limit || (total > PAGE_BYTES && !page.is_empty()) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                page.push(item);
+                Ok(ControlFlow::Continue(()))
+            })
+            .await?;
+        Ok((page, more))
     }
 
     /// Runs it; returns its first row.

@@ -100,7 +100,8 @@ fn ranges(filter: &TaskFilter, registry: &Registry) -> Option<Vec<Range>> {
     (ranges.len() <= MAX_RANGES).then(|| ranges.into_iter().collect())
 }
 
-/// Up to `limit` tasks, oldest first, after the task with the id `after`.
+/// Up to `limit` tasks, oldest first, after the task with the id `after`, and whether there are more.
+/// Large tasks make a shorter page.
 ///
 /// `registry` must be as new as the tasks that are to be found, where the filter is
 /// [ranged](TaskFilter::is_ranged).
@@ -110,17 +111,21 @@ pub async fn list(
     filter: &TaskFilter,
     after: Option<Uuid>,
     limit: u64,
-) -> Result<Vec<Task>> {
+) -> Result<(Vec<Task>, bool)> {
+    // One more than asked for tells whether there is a next page.
+    let asked = limit + 1;
     let ranges = if filter.is_ranged() { ranges(filter, registry) } else { None };
     let sql = match ranges {
-        Some(ranges) if ranges.is_empty() => return Ok(Vec::new()),
+        Some(ranges) if ranges.is_empty() => return Ok((Vec::new(), false)),
         Some(ranges) => match db.engine() {
-            Engine::Postgres => merged_postgres(ranges, filter, after, limit),
-            Engine::Sqlite => merged_sqlite(&ranges, filter, after, limit),
+            Engine::Postgres => merged_postgres(ranges, filter, after, asked),
+            Engine::Sqlite => merged_sqlite(&ranges, filter, after, asked),
         },
-        None => filtered(db.engine(), filter, after, limit),
+        None => filtered(db.engine(), filter, after, asked),
     };
-    sql.all(db.read()).await?.iter().map(from_row).collect()
+    let documents =
+        |task: &Task| [&task.meta, &task.output].into_iter().flatten().map(|d| d.as_str().len()).sum();
+    sql.page(db.read(), limit, from_row, documents).await
 }
 
 const RANGES: &[Column] = &[

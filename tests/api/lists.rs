@@ -12,6 +12,7 @@ on_both_engines!(
     filters_combine,
     pages_follow_each_other,
     pages_stay_whole_while_tasks_are_posted,
+    large_items_make_short_pages,
     refuses_odd_queries
 );
 
@@ -119,6 +120,36 @@ async fn pages_stay_whole_while_tasks_are_posted(engine: Engine) {
     let mut sorted = seen.clone();
     sorted.sort();
     assert_eq!(seen, sorted);
+}
+
+async fn large_items_make_short_pages(engine: Engine) {
+    let server = Server::start(engine).await;
+    let text = "x".repeat(200_000);
+    let mut posted = Vec::new();
+    for _ in 0..30 {
+        let task = server.flag(json!({"title": "large", "content": text})).await;
+        posted.push(task["id"].as_str().expect("an id").to_owned());
+    }
+    for (list, field) in [("tasks", "tasks"), ("events", "events")] {
+        let (mut query, mut found, mut pages) = (String::new(), Vec::new(), 0);
+        while found.len() < posted.len() {
+            let answer = server.get(&format!("/api/v1/{list}?limit=100{query}")).await;
+            let page = answer.ok(200);
+            assert!(answer.bytes.len() < 6_000_000, "{} bytes", answer.bytes.len());
+            let items = page[field].as_array().expect("a list");
+            assert!(!items.is_empty(), "{list}: a page that is not the last has something");
+            let id = |item: &Value| match list {
+                "tasks" => item["id"].as_str().map(str::to_owned),
+                _ => item["data"]["task"]["id"].as_str().map(str::to_owned),
+            };
+            found.extend(items.iter().filter_map(id));
+            pages += 1;
+            let parameter = if list == "tasks" { "cursor" } else { "after" };
+            query = format!("&{parameter}={}", page["next_cursor"].as_str().unwrap_or_default());
+        }
+        assert_eq!(found, posted, "{list}");
+        assert!(pages > 1, "{list}");
+    }
 }
 
 async fn refuses_odd_queries(engine: Engine) {

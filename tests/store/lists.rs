@@ -51,10 +51,12 @@ async fn post(f: &Fixture, schema: &str, ttype: &str, state: Option<&str>, numbe
 async fn pages(db: &Db, registry: &Registry, filter: &TaskFilter, limit: u64) -> Vec<Uuid> {
     let mut ids = Vec::new();
     loop {
-        let page = task_list::list(db, registry, filter, ids.last().copied(), limit).await.expect("read");
+        let (page, more) =
+            task_list::list(db, registry, filter, ids.last().copied(), limit).await.expect("read");
         ids.extend(page.iter().map(|t| t.id));
+        assert!(page.len() as u64 <= limit && !(more && page.is_empty()), "{filter:?}");
         assert!(ids.is_sorted_by(|a, b| a < b), "{filter:?}: each once, oldest first");
-        if (page.len() as u64) < limit {
+        if !more {
             return ids;
         }
     }

@@ -80,7 +80,7 @@ async fn removing_takes_everything_but_the_log(engine: Engine) {
     assert!(f.submit(stale).await.is_err(), "what was prepared before can't be committed after");
     assert_eq!(tasks::get(&f.db, id).await.expect("read"), None);
     assert_eq!(deliveries::count_live(&f.db).await.expect("counted"), 0);
-    assert_eq!(log::history(&f.db, id).await.expect("read").len(), 1, "the log stays");
+    assert_eq!(log::history(&f.db, id, |logged| logged).await.expect("read").len(), 1, "the log stays");
     let page = log::read(&f.db, seq, &log::EventFilter::default(), 10).await.expect("read");
     assert_eq!(page.events.last().map(|l| l.event.kind), Some(EventType::SchemaRemoved));
     assert!(schemas::remove(&f.db, "shop", &Actor::cli(), now()).await.expect("runs").is_none());

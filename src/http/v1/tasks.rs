@@ -137,7 +137,8 @@ pub(in crate::http) async fn history(
     uri: Uri,
 ) -> Result<Response, Problem> {
     requests::no_parameters(&uri)?;
-    responses::history(&tasks::history(&http.app, &who, requests::task_id(&id)?).await?)
+    let line = |logged| responses::history_line(&logged);
+    responses::history(tasks::history(&http.app, &who, requests::task_id(&id)?, line).await?)
 }
 
 /// Decide a task

@@ -48,13 +48,21 @@ pub(super) fn event_list(page: &Page) -> Response {
     text.answer(StatusCode::OK)
 }
 
+/// A line of a task's history.
+pub(super) fn history_line(logged: &Logged) -> Result<String, Problem> {
+    let unreadable = |e: serde_json::Error| {
+        Problem::internal(format!("the body of event {} can't be read: {e}", logged.seq))
+    };
+    let body: Body<'_> = serde_json::from_str(&logged.event.body).map_err(unreadable)?;
+    serde_json::to_string(&Line::new(logged, body)).map_err(unreadable)
+}
+
 /// A task's history.
-pub(super) fn history(events: &[Logged]) -> Result<Response, Problem> {
+pub(super) fn history(lines: Vec<Result<String, Problem>>) -> Result<Response, Problem> {
     let mut text = Json::new("{\"history\":[");
-    text.list(events, |text, logged| {
-        let body: Body<'_> = serde_json::from_str(&logged.event.body)
-            .map_err(|e| Problem::internal(format!("the body of event {} can't be read: {e}", logged.seq)))?;
-        text.value(&Line::new(logged, body)).map(drop)
+    text.list(lines, |text, line| {
+        text.raw(&line?);
+        Ok(())
     })?;
     text.raw("]}");
     Ok(text.answer(StatusCode::OK))
