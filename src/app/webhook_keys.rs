@@ -181,7 +181,9 @@ fn check_overlap(new: &NewWebhookKey) -> Result<()> {
             "/overlap",
             "goes with rotate: without it, there is nothing to overlap with",
         )),
-        Some(overlap) if overlap > MAX_OVERLAP => Err(AppError::invalid("/overlap", "is longer than 30d")),
+        Some(overlap) if overlap > MAX_OVERLAP => {
+            Err(AppError::invalid("/overlap", "an overlap is at most 30d"))
+        }
         _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration as a person looks at it: each variable, its value, where it came from, and
 //! everything that is wrong. Secrets are masked.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::sources::Settings;
@@ -24,7 +25,7 @@ pub struct Inspection {
     pub shown: Vec<Shown>,
     /// What it means, or what is wrong with it.
     pub config: Result<Config, ConfigErrors>,
-    /// Names in the environment that look like variables and are none.
+    /// Names in the environment and in `.env` that look like variables and are none.
     pub unknown: Vec<String>,
 }
 
@@ -53,11 +54,15 @@ impl Inspection {
             Shown { variable, value, source: settings.source(name) }
         });
         let known = |name: &str| VARIABLES.iter().any(|v| v.name == name);
-        let unknown = std::env::vars().map(|(name, _)| name);
+        let unknown: BTreeSet<_> =
+            std::env::vars().map(|(name, _)| name).chain(settings.dotenv.iter().cloned()).collect();
         Self {
             shown: shown.collect(),
             config: Config::from_settings(settings, dev),
-            unknown: unknown.filter(|name| name.starts_with("TASK_INBOX_") && !known(name)).collect(),
+            unknown: unknown
+                .into_iter()
+                .filter(|name| name.starts_with("TASK_INBOX_") && !known(name))
+                .collect(),
         }
     }
 }

@@ -174,6 +174,7 @@ impl Config {
         let roles = keep(settings.required("TASK_INBOX_ROLES", roles), refuse);
         let trusted_proxies = keep(settings.required("TASK_INBOX_TRUSTED_PROXIES", nets), refuse);
         let allow_nets = keep(settings.required("TASK_INBOX_ALLOW_NETS", nets), refuse);
+        keep(settings.parse("TASK_INBOX_BUS", bus), refuse);
         let migrate = keep(settings.required("TASK_INBOX_MIGRATE", switch), refuse);
         let genesis = keep(settings.required("TASK_INBOX_GENESIS", switch), refuse);
         let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
@@ -277,6 +278,15 @@ fn roles(text: &str) -> Result<Vec<Role>, String> {
     })
 }
 
+/// The engine's own bus is the only one that there is; what would be taken for another is refused.
+fn bus(text: &str) -> Result<(), String> {
+    match text {
+        "memory" | "postgres" => Ok(()),
+        // It may hold a password, so it is not quoted.
+        _ => Err("names a bus that this version does not have; leave it unset".to_owned()),
+    }
+}
+
 fn nets(text: &str) -> Result<Vec<IpNet>, String> {
     list(text, |net| {
         let parsed = net.parse().ok().or_else(|| net.parse::<std::net::IpAddr>().ok().map(IpNet::from));
@@ -341,6 +351,7 @@ mod tests {
             ("TASK_INBOX_DELIVERY_DEADLINE", "0s", "longer"),
             ("TASK_INBOX_LOG_FORMAT", "xml", "human or json"),
             ("TASK_INBOX_PUBLIC_URL", "inbox", "URL"),
+            ("TASK_INBOX_BUS", "redis://cache", "leave it unset"),
             ("TASK_INBOX_SERVER", "ftp://inbox", "https://"),
             ("TASK_INBOX_SERVER", "https://inbox/?a", "address alone"),
         ] {

@@ -57,6 +57,8 @@ impl Provider for Source {
 pub(super) struct Settings {
     figment: Figment,
     texts: BTreeMap<String, String>,
+    /// The names that `.env` sets.
+    pub(super) dotenv: Vec<String>,
     /// What is wrong with the files. What could be read of them counts all the same, so that
     /// everything else that is wrong is found, too.
     pub(super) wrong: Vec<ConfigError>,
@@ -89,6 +91,7 @@ impl Settings {
             }
         };
         let flags = flags.variables.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+        let names = dotenv.iter().map(|(name, _)| name.clone()).collect();
         let figment = file
             .merge(Source::new(".env", dotenv))
             .merge(Source::new("the environment", environment))
@@ -102,7 +105,7 @@ impl Settings {
                 None => wrong.push(ConfigError::File(wrong_key(&key, known))),
             }
         }
-        Self { figment, texts, wrong }
+        Self { figment, texts, dotenv: names, wrong }
     }
 
     /// A variable's text, if it is set.

@@ -57,7 +57,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "TASK_INBOX_ROLES",
         "api,realtime,dispatcher,timers,ui",
-        "What this process does. `realtime`, `timers` and `ui` are known and do nothing yet.",
+        "What this process does. Without `api` it serves health checks alone. `realtime`, `timers` and `ui` are known and do nothing yet.",
     )
     .like("api,dispatcher"),
     Variable::new("TASK_INBOX_API_URL", "", "Where a process without the role `api` finds one that has it. Not used yet."),
@@ -69,7 +69,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "TASK_INBOX_BUS",
         "",
-        "How processes wake each other. By the database's engine if it is not set; other values are not used yet.",
+        "How processes wake each other. `memory` with SQLite and `postgres` with PostgreSQL, whatever is set; other values are refused.",
     ),
     Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
         .like("https://inbox.example.com"),

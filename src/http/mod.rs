@@ -47,11 +47,13 @@ pub struct Settings {
     pub timeout: Duration,
     /// Whether `/docs` is there.
     pub docs: bool,
+    /// Whether the API is there; without it, health checks are answered.
+    pub api: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), timeout: Duration::from_secs(30), docs: true }
+        Self { trusted_proxies: Vec::new(), timeout: Duration::from_secs(30), docs: true, api: true }
     }
 }
 
@@ -77,7 +79,11 @@ impl std::ops::Deref for Http {
 /// The whole API over these use cases.
 pub fn router(app: App, settings: Settings) -> Router {
     let (router, openapi) = routes::table();
-    let router = if settings.docs { router.merge(docs::router()) } else { router };
+    let router = match settings {
+        Settings { api: false, .. } => routes::probes(),
+        Settings { docs: true, .. } => router.merge(docs::router()),
+        _ => router,
+    };
     let whole = settings.timeout * 2;
     let openapi = Bytes::from(openapi::to_text(&openapi));
     routes::layered(router.with_state(Http(Arc::new(Shared { app, settings, openapi }))), whole)

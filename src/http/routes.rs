@@ -41,13 +41,23 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(v1::log::create_checkpoint, v1::log::checkpoints))
         .with(routes!(v1::me::get))
         .with(routes!(openapi::serve))
-        .with(routes!(health::health))
-        .with(routes!(health::live))
-        .with(routes!(health::ready))
+        .merge(health_checks())
         .split_for_parts();
     openapi::tidy(&mut openapi);
     openapi::problems::add_examples(&mut openapi);
     (router, openapi)
+}
+
+fn health_checks() -> OpenApiRouter<Http> {
+    OpenApiRouter::default()
+        .with(routes!(health::health))
+        .with(routes!(health::live))
+        .with(routes!(health::ready))
+}
+
+/// What a process without the API answers.
+pub(super) fn probes() -> Router<Http> {
+    health_checks().split_for_parts().0
 }
 
 /// The table with what stands around every route.

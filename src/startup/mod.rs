@@ -81,6 +81,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let http_settings = http::Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         docs: config.docs,
+        api: config.has(Role::Api),
         ..http::Settings::default()
     };
     let router = http::router(app.clone(), http_settings);

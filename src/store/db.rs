@@ -83,7 +83,10 @@ impl Db {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
-        let pool = Database::connect(postgres_options(url, 12)).await?;
+        let pool = match Database::connect(postgres_options(url, 12)).await {
+            Ok(pool) => pool,
+            Err(error) => return Err(why_unreachable(url).await.unwrap_or_else(|| error.into())),
+        };
         let row = pool.query_one_raw(Sql::new(Engine::Postgres, "SHOW synchronous_commit").build()).await?;
         let setting: String = row.map(|r| r.try_get_by_index(0)).transpose()?.unwrap_or_default();
         if setting == "off" {
@@ -285,6 +288,15 @@ fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
         ])
     });
     options
+}
+
+/// What one connection by itself fails with: a pool tries until its time is up and says only that.
+async fn why_unreachable(url: &str) -> Option<StoreError> {
+    use sea_orm::sqlx::{Connection, PgConnection};
+    match tokio::time::timeout(Duration::from_secs(3), PgConnection::connect(url)).await {
+        Ok(Err(error)) => Some(StoreError::Unavailable(error.to_string())),
+        _ => None,
+    }
 }
 
 fn sqlite_path(url: &str) -> &str {

@@ -2,12 +2,17 @@
 
 use reqwest::Method;
 use serde_json::json;
+use task_inbox::http::Settings;
 use task_inbox::store::Engine;
 
 use crate::on_both_engines;
 use crate::server::Server;
 
-on_both_engines!(tells_what_it_sees, is_ready_while_its_database_is);
+on_both_engines!(
+    tells_what_it_sees,
+    is_ready_while_its_database_is,
+    without_the_api_it_answers_health_checks_alone,
+);
 
 async fn tells_what_it_sees(engine: Engine) {
     let server = Server::start(engine).await;
@@ -35,4 +40,16 @@ async fn is_ready_while_its_database_is(engine: Engine) {
     assert_eq!(answer.header("retry-after"), "1");
     let post = server.post(&json!({"schema_name": "ti:sample", "task": "flag-content"})).await;
     post.problem(503);
+}
+
+async fn without_the_api_it_answers_health_checks_alone(engine: Engine) {
+    let server = Server::with(engine, Settings { api: false, ..Settings::default() }).await;
+    for path in ["/health", "/health/live", "/health/ready"] {
+        server.bare(Method::GET, path).send().await.ok(200);
+    }
+    for path in ["/api/v1/tasks", "/api/v1/openapi.json", "/docs"] {
+        // Not by the harness, which holds answers to the API's description.
+        let answer = reqwest::get(format!("{}{path}", server.address())).await.expect("an answer");
+        assert_eq!(answer.status(), 404, "{path}");
+    }
 }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+/// How a problem's detail ends that has nothing to say but that there are errors.
+const LISTED: &str = "errors lists what is wrong";
+
 /// A request that was refused, or that did not get through.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
@@ -41,15 +44,30 @@ impl Refusal {
             }
         };
         let errors = document["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // That errors lists something says nothing to who sees the one that it lists.
+        if let [error] = errors
+            && message.ends_with(LISTED)
+        {
+            return Self::new(problem(error).trim_start_matches('/')).with_status(status);
+        }
+        let message = match ways_on(document) {
+            Some(ways) => format!("{message}; {ways}"),
+            None => message.to_owned(),
+        };
         // A problem that is the whole message needs no second line.
         let is_said = |error: &Value| {
             errors.len() == 1 && error["detail"].as_str().is_some_and(|detail| message.contains(detail))
         };
         Self {
             status: Some(status),
-            message: message.to_owned(),
             problems: errors.iter().filter(|e| !is_said(e)).map(problem).collect(),
+            message,
         }
+    }
+
+    fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
     }
 
     /// Says something else about it.
@@ -71,6 +89,18 @@ impl Refusal {
     }
 }
 
+/// Where a task may go that a decision was refused on.
+fn ways_on(document: &Value) -> Option<String> {
+    let current = &document["current"];
+    let states = current["allowed_transitions"].as_array()?;
+    let names: Vec<_> = states.iter().map(|state| state.as_str().unwrap_or("unset")).collect();
+    let state = current["state"].as_str().unwrap_or("unset");
+    Some(match names.as_slice() {
+        [] => format!("it is {state} now, for good"),
+        names => format!("it is {state} now and may become {}", names.join(", ")),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,10 +110,26 @@ mod tests {
     fn each_problem_is_said_once() {
         let one = json!({"detail": "wrong: /a: is odd", "errors": [{"pointer": "/a", "detail": "is odd"}]});
         assert!(Refusal::of_problem(422, &one).problems.is_empty());
+        let generic = json!({"type": "/problems/invalid", "detail": "not what this call takes; errors lists what is wrong",
+            "errors": [{"pointer": "/name", "detail": "is empty"}]});
+        let refusal = Refusal::of_problem(422, &generic);
+        assert_eq!((refusal.to_string(), refusal.status), ("name: is empty".to_owned(), Some(422)));
+        assert!(refusal.problems.is_empty());
         let two = json!({"detail": "wrong", "errors": [
             {"pointer": "/a", "detail": "is odd"}, {"pointer": "", "detail": "no key ti_secret"}
         ]});
         let refusal = Refusal::of_problem(422, &two).without("ti_secret");
         assert_eq!(refusal.problems, ["/a: is odd", "no key ***"]);
+    }
+
+    #[test]
+    fn a_refused_decision_says_where_the_task_may_go() {
+        let said = |current: Value| {
+            Refusal::of_problem(409, &json!({"detail": "no way", "current": current})).to_string()
+        };
+        let current = json!({"state": null, "allowed_transitions": ["level1", null]});
+        assert_eq!(said(current), "no way; it is unset now and may become level1, unset");
+        let ended = json!({"state": "block", "allowed_transitions": []});
+        assert_eq!(said(ended), "no way; it is block now, for good");
     }
 }

@@ -39,9 +39,7 @@ async fn check(inspection: Inspection) -> anyhow::Result<Answer> {
     let mut warnings: Vec<_> = inspection
         .unknown
         .iter()
-        .map(|name| {
-            format!("{name} is in the environment and no setting; `task-inbox config show` lists them")
-        })
+        .map(|name| format!("{name} is set and is no setting; `task-inbox config show` lists them"))
         .collect();
     let wrong = match &inspection.config {
         Ok(config) => {

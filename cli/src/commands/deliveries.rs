@@ -1,14 +1,12 @@
 //! `deliveries`.
 
 use serde_json::Value;
-use task_inbox::app::tasks::MAX_LIMIT;
+use task_inbox::app::deliveries::MAX_LIMIT;
+use task_inbox::store::delivery_list::DeliveryStatus;
 use uuid::Uuid;
 
 use crate::api::{Api, Call};
 use crate::output::{Answer, Cell, Table, list, shown};
-
-/// What a delivery can be.
-const STATUSES: [&str; 5] = ["pending", "sending", "delivered", "dead", "cancelled"];
 
 /// Arguments of `deliveries`.
 #[derive(clap::Args)]
@@ -29,7 +27,7 @@ pub(crate) struct Deliveries {
     #[arg(long, value_name = "ID")]
     event: Option<String>,
     /// Only those in this status
-    #[arg(long, value_parser = STATUSES)]
+    #[arg(long, value_parser = DeliveryStatus::ALL.map(DeliveryStatus::as_str))]
     status: Option<String>,
     /// How many at most: 100 if it is not said
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_LIMIT))]

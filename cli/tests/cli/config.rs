@@ -72,7 +72,11 @@ fn a_wrong_setting_is_named_with_its_place() {
         "generate-keys",
     ]);
     with("DATABASE_URL", "mysql://x").says(&["DATABASE_URL", "sqlite://"]);
-    with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none").says(&["can't be opened", "DATABASE_URL"]);
+    with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none").says(&[
+        "can't be opened",
+        "DATABASE_URL",
+        "refused",
+    ]);
     inbox.write("task-inbox.toml", "listne = 1\n");
     inbox.run(&["schemas"]).says(&["task-inbox.toml", "listne"]);
 }
@@ -114,6 +118,9 @@ fn everything_that_is_wrong_is_said_at_once() {
             && odd.stderr.contains("TASK_INBOX_LISTNE")
             && odd.stderr.contains("TASK_INBOX_BUS")
     );
+    inbox.write(".env", "TASK_INBOX_RULES=api\n");
+    assert!(said(&[]).stderr.contains("TASK_INBOX_RULES is set and is no setting"));
+    std::fs::remove_file(inbox.file(".env")).expect("removed");
     // A master key that does not open what is there is found before a server starts with it.
     inbox.install(SAMPLE).ok();
     inbox.json(&["webhook_key", "ti:sample"]);
