@@ -24,7 +24,7 @@ pub(crate) struct ApiKey {
     /// How long it works: 90d, 12h
     #[arg(long, value_name = "SPAN", value_parser = expiry)]
     expires: Option<String>,
-    /// How many requests it may make: 100/s, 1000/m
+    /// How many requests it may make of each replica: 100/s, 1000/m
     #[arg(long, value_parser = rate)]
     rate: Option<String>,
     /// Take over this key instead of making one

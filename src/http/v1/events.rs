@@ -25,7 +25,7 @@ use crate::http::problem::Problem;
         ("ttype" = Option<String>, Query, description = "Only events of tasks of types with this name", min_length = 1, max_length = 1024),
         ("task" = Option<uuid::Uuid>, Query, description = "Only events of this task"),
         ("type" = Option<models::EventType>, Query, description = "Only events of this type"),
-        ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default", minimum = 1, maximum = 500),
+        ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default; fewer where they are large", minimum = 1, maximum = 500),
     ),
     responses(
         (status = 200, body = models::EventList, description = "A page of the log",

@@ -76,7 +76,7 @@ pub(in crate::http) async fn create(
         ("assignee" = Option<uuid::Uuid>, Query, description = "Only tasks of this user"),
         ("external_id" = Option<String>, Query, description = "Only the task that its sender calls so, in each schema",
             min_length = 1, max_length = 1024),
-        ("limit" = Option<u16>, Query, description = "Tasks on a page, 100 by default", minimum = 1, maximum = 500),
+        ("limit" = Option<u16>, Query, description = "Tasks on a page, 100 by default; fewer where they are large", minimum = 1, maximum = 500),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; empty: the beginning", format = "cursor"),
     ),
     responses(

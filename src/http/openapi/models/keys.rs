@@ -78,7 +78,8 @@ pub(in crate::http) struct NewApiKey {
     /// How long it works: `500ms`, `15s`, `10m`, `12h`, `90d`; absent: until it is revoked.
     #[schema(example = "90d", pattern = "^[1-9][0-9]{0,4}(ms|s|m|h|d)$")]
     expires_in: Option<String>,
-    /// How many requests it may make: `100/s`, `1000/m`, `5000/h`; absent: any number.
+    /// How many requests it may make of each replica, which counts by itself: `100/s`, `1000/m`, `5000/h`;
+    /// absent: any number.
     #[schema(example = "100/s", pattern = "^[1-9][0-9]{0,8}/(s|m|h)$")]
     rate: Option<String>,
     /// The key itself, if one is to be taken over: 8 to 512 visible ASCII characters.
