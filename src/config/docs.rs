@@ -71,7 +71,8 @@ mod tests {
     use super::*;
 
     fn committed(path: &str) -> String {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let path = std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where"))
+            .join(path);
         std::fs::read_to_string(&path).unwrap_or_default()
     }
 

@@ -81,7 +81,7 @@ fn like_a_clone(folder: &Path) {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where")).parent().unwrap().to_owned()
 }
 
 /// An address that nobody listens on; the page's own may be in use.

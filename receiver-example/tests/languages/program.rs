@@ -91,5 +91,5 @@ impl Drop for Program {
 }
 
 fn here(language: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(language)
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where")).join(language)
 }
