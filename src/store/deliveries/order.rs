@@ -95,13 +95,15 @@ pub(super) async fn advance(
             ]);
         }
     }
+    // A plus keeps SQLite from the index by due time, where it would walk over everything that is not
+    // due, for each that ended.
     rows.run(engine, transaction, |sql, rows| {
         let sql = sql.push("UPDATE deliveries SET due_at = {now} FROM ");
         rows.table(sql).push(
             " AS r WHERE deliveries.task_id = r.task_id AND deliveries.endpoint_id = r.endpoint_id
               AND deliveries.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
                 AND o.endpoint_id = r.endpoint_id AND o.version > r.version)
-              AND deliveries.due_at > {now} AND deliveries.lease_token IS NULL AND deliveries.attempts = 0",
+              AND +deliveries.due_at > {now} AND deliveries.lease_token IS NULL AND deliveries.attempts = 0",
         )
     })
     .await?;
