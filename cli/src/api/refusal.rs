@@ -48,7 +48,7 @@ impl Refusal {
         if let [error] = errors
             && message.ends_with(LISTED)
         {
-            return Self::new(problem(error).trim_start_matches('/')).with_status(status);
+            return Self { status: Some(status), ..Self::new(problem(error).trim_start_matches('/')) };
         }
         let message = match ways_on(document) {
             Some(ways) => format!("{message}; {ways}"),
@@ -63,11 +63,6 @@ impl Refusal {
             problems: errors.iter().filter(|e| !is_said(e)).map(problem).collect(),
             message,
         }
-    }
-
-    fn with_status(mut self, status: u16) -> Self {
-        self.status = Some(status);
-        self
     }
 
     /// Says something else about it.
