@@ -234,14 +234,18 @@ pub async fn transition(
     who.may(Permission::TasksResolve)?;
     content::check_reason(decision.reason.as_deref())?;
     content::check_on_behalf_of(on_behalf_of.as_deref())?;
-    let ttype = visible(app, who, id).await?.ttype;
+    let TaskView { task, ttype } = visible(app, who, id).await?;
     decision
         .check(ttype.ttype())
         .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
     let actor = Actor { on_behalf_of, ..who.actor.clone() };
     for _ in 0..ATTEMPTS {
-        let decide =
-            Decide { task_id: id, ttype: ttype.clone(), decision: decision.clone(), actor: actor.clone() };
+        let decide = Decide {
+            seen: task.clone(),
+            ttype: ttype.clone(),
+            decision: decision.clone(),
+            actor: actor.clone(),
+        };
         let operation = Operation::Decide(Box::new(decide));
         let member = Member { registry: app.registry.current(), idempotency: idem.clone(), operation };
         match app.commit.submit(member).await {

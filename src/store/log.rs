@@ -87,7 +87,11 @@ pub(super) struct Append {
     rows: Rows,
     batch: Hash,
     registry: Option<i64>,
+    seen: Rows,
 }
+
+/// Tasks with the versions in which they were seen.
+const SEEN: &[Column] = &[("id", Ty::Uuid, Null::Never), ("version", Ty::Int, Null::Never)];
 
 impl Append {
     /// With `registry`, they are appended only if the registry's number is still that one.
@@ -113,22 +117,43 @@ impl Append {
                 (i + 1 == entries.len()).into(),
             ]);
         }
-        Self { rows, batch: batch.finish(), registry }
+        Self { rows, batch: batch.finish(), registry, seen: Rows::new(SEEN) }
     }
 
-    /// Adds the common table expression `head` to a statement of PostgreSQL: it moves the head and has one
-    /// row, with `base`, the number before the first event's; or none if the registry has moved. Whatever
-    /// else the statement writes is joined with it. The events come with it.
+    /// On PostgreSQL, they are appended only if each of these tasks is still in this version, in which the
+    /// statement then holds it.
+    pub(super) fn while_still(mut self, tasks: impl IntoIterator<Item = (Uuid, i64)>) -> Self {
+        for (id, version) in tasks {
+            self.seen.push(vec![id.into(), version.into()]);
+        }
+        self
+    }
+
+    /// Begins a statement of PostgreSQL with the common table expression `head`: it moves the head and has
+    /// one row, with `base`, the number before the first event's; or none if the registry or a task has
+    /// moved. Whatever else the statement writes is joined with it. The events come with it.
+    ///
+    /// The tasks' locks are taken before the head's, sorted: the head's own condition counts them.
     pub(super) fn with_head(self, sql: Sql) -> Sql {
         let count = self.rows.len() as i64;
-        let mut sql = sql
-            .push("WITH head AS (UPDATE log_head SET seq = seq + ")
+        let seen = self.seen.len() as i64;
+        let mut sql = sql.push("WITH ");
+        if seen > 0 {
+            sql = self.seen.table(sql.push("seen AS (SELECT t.id FROM ")).push(
+                " AS r JOIN tasks t ON t.id = r.id AND t.version = r.version ORDER BY t.id {locked} OF t), ",
+            );
+        }
+        sql = sql
+            .push("head AS (UPDATE log_head SET seq = seq + ")
             .bind(count)
             .push(", hash = sha256(hash || ")
             .bind(self.batch.to_vec())
             .push("::bytea) WHERE id = 1");
         if let Some(registry) = self.registry {
             sql = sql.push(" AND registry = ").bind(registry);
+        }
+        if seen > 0 {
+            sql = sql.push(" AND (SELECT count(*) FROM seen) = ").bind(seen);
         }
         sql = sql.push(" RETURNING seq - ").bind(count).push(
             " AS base, hash), appended AS (INSERT INTO events (seq, id, kind, created_at, actor, schema_name,
@@ -159,7 +184,7 @@ pub(super) async fn append(engine: Engine, db: &impl ConnectionTrait, append: Ap
 /// transaction that nobody else can have.
 async fn append_sqlite(
     db: &impl ConnectionTrait,
-    Append { rows, batch, registry }: Append,
+    Append { rows, batch, registry, .. }: Append,
 ) -> Result<Appended> {
     let head = head_on(Engine::Sqlite, db).await?;
     if registry.is_some_and(|expected| expected != head.registry) {

@@ -1,5 +1,6 @@
 //! A database with a schema installed, and members to commit.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use task_inbox::store::deliveries::Leased;
 use task_inbox::store::secrets::NewSecret;
 use task_inbox::store::{Db, Engine, RegistryCache, schemas, secrets};
 use task_inbox_domain::transition::{self, Decision, NewTask};
-use task_inbox_domain::{Actor, Document, Timestamp, schema};
+use task_inbox_domain::{Actor, Document, Task, Timestamp, schema};
 use uuid::Uuid;
 
 use crate::support::TestDatabase;
@@ -34,6 +35,8 @@ pub(crate) struct Fixture {
     pub(crate) db: Db,
     pub(crate) registry: RegistryCache,
     pub(crate) commit: Commit,
+    /// Tasks as they were last answered.
+    seen: Mutex<HashMap<Uuid, Task>>,
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -69,7 +72,7 @@ impl Fixture {
         secrets::add(&db, secret).await.expect("kept");
         registry.refresh(&db).await.expect("read");
         let commit = start(&db, &registry, hooks).await;
-        Self { database, db, registry, commit }
+        Self { database, db, registry, commit, seen: Mutex::default() }
     }
 
     pub(crate) fn endpoint(&self) -> Uuid {
@@ -98,20 +101,29 @@ impl Fixture {
         Member { registry, idempotency: None, operation: Operation::Create(Box::new(create)) }
     }
 
-    /// A decision to make.
-    pub(crate) fn decide(&self, task_id: Uuid, state: Option<&str>, expected_version: Option<i64>) -> Member {
+    /// A decision to make, on the task as it was last answered.
+    pub(crate) fn decide(&self, id: Uuid, state: Option<&str>, expected_version: Option<i64>) -> Member {
         let registry = self.registry.current();
         let ttype = registry.latest_type("shop", "refund").expect("installed").clone();
         let decision =
             Decision { state: state.map(str::to_owned), output: None, reason: None, expected_version };
         // Each decision is another person's, so that none counts as a repetition.
         let actor = Actor::user(Uuid::new_v4(), "somebody");
-        let decide = Decide { task_id, ttype, decision, actor };
+        let seen = self.seen.lock().expect("no panic").get(&id).expect("it was submitted here").clone();
+        let decide = Decide { seen, ttype, decision, actor };
         Member { registry, idempotency: None, operation: Operation::Decide(Box::new(decide)) }
     }
 
     pub(crate) async fn submit(&self, member: Member) -> Result<Reply, CommitError> {
-        self.commit.submit(member).await
+        let reply = self.commit.submit(member).await;
+        self.sees(&reply);
+        reply
+    }
+
+    fn sees(&self, reply: &Result<Reply, CommitError>) {
+        if let Ok(reply) = reply {
+            self.seen.lock().expect("no panic").insert(reply.task().id, reply.task().clone());
+        }
     }
 
     pub(crate) async fn posted(&self) -> Uuid {
@@ -129,7 +141,9 @@ impl Fixture {
             .collect();
         let mut answers = Vec::new();
         for answer in submitted {
-            answers.push(answer.await.expect("no panic"));
+            let answer = answer.await.expect("no panic");
+            self.sees(&answer);
+            answers.push(answer);
         }
         answers
     }

@@ -10,5 +10,6 @@ mod fixture;
 mod lists;
 mod log;
 mod migrations;
+mod overtaken;
 mod schemas;
 mod secrets;

@@ -4,8 +4,9 @@
 //! log's head. The head comes last and is released by the commit that follows.
 //!
 //! On PostgreSQL everything is written by one statement, so that the head is held for no round trip but
-//! the commit's. Where nothing needs to be locked and read before, as for plain posts, that statement
-//! is the whole transaction.
+//! the commit's. Where no key's row must be made or found before, that statement is the whole transaction:
+//! decisions are taken on the tasks as their requests have read them, and the statement writes only if
+//! they still stand so. If one was overtaken, the batch is run again, on what it reads under locks.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -123,8 +124,14 @@ pub(super) async fn run(
 ) -> std::result::Result<Done, Failed> {
     let since = Instant::now();
     let plan = Plan::of(members);
-    if context.db.engine() == Engine::Postgres && plan.locks_nothing() {
-        return run_alone(context, registry, members, since).await;
+    if context.db.engine() == Engine::Postgres && !plan.has_keys() {
+        if let Some(done) = run_alone(context, registry, members, since).await? {
+            return Ok(done);
+        }
+        if plan.tasks.is_empty() {
+            return Err(Failed::RegistryMoved);
+        }
+        tracing::debug!(members = members.len(), "a decision was overtaken, or the registry has moved");
     }
     let transaction = context.db.begin().await?;
     let loaded = lock(context, registry, &transaction, members, &plan).await?;
@@ -161,28 +168,38 @@ pub(super) async fn run(
     }
 }
 
-/// Runs members that lock nothing but the head: one statement, which is its own transaction.
+/// Runs members without keys on the tasks that they have seen: one statement, which is its own transaction.
+/// Nothing is done if the registry or one of the tasks that change has moved since.
 async fn run_alone(
     context: &Context,
     registry: &Registry,
     members: &[&Member],
     since: Instant,
-) -> std::result::Result<Done, Failed> {
+) -> std::result::Result<Option<Done>, Failed> {
     let now = Timestamp::from(chrono::Utc::now());
-    let folded = fold(members, Loaded::default(), registry, context.hooks.as_ref(), now);
+    let loaded = Loaded::seen_by(members);
+    let versions = loaded.versions();
+    let folded = fold(members, loaded, registry, context.hooks.as_ref(), now);
     if !folded.writes() {
-        return Ok(Done { outcomes: folded.outcomes, ..Done::default() });
+        return Ok(Some(Done { outcomes: folded.outcomes, ..Done::default() }));
     }
-    match write_postgres(context, registry, context.db.write(), &folded).await {
-        Ok(Some((leased, first_seq))) => Ok(Prepared::new(folded, leased, since, context).done(first_seq)),
+    let seen = folded.changed.keys().filter_map(|id| Some((*id, *versions.get(id)?)));
+    let append = Append::new(&folded.entries, Some(registry.number)).while_still(seen);
+    match write_postgres(context, append, context.db.write(), &folded).await {
+        Ok(Some((leased, first_seq))) => {
+            Ok(Some(Prepared::new(folded, leased, since, context).done(first_seq)))
+        }
         Ok(None) => {
             release(&folded.deliveries, context);
-            Err(Failed::RegistryMoved)
+            Ok(None)
         }
-        // It may have been done, and then as it was asked for: nothing older of a new task is live.
+        // It may have been done. Nothing older of a new task is live, so that its delivery was leased as it
+        // was asked for; whether a decision's was is not known, and the lease, if there is one, runs out.
         Err(error @ StoreError::Unavailable(_)) => {
-            let leased = folded.deliveries.iter().filter_map(|d| Some((d.id, d.lease_token?))).collect();
-            Err(Failed::InCommit(error, Box::new(Prepared { folded, leased, since })))
+            let first = |d: &&NewDelivery| folded.entries[d.entry].event.version == Some(1);
+            let leased = folded.deliveries.iter().filter(first);
+            let leased = leased.filter_map(|d| Some((d.id, d.lease_token?))).collect();
+            Err(Failed::InCommit(error, Box::new(Prepared::new(folded, leased, since, context))))
         }
         Err(error) => {
             release(&folded.deliveries, context);
@@ -246,7 +263,10 @@ async fn write(
         return Ok(Some((HashMap::new(), 0)));
     }
     match context.db.engine() {
-        Engine::Postgres => write_postgres(context, registry, transaction, folded).await,
+        Engine::Postgres => {
+            let append = Append::new(&folded.entries, Some(registry.number));
+            write_postgres(context, append, transaction, folded).await
+        }
         Engine::Sqlite => write_sqlite(context, registry, transaction, folded).await,
     }
 }
@@ -254,11 +274,10 @@ async fn write(
 /// One statement: what it writes is joined with the head, so that nothing is written without it.
 async fn write_postgres(
     context: &Context,
-    registry: &Registry,
+    append: Append,
     db: &impl ConnectionTrait,
     folded: &Folded,
 ) -> Result<Written> {
-    let append = Append::new(&folded.entries, Some(registry.number));
     let mut sql = append.with_head(Sql::new(Engine::Postgres, ""));
     if !folded.created.is_empty() {
         let rows = created(folded);

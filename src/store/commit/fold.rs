@@ -43,16 +43,16 @@ impl Plan {
                     }
                 }
                 Operation::Decide(decide) => {
-                    plan.tasks.insert(decide.task_id);
+                    plan.tasks.insert(decide.seen.id);
                 }
             }
         }
         plan
     }
 
-    /// Whether nothing must be locked and read before it is decided.
-    pub(super) fn locks_nothing(&self) -> bool {
-        self.idempotency.is_empty() && self.external.is_empty() && self.tasks.is_empty()
+    /// Whether some member is known again by a key or a name, whose row must be made or found first.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.idempotency.is_empty() || !self.external.is_empty()
     }
 }
 
@@ -71,6 +71,26 @@ pub(super) struct Loaded {
     pub(super) external: HashMap<ExternalId, (Hash, Uuid)>,
     /// Tasks by id: those that are decided, locked, and those that bear external ids.
     pub(super) tasks: HashMap<Uuid, Task>,
+}
+
+impl Loaded {
+    /// What the members themselves have seen, before any lock: of each task the newest.
+    pub(super) fn seen_by(members: &[&Member]) -> Self {
+        let mut loaded = Self::default();
+        for member in members {
+            let Operation::Decide(decide) = &member.operation else { continue };
+            let newest = loaded.tasks.entry(decide.seen.id).or_insert_with(|| decide.seen.clone());
+            if newest.version < decide.seen.version {
+                newest.clone_from(&decide.seen);
+            }
+        }
+        loaded
+    }
+
+    /// The versions of its tasks.
+    pub(super) fn versions(&self) -> HashMap<Uuid, i64> {
+        self.tasks.iter().map(|(id, task)| (*id, task.version)).collect()
+    }
 }
 
 /// A delivery to insert.
@@ -182,7 +202,7 @@ impl State<'_> {
     }
 
     fn decide(&mut self, decide: &Decide) -> Result<Reply, CommitError> {
-        let task = self.loaded.tasks.get(&decide.task_id).ok_or(CommitError::NoSuchTask)?;
+        let task = self.loaded.tasks.get(&decide.seen.id).ok_or(CommitError::NoSuchTask)?;
         let outcome = transition::apply(
             task,
             decide.ttype.ttype(),

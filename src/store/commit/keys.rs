@@ -53,7 +53,7 @@ pub(super) async fn lock_idempotency(
         let (schema, task, created, answer) = match &member.operation {
             Operation::Create(c) => (c.task.schema.as_str(), c.task.id, true, answer(&c.task)?),
             Operation::Decide(d) => {
-                (d.ttype.version.schema.name.as_str(), d.task_id, false, UNKNOWN.to_owned())
+                (d.ttype.version.schema.name.as_str(), d.seen.id, false, UNKNOWN.to_owned())
             }
         };
         rows.push(vec![

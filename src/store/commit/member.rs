@@ -5,7 +5,6 @@ use std::sync::Arc;
 use task_inbox_domain::log::{Hash, digest};
 use task_inbox_domain::transition::{Decision, Refusal};
 use task_inbox_domain::{Actor, Event, Task};
-use uuid::Uuid;
 
 use crate::store::registry::{InstalledType, Registry};
 
@@ -73,9 +72,10 @@ pub struct Create {
 /// A transition to make. The decision has passed [`Decision::check`].
 #[derive(Debug)]
 pub struct Decide {
-    /// The task.
-    pub task_id: Uuid,
-    /// The task's type. A task keeps its type for life, so this was read before the lock.
+    /// The task, as it was read a moment ago. If it still stands so at the commit, it need not be read
+    /// again.
+    pub seen: Task,
+    /// The task's type. A task keeps its type for life.
     pub ttype: InstalledType,
     /// Where it shall go.
     pub decision: Decision,
