@@ -83,11 +83,11 @@ impl Db {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
-        let pool = match Database::connect(postgres_options(url, 12)).await {
+        let read = match Database::connect(postgres_options(url, 8, Plans::ByValue)).await {
             Ok(pool) => pool,
             Err(error) => return Err(why_unreachable(url).await.unwrap_or_else(|| error.into())),
         };
-        let row = pool.query_one_raw(Sql::new(Engine::Postgres, "SHOW synchronous_commit").build()).await?;
+        let row = read.query_one_raw(Sql::new(Engine::Postgres, "SHOW synchronous_commit").build()).await?;
         let setting: String = row.map(|r| r.try_get_by_index(0)).transpose()?.unwrap_or_default();
         if setting == "off" {
             return Err(StoreError::Unavailable(
@@ -96,7 +96,8 @@ impl Db {
                     .to_owned(),
             ));
         }
-        Ok(Self { engine: Engine::Postgres, url: url.to_owned(), read: pool.clone(), write: pool })
+        let write = Database::connect(postgres_options(url, 6, Plans::Once)).await?;
+        Ok(Self { engine: Engine::Postgres, url: url.to_owned(), read, write })
     }
 
     /// The same database for a runtime of its own: PostgreSQL's sockets are watched by the runtime
@@ -106,7 +107,7 @@ impl Db {
         if self.engine == Engine::Sqlite {
             return Ok(self.clone());
         }
-        let mut options = postgres_options(&self.url, 2);
+        let mut options = postgres_options(&self.url, 2, Plans::Once);
         options.connect_lazy(true).min_connections(0);
         let pool = Database::connect(options).await?;
         Ok(Self { read: pool.clone(), write: pool, ..self.clone() })
@@ -272,9 +273,24 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
     options
 }
 
-fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
+/// When PostgreSQL plans a prepared statement.
+#[derive(Clone, Copy)]
+enum Plans {
+    /// Where that looks cheaper, for the values of each execution: a list's filter may be what a partial
+    /// index is made for.
+    ByValue,
+    /// Once for each connection. What writes takes arrays, whose lengths make each execution's own plan
+    /// look cheaper than it is; planning costs more than half a millisecond, and gives the same again.
+    Once,
+}
+
+fn postgres_options(url: &str, connections: u32, plans: Plans) -> ConnectOptions {
+    let plans = match plans {
+        Plans::ByValue => "auto",
+        Plans::Once => "force_generic_plan",
+    };
     let mut options = options(url, connections);
-    options.map_sqlx_postgres_opts(|o| {
+    options.map_sqlx_postgres_opts(move |o| {
         // Every statement goes by an index. A prepared plan lives on while a table that was empty when it
         // was made (the queue of deliveries often is) fills up: it must not be one that scans it.
         o.application_name("task-inbox").statement_cache_capacity(256).options([
@@ -282,6 +298,7 @@ fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("jit", "off"),
+            ("plan_cache_mode", plans),
             ("lock_timeout", LOCK_TIMEOUT),
             ("idle_in_transaction_session_timeout", LOCK_TIMEOUT),
             ("default_transaction_isolation", "read committed"),
