@@ -181,7 +181,8 @@ pub(super) async fn append(engine: Engine, db: &impl ConnectionTrait, append: Ap
 }
 
 /// SQLite has one writer and no SHA-256: the head is read, moved here and written back inside the
-/// transaction that nobody else can have.
+/// transaction that nobody else can have. It is written with the first events, in one text: each text
+/// that is run wakes the driver's thread and this one.
 async fn append_sqlite(
     db: &impl ConnectionTrait,
     Append { rows, batch, registry, .. }: Append,
@@ -192,14 +193,16 @@ async fn append_sqlite(
     }
     let hash = advance(&head.hash, &batch);
     let count = rows.len() as i64;
-    Sql::new(Engine::Sqlite, "UPDATE log_head SET seq = ")
-        .bind(head.seq + count)
-        .push(", hash = ")
-        .bind(hash.to_vec())
-        .push(" WHERE id = 1")
-        .execute(db)
-        .await?;
-    rows.run(Engine::Sqlite, db, |sql, rows| {
+    let mut is_moved = false;
+    rows.run(Engine::Sqlite, db, |mut sql, rows| {
+        if !std::mem::replace(&mut is_moved, true) {
+            sql = sql
+                .push("UPDATE log_head SET seq = ")
+                .bind(head.seq + count)
+                .push(", hash = ")
+                .bind(hash.to_vec())
+                .push(" WHERE id = 1; ");
+        }
         let sql = sql
             .push(
                 "INSERT INTO events (seq, id, kind, created_at, actor, schema_name, ttype, task_id, version,

@@ -283,7 +283,7 @@ impl Rows {
         mut self,
         engine: Engine,
         db: &impl ConnectionTrait,
-        statement: impl Fn(Sql, Self) -> Sql,
+        mut statement: impl FnMut(Sql, Self) -> Sql,
     ) -> Result<Vec<QueryResult>> {
         if engine == Engine::Postgres {
             if self.is_empty() {
