@@ -10,6 +10,7 @@ use sea_orm_migration::prelude::*;
 mod m20261121_000001_spine;
 mod m20261122_000002_administration;
 mod m20261123_000003_lists;
+mod m20261124_000004_feeds;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_spine::Migration),
             Box::new(m20261122_000002_administration::Migration),
             Box::new(m20261123_000003_lists::Migration),
+            Box::new(m20261124_000004_feeds::Migration),
         ]
     }
 }

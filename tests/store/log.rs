@@ -7,12 +7,13 @@ use task_inbox::store::log::{self, EventFilter};
 use task_inbox::store::{Engine, RegistryCache};
 use task_inbox_domain::EventType;
 
-use crate::fixture::{Fixture, start};
+use crate::fixture::{Fixture, SCHEMA, install, start};
 use crate::on_both_engines;
 
 on_both_engines!(
     a_reader_sees_every_event_once_while_two_write,
-    filters_move_the_cursor_past_what_they_leave_out
+    filters_move_the_cursor_past_what_they_leave_out,
+    a_schema_with_few_events_is_found_behind_many_of_another,
 );
 
 async fn a_reader_sees_every_event_once_while_two_write(engine: Engine) {
@@ -69,4 +70,29 @@ async fn filters_move_the_cursor_past_what_they_leave_out(engine: Engine) {
     assert_eq!((page.events.len(), page.seen), (0, head));
     let ahead = log::read(&f.db, head + 50, &EventFilter::default(), 10).await;
     assert!(matches!(ahead, Err(log::ReadError::AheadOfLog { head: at }) if at == head));
+}
+
+async fn a_schema_with_few_events_is_found_behind_many_of_another(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    // More than a page looks at without an index.
+    f.submit_all((0..4_500).map(|_| f.post(None, "x")).collect()).await;
+    install(&f.db, &f.registry, &SCHEMA.replacen("shop", "garden", 1)).await;
+    let head = log::head(&f.db).await.expect("read").seq;
+    let read = async |filter: EventFilter| log::read(&f.db, 0, &filter, 100).await.expect("read");
+    let garden = || vec!["garden".to_owned()];
+
+    let asked_for = read(EventFilter { schema: Some("garden".to_owned()), ..EventFilter::default() }).await;
+    let all_it_sees = read(EventFilter { schemas: Some(garden()), ..EventFilter::default() }).await;
+    for page in [asked_for, all_it_sees] {
+        assert_eq!((page.events.len(), page.seen), (1, head));
+        assert_eq!(page.events[0].event.kind, EventType::SchemaVersionCreated);
+    }
+    // Without one, the page says how far it has looked, and the next goes on from there.
+    let kind = EventType::SchemaVersionCreated;
+    let first = read(EventFilter { kind: Some(kind), ..EventFilter::default() }).await;
+    assert_eq!((first.events.len(), first.seen), (1, 4_000));
+    // Who asks for another's sees nothing of it.
+    let filter =
+        EventFilter { schema: Some("shop".to_owned()), schemas: Some(garden()), ..EventFilter::default() };
+    assert_eq!(read(filter).await.events.len(), 0);
 }
