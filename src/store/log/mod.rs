@@ -4,18 +4,20 @@
 //! else runs while the head is held, so that `seq` order is commit order and a reader that sees
 //! `seq` n has seen everything before it.
 
-use std::ops::ControlFlow;
+mod read;
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use task_inbox_domain::log::{Batch, Hash, advance};
 use task_inbox_domain::{Event, EventType, Timestamp};
 use uuid::Uuid;
 
-use super::commit::LogEntry;
-use super::db::{Db, Engine};
-use super::error::{Result, StoreError};
-use super::row::Row;
-use super::sql::{Column, Null, Rows, Sql, Ty};
+use crate::store::commit::LogEntry;
+use crate::store::db::{Db, Engine};
+use crate::store::error::{Result, StoreError};
+use crate::store::row::Row;
+use crate::store::sql::{Column, Null, Rows, Sql, Ty};
+
+pub use read::{EventFilter, Page, ReadError, history, read};
 
 /// An event at its place in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,21 +45,6 @@ pub struct Head {
     pub keys: i64,
 }
 
-/// Which events a reader wants.
-#[derive(Clone, Debug, Default)]
-pub struct EventFilter {
-    /// Only those of these schemas; what a key may see. `None`: of all.
-    pub schemas: Option<Vec<String>>,
-    /// Only those of this schema.
-    pub schema: Option<String>,
-    /// Only those of tasks of types with this name.
-    pub ttype: Option<String>,
-    /// Only those of this task.
-    pub task: Option<Uuid>,
-    /// Only those of this type.
-    pub kind: Option<EventType>,
-}
-
 const APPENDED: &[Column] = &[
     ("ord", Ty::Int, Null::Never),
     ("id", Ty::Uuid, Null::Never),
@@ -75,7 +62,7 @@ const APPENDED: &[Column] = &[
 ];
 
 /// What became of an append.
-pub(super) enum Appended {
+pub(in crate::store) enum Appended {
     /// The events have the numbers from this one on.
     From(i64),
     /// The registry is not the one that the batch was prepared under: roll back.
@@ -83,7 +70,7 @@ pub(super) enum Appended {
 }
 
 /// Events as they are appended, hashed before the head is locked.
-pub(super) struct Append {
+pub(in crate::store) struct Append {
     rows: Rows,
     batch: Hash,
     registry: Option<i64>,
@@ -95,7 +82,7 @@ const SEEN: &[Column] = &[("id", Ty::Uuid, Null::Never), ("version", Ty::Int, Nu
 
 impl Append {
     /// With `registry`, they are appended only if the registry's number is still that one.
-    pub(super) fn new(entries: &[LogEntry], registry: Option<i64>) -> Self {
+    pub(in crate::store) fn new(entries: &[LogEntry], registry: Option<i64>) -> Self {
         let mut batch = Batch::default();
         let mut rows = Rows::new(APPENDED);
         for (i, entry) in entries.iter().enumerate() {
@@ -122,7 +109,7 @@ impl Append {
 
     /// On PostgreSQL, they are appended only if each of these tasks is still in this version, in which the
     /// statement then holds it.
-    pub(super) fn while_still(mut self, tasks: impl IntoIterator<Item = (Uuid, i64)>) -> Self {
+    pub(in crate::store) fn while_still(mut self, tasks: impl IntoIterator<Item = (Uuid, i64)>) -> Self {
         for (id, version) in tasks {
             self.seen.push(vec![id.into(), version.into()]);
         }
@@ -134,7 +121,7 @@ impl Append {
     /// moved. Whatever else the statement writes is joined with it. The events come with it.
     ///
     /// The tasks' locks are taken before the head's, sorted: the head's own condition counts them.
-    pub(super) fn with_head(self, sql: Sql) -> Sql {
+    pub(in crate::store) fn with_head(self, sql: Sql) -> Sql {
         let count = self.rows.len() as i64;
         let seen = self.seen.len() as i64;
         let mut sql = sql.push("WITH ");
@@ -167,7 +154,11 @@ impl Append {
 }
 
 /// Appends events and moves the head: the last thing that a transaction does before it commits.
-pub(super) async fn append(engine: Engine, db: &impl ConnectionTrait, append: Append) -> Result<Appended> {
+pub(in crate::store) async fn append(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    append: Append,
+) -> Result<Appended> {
     match engine {
         Engine::Postgres => {
             let sql = append.with_head(Sql::new(engine, "")).push(" SELECT base FROM head");
@@ -227,7 +218,7 @@ pub async fn head(db: &Db) -> Result<Head> {
     head_on(db.engine(), db.read()).await
 }
 
-pub(super) async fn head_on(engine: Engine, db: &impl ConnectionTrait) -> Result<Head> {
+pub(in crate::store) async fn head_on(engine: Engine, db: &impl ConnectionTrait) -> Result<Head> {
     let sql = Sql::new(engine, "SELECT seq, hash, floor_seq, floor_hash, registry, keys FROM log_head");
     let row = sql.one(db).await?.ok_or_else(|| StoreError::Corrupt("log_head is empty".to_owned()))?;
     Ok(Head {
@@ -242,13 +233,13 @@ pub(super) async fn head_on(engine: Engine, db: &impl ConnectionTrait) -> Result
 
 /// Takes the head's lock and waits for whoever holds it; then whatever was being committed is
 /// either there or will never be.
-pub(super) async fn lock_head(engine: Engine, db: &impl ConnectionTrait) -> Result<()> {
+pub(in crate::store) async fn lock_head(engine: Engine, db: &impl ConnectionTrait) -> Result<()> {
     Sql::new(engine, "SELECT id FROM log_head WHERE id = 1 {locked}").one(db).await?;
     Ok(())
 }
 
 /// Which of these events are in the log.
-pub(super) async fn present(
+pub(in crate::store) async fn present(
     engine: Engine,
     db: &impl ConnectionTrait,
     ids: &[Uuid],
@@ -257,14 +248,14 @@ pub(super) async fn present(
     sql.all(db).await?.iter().map(|row| Ok((row.get("id")?, row.get("seq")?))).collect()
 }
 
-pub(super) fn to_hash(bytes: Vec<u8>) -> Result<Hash> {
+pub(in crate::store) fn to_hash(bytes: Vec<u8>) -> Result<Hash> {
     bytes.try_into().map_err(|_| StoreError::Corrupt("a hash of the log has not 32 bytes".to_owned()))
 }
 
-pub(super) const COLUMNS: &str =
+pub(in crate::store) const COLUMNS: &str =
     "seq, id, kind, created_at, actor, schema_name, ttype, task_id, version, body";
 
-pub(super) fn from_row(row: &QueryResult) -> Result<Logged> {
+pub(in crate::store) fn from_row(row: &QueryResult) -> Result<Logged> {
     let kind: String = row.get("kind")?;
     Ok(Logged {
         seq: row.get("seq")?,
@@ -281,118 +272,4 @@ pub(super) fn from_row(row: &QueryResult) -> Result<Logged> {
             body: row.get::<Option<String>>("body")?.unwrap_or_else(|| "{}".to_owned()),
         },
     })
-}
-
-/// A page of the log.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// The events that the filter lets through, in order.
-    pub events: Vec<Logged>,
-    /// Everything up to this number has been looked at: where the next page begins.
-    pub seen: i64,
-}
-
-/// How far one page looks, so that a filter that matches nothing costs no scan of the whole log.
-const WINDOW: i64 = 4_000;
-/// The same where an index leads from one event that matches to the next.
-const INDEXED_WINDOW: i64 = 100_000;
-
-impl EventFilter {
-    fn window(&self) -> i64 {
-        let one_schema = self.schema.is_some() || self.schemas.as_ref().is_some_and(|seen| seen.len() == 1);
-        if one_schema || self.task.is_some() { INDEXED_WINDOW } else { WINDOW }
-    }
-}
-
-/// Reads the log after `after`: up to `limit` events, fewer if they are large.
-///
-/// # Errors
-///
-/// [`ReadError::BelowFloor`] if events after `after` have been trimmed.
-pub async fn read(
-    db: &Db,
-    after: i64,
-    filter: &EventFilter,
-    limit: u64,
-) -> std::result::Result<Page, ReadError> {
-    let head = head(db).await?;
-    if after < head.floor_seq {
-        return Err(ReadError::BelowFloor { floor: head.floor_seq });
-    }
-    if after > head.seq {
-        return Err(ReadError::AheadOfLog { head: head.seq });
-    }
-    if filter.schemas.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Page { events: Vec::new(), seen: head.seq });
-    }
-    let upto = head.seq.min(after.saturating_add(filter.window()));
-    let mut sql = Sql::new(db.engine(), "SELECT ")
-        .push(COLUMNS)
-        .push(" FROM events WHERE seq > ")
-        .bind(after)
-        .push(" AND seq <= ")
-        .bind(upto);
-    match filter.schemas.as_deref() {
-        None => {}
-        // As one value: both engines find its index only then.
-        Some([only]) => sql = sql.push(" AND schema_name = ").bind(only.as_str()),
-        Some(schemas) => {
-            let names = schemas.iter().map(|s| s.as_str().into()).collect();
-            sql = sql.push(" AND schema_name").any(Ty::Text, names);
-        }
-    }
-    if let Some(schema) = &filter.schema {
-        sql = sql.push(" AND schema_name = ").bind(schema.as_str());
-    }
-    if let Some(ttype) = &filter.ttype {
-        sql = sql.push(" AND ttype = ").bind(ttype.as_str());
-    }
-    if let Some(task) = filter.task {
-        sql = sql.push(" AND task_id = ").bind(task);
-    }
-    if let Some(kind) = filter.kind {
-        sql = sql.push(" AND kind = ").bind(kind.as_str());
-    }
-    let sql = sql.push(" ORDER BY seq LIMIT ").bind(limit as i64 + 1);
-    let (events, more) = sql.page(db.read(), limit, from_row, |logged| logged.event.body.len()).await?;
-    let seen = if more { events.last().map_or(upto, |e| e.seq) } else { upto };
-    Ok(Page { events, seen })
-}
-
-/// Why the log can't be read from a position.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ReadError {
-    /// What came after the position has been trimmed.
-    #[error("events up to {floor} have been trimmed")]
-    BelowFloor {
-        /// The last trimmed event's number; the log begins after it.
-        floor: i64,
-    },
-    /// The log does not reach so far: the position is another log's, or this one was restored from
-    /// an older backup. Going on from it would pass over what comes next.
-    #[error("the log ends at event {head}")]
-    AheadOfLog {
-        /// The last event's number.
-        head: i64,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Every event of a task that is still kept, oldest first: what `line` makes of each. An event holds the
-/// whole task as it was then, so that all of them together may be large; each is read by itself.
-pub async fn history<T>(db: &Db, task: Uuid, mut line: impl FnMut(Logged) -> T) -> Result<Vec<T>> {
-    let sql = Sql::new(db.engine(), "SELECT ")
-        .push(COLUMNS)
-        .push(" FROM events WHERE task_id = ")
-        .bind(task)
-        .push(" AND seq > (SELECT floor_seq FROM log_head) ORDER BY seq");
-    let mut lines = Vec::new();
-    sql.each(db.read(), |row| {
-        lines.push(line(from_row(row)?));
-        Ok(ControlFlow::Continue(()))
-    })
-    .await?;
-    Ok(lines)
 }
