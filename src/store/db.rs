@@ -295,6 +295,7 @@ fn postgres_options(url: &str, connections: u32, plans: Plans) -> ConnectOptions
         // was made (the queue of deliveries often is) fills up: it must not be one that scans it.
         o.application_name("task-inbox").statement_cache_capacity(256).options([
             ("enable_seqscan", "off"),
+            ("enable_bitmapscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("jit", "off"),

@@ -32,9 +32,16 @@ impl Channel {
 }
 
 /// Says something to every process that listens. PostgreSQL only.
+///
+/// What is said is a transaction, which need not be durable: a message may be lost, and waiting for the
+/// disk would only keep those that wait for it with more reason.
 pub async fn notify(db: &Db, message: &str) -> Result<()> {
     debug_assert_eq!(db.engine(), Engine::Postgres);
-    let sql = Sql::new(Engine::Postgres, "SELECT pg_notify('task_inbox', ").bind(message).push(")");
+    let sql = Sql::new(
+        Engine::Postgres,
+        "SELECT set_config('synchronous_commit', 'off', true), pg_notify('task_inbox', ",
+    );
+    let sql = sql.bind(message).push(")");
     sql.execute(db.write()).await?;
     Ok(())
 }

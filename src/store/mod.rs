@@ -12,6 +12,7 @@ mod error;
 mod reader;
 mod row;
 mod sql;
+mod sqlite;
 
 pub mod answers;
 pub mod audit;

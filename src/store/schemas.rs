@@ -242,7 +242,7 @@ async fn append_with_deliveries(
         .await?;
     }
     match log::append(engine, db, Append::new(&[LogEntry::new(event)], Some(registry.number))).await? {
-        Appended::From(_) => {
+        Appended::Done => {
             bump_registry(engine, db).await?;
             Ok(changed)
         }

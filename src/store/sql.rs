@@ -278,26 +278,34 @@ impl Rows {
         self.run(engine, db, |sql, rows| rows.table(sql.push(&before)).push(&after)).await
     }
 
-    /// Runs a statement over the rows: once on PostgreSQL, once for each chunk on SQLite.
+    /// Runs a statement over the rows: on SQLite a text with one for each chunk.
     pub(super) async fn run(
-        mut self,
+        self,
         engine: Engine,
         db: &impl ConnectionTrait,
         mut statement: impl FnMut(Sql, Self) -> Sql,
     ) -> Result<Vec<QueryResult>> {
-        if engine == Engine::Postgres {
-            if self.is_empty() {
-                return Ok(Vec::new());
-            }
-            return statement(Sql::new(engine, ""), self).all(db).await;
+        if self.is_empty() {
+            return Ok(Vec::new());
         }
-        let mut results = Vec::new();
+        let sql = Sql::new(engine, "");
+        match engine {
+            Engine::Postgres => statement(sql, self),
+            Engine::Sqlite => self.add(sql, statement),
+        }
+        .all(db)
+        .await
+    }
+
+    /// Adds statements over the rows to SQLite's text, each with a semicolon behind it: as many as the
+    /// rows need, none if there are none.
+    pub(super) fn add(mut self, mut sql: Sql, mut statement: impl FnMut(Sql, Self) -> Sql) -> Sql {
         while !self.is_empty() {
             let rest = self.rows.split_off(self.len().min(sqlite_width(self.len())));
             let rows = Self { columns: self.columns, rows: std::mem::replace(&mut self.rows, rest) };
-            results.extend(statement(Sql::new(engine, ""), rows).all(db).await?);
+            sql = statement(sql, rows).push("; ");
         }
-        Ok(results)
+        sql
     }
 
     /// Adds the rows to a statement as a derived table with the columns' names, in their order.

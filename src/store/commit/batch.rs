@@ -6,12 +6,13 @@
 //! On PostgreSQL everything is written by one statement, so that the head is held for no round trip but
 //! the commit's. Where no key's row must be made or found before, that statement is the whole transaction:
 //! decisions are taken on the tasks as their requests have read them, and the statement writes only if
-//! they still stand so. If one was overtaken, the batch is run again, on what it reads under locks.
+//! they still stand so. If one was overtaken, the batch is run again, on what it reads under locks. SQLite's
+//! transaction is two texts there: one that begins it and reads, one that writes and commits.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use sea_orm::{DatabaseTransaction, QueryResult};
 use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
@@ -19,12 +20,12 @@ use super::fold::{Folded, Loaded, NewDelivery, Plan, fold};
 use super::keys;
 use super::member::{CommitError, Member, Reply};
 use super::queue::Context;
+use super::write::{Written, leased, write, write_postgres, write_sqlite};
 use crate::store::deliveries::Leased;
-use crate::store::log::{self, Append, Appended};
+use crate::store::log::{self, Append};
 use crate::store::registry::Registry;
-use crate::store::row::Row;
-use crate::store::sql::{Column, Null, Rows, Sql, Ty};
-use crate::store::{Engine, Result, StoreError, tasks};
+use crate::store::sql::Sql;
+use crate::store::{Engine, Result, StoreError, sqlite, tasks};
 
 /// What a committed batch leaves to do.
 #[derive(Default)]
@@ -124,14 +125,22 @@ pub(super) async fn run(
 ) -> std::result::Result<Done, Failed> {
     let since = Instant::now();
     let plan = Plan::of(members);
-    if context.db.engine() == Engine::Postgres && !plan.has_keys() {
-        if let Some(done) = run_alone(context, registry, members, since).await? {
-            return Ok(done);
+    if !plan.has_keys() {
+        match context.db.engine() {
+            Engine::Sqlite => return run_in_two(context, registry, members, &plan, since).await,
+            Engine::Postgres => {
+                if let Some(done) = run_alone(context, registry, members, since).await? {
+                    return Ok(done);
+                }
+                if plan.tasks.is_empty() {
+                    return Err(Failed::RegistryMoved);
+                }
+                tracing::debug!(
+                    members = members.len(),
+                    "a decision was overtaken, or the registry has moved"
+                );
+            }
         }
-        if plan.tasks.is_empty() {
-            return Err(Failed::RegistryMoved);
-        }
-        tracing::debug!(members = members.len(), "a decision was overtaken, or the registry has moved");
     }
     let transaction = context.db.begin().await?;
     let loaded = lock(context, registry, &transaction, members, &plan).await?;
@@ -185,7 +194,70 @@ async fn run_alone(
     }
     let seen = folded.changed.keys().filter_map(|id| Some((*id, *versions.get(id)?)));
     let append = Append::new(&folded.entries, Some(registry.number)).while_still(seen);
-    match write_postgres(context, append, context.db.write(), &folded).await {
+    let written = write_postgres(context, append, context.db.write(), &folded).await;
+    finish(context, folded, written, since)
+}
+
+/// Runs members without keys as a transaction of SQLite's, which nobody else can be in.
+async fn run_in_two(
+    context: &Context,
+    registry: &Registry,
+    members: &[&Member],
+    plan: &Plan,
+    since: Instant,
+) -> std::result::Result<Done, Failed> {
+    let reads = |sql: Sql| match plan.tasks.is_empty() {
+        true => sql.push(log::HEAD),
+        false => locked_tasks(sql.push(log::HEAD).push("; "), plan),
+    };
+    let fold = |loaded| {
+        let now = Timestamp::from(chrono::Utc::now());
+        fold(members, loaded, registry, context.hooks.as_ref(), now)
+    };
+    let begin = async {
+        let (transaction, rows) = sqlite::Transaction::begin(&context.db, reads).await?;
+        let head = log::head_in(rows.first())?;
+        if head.registry == registry.number {
+            return Ok((transaction, rows, head));
+        }
+        transaction.rollback().await?;
+        Err(Failed::RegistryMoved)
+    };
+    // New tasks need nothing that is read: they are folded while the driver begins.
+    let (begun, early) =
+        tokio::join!(begin, async { plan.tasks.is_empty().then(|| fold(Loaded::default())) });
+    let (transaction, rows, head) = match begun {
+        Ok(begun) => begun,
+        Err(failed) => {
+            release(&early.unwrap_or_default().deliveries, context);
+            return Err(failed);
+        }
+    };
+    let folded = match early {
+        Some(folded) => folded,
+        None => {
+            let mut loaded = Loaded::default();
+            load_tasks(&rows[1..], &mut loaded)?;
+            fold(loaded)
+        }
+    };
+    if !folded.writes() {
+        transaction.rollback().await?;
+        return Ok(Done { outcomes: folded.outcomes, ..Done::default() });
+    }
+    let writes = write_sqlite(context, Sql::new(Engine::Sqlite, ""), &folded, &head);
+    let written = transaction.commit(writes).await.and_then(|rows| Ok(Some((leased(&rows)?, head.seq + 1))));
+    finish(context, folded, written, since)?.ok_or(Failed::RegistryMoved)
+}
+
+/// What became of a batch whose last text was its commit, too.
+fn finish(
+    context: &Context,
+    folded: Folded,
+    written: Result<Written>,
+    since: Instant,
+) -> std::result::Result<Option<Done>, Failed> {
+    match written {
         Ok(Some((leased, first_seq))) => {
             Ok(Some(Prepared::new(folded, leased, since, context).done(first_seq)))
         }
@@ -226,8 +298,7 @@ async fn lock(
     }
     let engine = context.db.engine();
     if !plan.tasks.is_empty() {
-        let ids: Vec<Uuid> = plan.tasks.iter().copied().collect();
-        let sql = Sql::new(engine, tasks::SELECT).push(" WHERE id").any_id(ids).push(" ORDER BY id {locked}");
+        let sql = locked_tasks(Sql::new(engine, ""), plan);
         load_tasks(&sql.all(transaction).await?, &mut loaded)?;
     }
     if !bearers.is_empty() {
@@ -237,167 +308,15 @@ async fn lock(
     Ok(loaded)
 }
 
+/// Adds the statement that locks the tasks that are decided and reads them.
+fn locked_tasks(sql: Sql, plan: &Plan) -> Sql {
+    sql.push(tasks::SELECT).push(" WHERE id").any_id(plan.tasks.iter().copied()).push(" ORDER BY id {locked}")
+}
+
 fn load_tasks(rows: &[QueryResult], loaded: &mut Loaded) -> Result<()> {
     for row in rows {
         let task = tasks::from_row(row)?;
         loaded.tasks.insert(task.id, task);
     }
     Ok(())
-}
-
-/// The leases that were taken, by delivery, and the first event's number; nothing if the registry has
-/// moved.
-type Written = Option<(HashMap<Uuid, Uuid>, i64)>;
-
-/// Writes what was folded.
-async fn write(
-    context: &Context,
-    registry: &Registry,
-    transaction: &DatabaseTransaction,
-    folded: &Folded,
-    members: &[&Member],
-    plan: &Plan,
-) -> Result<Written> {
-    keys::finish(context, transaction, folded, members, plan).await?;
-    if folded.entries.is_empty() {
-        return Ok(Some((HashMap::new(), 0)));
-    }
-    match context.db.engine() {
-        Engine::Postgres => {
-            let append = Append::new(&folded.entries, Some(registry.number));
-            write_postgres(context, append, transaction, folded).await
-        }
-        Engine::Sqlite => write_sqlite(context, registry, transaction, folded).await,
-    }
-}
-
-/// One statement: what it writes is joined with the head, so that nothing is written without it.
-async fn write_postgres(
-    context: &Context,
-    append: Append,
-    db: &impl ConnectionTrait,
-    folded: &Folded,
-) -> Result<Written> {
-    let mut sql = append.with_head(Sql::new(Engine::Postgres, ""));
-    if !folded.created.is_empty() {
-        let rows = created(folded);
-        let names = rows.names();
-        sql = sql.push(&format!(", created AS (INSERT INTO tasks ({names}) SELECT {names} FROM head, "));
-        sql = rows.table(sql).push(" AS r)");
-    }
-    if !folded.changed.is_empty() {
-        sql = sql.push(", changed AS (").push(CHANGE).push("head, ");
-        sql = changed(folded).table(sql).push(" AS r WHERE t.id = r.id)");
-    }
-    let delivers = !folded.deliveries.is_empty();
-    if delivers {
-        sql = deliver(context, sql.push(", delivered AS ("), deliveries(folded))
-            .push(", head RETURNING id, lease_token)");
-    }
-    sql = sql.push(if delivers {
-        " SELECT base, d.id, d.lease_token FROM head LEFT JOIN delivered d ON true"
-    } else {
-        " SELECT base FROM head"
-    });
-    let rows = sql.all(db).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let leased = if delivers { leased(&rows)? } else { HashMap::new() };
-    Ok(Some((leased, first.get::<i64>("base")? + 1)))
-}
-
-/// In the transaction that nobody else can have.
-async fn write_sqlite(
-    context: &Context,
-    registry: &Registry,
-    transaction: &DatabaseTransaction,
-    folded: &Folded,
-) -> Result<Written> {
-    created(folded).insert(Engine::Sqlite, transaction, "tasks", "").await?;
-    let change = |sql: Sql, rows: Rows| rows.table(sql.push(CHANGE)).push(" AS r WHERE t.id = r.id");
-    changed(folded).run(Engine::Sqlite, transaction, change).await?;
-    let insert =
-        |sql: Sql, rows: Rows| deliver(context, sql, rows).push(" WHERE true RETURNING id, lease_token");
-    let leased = leased(&deliveries(folded).run(Engine::Sqlite, transaction, insert).await?)?;
-    match log::append(Engine::Sqlite, transaction, Append::new(&folded.entries, Some(registry.number)))
-        .await?
-    {
-        Appended::From(seq) => Ok(Some((leased, seq))),
-        Appended::RegistryMoved => Ok(None),
-    }
-}
-
-fn created(folded: &Folded) -> Rows {
-    let mut rows = Rows::new(tasks::COLUMNS);
-    folded.created.iter().for_each(|task| rows.push(tasks::values(task)));
-    rows
-}
-
-fn changed(folded: &Folded) -> Rows {
-    let mut rows = Rows::new(tasks::CHANGED);
-    folded.changed.values().for_each(|task| rows.push(tasks::changed_values(task)));
-    rows
-}
-
-/// Changes tasks to what rows `r` say, which follow.
-const CHANGE: &str =
-    "UPDATE tasks AS t SET updated_at = r.updated_at, state = r.state, resolved = r.resolved,
-        phase = r.phase, output = r.output, version = r.version, decided_by = r.decided_by,
-        decided_at = r.decided_at FROM ";
-
-const DELIVERIES: &[Column] = &[
-    ("id", Ty::Uuid, Null::Never),
-    ("endpoint_id", Ty::Uuid, Null::Never),
-    ("event_id", Ty::Uuid, Null::Never),
-    ("schema_name", Ty::Text, Null::Never),
-    ("task_id", Ty::Uuid, Null::Maybe),
-    ("version", Ty::Int, Null::Maybe),
-    ("lease_token", Ty::Uuid, Null::Maybe),
-];
-
-fn deliveries(folded: &Folded) -> Rows {
-    let mut rows = Rows::new(DELIVERIES);
-    for delivery in &folded.deliveries {
-        let event = &folded.entries[delivery.entry].event;
-        rows.push(vec![
-            delivery.id.into(),
-            delivery.endpoint.into(),
-            event.id.into(),
-            event.schema.as_str().into(),
-            event.task_id.into(),
-            event.version.into(),
-            delivery.lease_token.into(),
-        ]);
-    }
-    rows
-}
-
-/// Inserts deliveries, leased where that was asked for and no older one of the task is live. The end of
-/// its FROM may be added to.
-fn deliver(context: &Context, sql: Sql, rows: Rows) -> Sql {
-    let lease = context.settings.lease.as_micros() as i64;
-    let sql = sql
-        .push(
-            "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
-                due_at, lease_token, created_at)
-             SELECT r.id, r.endpoint_id, r.event_id, r.schema_name, r.task_id, r.version, 0,
-                {now} + CASE WHEN r.leasable THEN ",
-        )
-        .bind(lease)
-        .push(
-            " ELSE 0 END, CASE WHEN r.leasable THEN r.lease_token END, {now}
-             FROM (SELECT r.*, r.lease_token IS NOT NULL AND (r.version = 1 OR NOT EXISTS (
-                SELECT 1 FROM deliveries d WHERE d.task_id = r.task_id
-                    AND d.endpoint_id = r.endpoint_id AND d.version < r.version)) AS leasable FROM ",
-        );
-    rows.table(sql).push(" AS r) AS r")
-}
-
-fn leased(rows: &[QueryResult]) -> Result<HashMap<Uuid, Uuid>> {
-    let mut leased = HashMap::new();
-    for row in rows {
-        if let Some(token) = row.get::<Option<Uuid>>("lease_token")? {
-            leased.insert(row.get("id")?, token);
-        }
-    }
-    Ok(leased)
 }

@@ -9,6 +9,7 @@ mod fold;
 mod keys;
 mod member;
 mod queue;
+mod write;
 
 pub use member::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
 pub use queue::{Commit, Hooks, NoHooks, Settings};

@@ -63,8 +63,8 @@ const APPENDED: &[Column] = &[
 
 /// What became of an append.
 pub(in crate::store) enum Appended {
-    /// The events have the numbers from this one on.
-    From(i64),
+    /// The events are in the log.
+    Done,
     /// The registry is not the one that the batch was prepared under: roll back.
     RegistryMoved,
 }
@@ -151,6 +151,34 @@ impl Append {
         );
         self.rows.table(sql).push(" AS r)")
     }
+
+    /// Adds to a text of SQLite what appends the events to a log with this head, which the transaction has
+    /// read, and moves the head. Each statement has a semicolon behind it.
+    pub(in crate::store) fn after(self, head: &Head, sql: Sql) -> Sql {
+        let hash = advance(&head.hash, &self.batch);
+        let sql = sql
+            .push("UPDATE log_head SET seq = ")
+            .bind(head.seq + self.rows.len() as i64)
+            .push(", hash = ")
+            .bind(hash.to_vec())
+            .push(" WHERE id = 1; ");
+        self.rows.add(sql, |sql, rows| {
+            let sql = sql
+                .push(
+                    "INSERT INTO events (seq, id, kind, created_at, actor, schema_name, ttype, task_id, version,
+                        body, salt, digest, head_hash)
+                     SELECT r.ord + ",
+                )
+                .bind(head.seq)
+                .push(
+                    ", r.id, r.kind, r.created_at, r.actor, r.schema_name, r.ttype, r.task_id, r.version, r.body,
+                        r.salt, r.digest, CASE WHEN r.is_last THEN ",
+                )
+                .bind(hash.to_vec())
+                .push(" END FROM ");
+            rows.table(sql).push(" AS r")
+        })
+    }
 }
 
 /// Appends events and moves the head: the last thing that a transaction does before it commits.
@@ -163,7 +191,7 @@ pub(in crate::store) async fn append(
         Engine::Postgres => {
             let sql = append.with_head(Sql::new(engine, "")).push(" SELECT base FROM head");
             Ok(match sql.one(db).await? {
-                Some(row) => Appended::From(row.get::<i64>("base")? + 1),
+                Some(_) => Appended::Done,
                 None => Appended::RegistryMoved,
             })
         }
@@ -172,45 +200,14 @@ pub(in crate::store) async fn append(
 }
 
 /// SQLite has one writer and no SHA-256: the head is read, moved here and written back inside the
-/// transaction that nobody else can have. It is written with the first events, in one text: each text
-/// that is run wakes the driver's thread and this one.
-async fn append_sqlite(
-    db: &impl ConnectionTrait,
-    Append { rows, batch, registry, .. }: Append,
-) -> Result<Appended> {
+/// transaction that nobody else can have.
+async fn append_sqlite(db: &impl ConnectionTrait, append: Append) -> Result<Appended> {
     let head = head_on(Engine::Sqlite, db).await?;
-    if registry.is_some_and(|expected| expected != head.registry) {
+    if append.registry.is_some_and(|expected| expected != head.registry) {
         return Ok(Appended::RegistryMoved);
     }
-    let hash = advance(&head.hash, &batch);
-    let count = rows.len() as i64;
-    let mut is_moved = false;
-    rows.run(Engine::Sqlite, db, |mut sql, rows| {
-        if !std::mem::replace(&mut is_moved, true) {
-            sql = sql
-                .push("UPDATE log_head SET seq = ")
-                .bind(head.seq + count)
-                .push(", hash = ")
-                .bind(hash.to_vec())
-                .push(" WHERE id = 1; ");
-        }
-        let sql = sql
-            .push(
-                "INSERT INTO events (seq, id, kind, created_at, actor, schema_name, ttype, task_id, version,
-                    body, salt, digest, head_hash)
-                 SELECT r.ord + ",
-            )
-            .bind(head.seq)
-            .push(
-                ", r.id, r.kind, r.created_at, r.actor, r.schema_name, r.ttype, r.task_id, r.version, r.body,
-                    r.salt, r.digest, CASE WHEN r.is_last THEN ",
-            )
-            .bind(hash.to_vec())
-            .push(" END FROM ");
-        rows.table(sql).push(" AS r")
-    })
-    .await?;
-    Ok(Appended::From(head.seq + 1))
+    append.after(&head, Sql::new(Engine::Sqlite, "")).all(db).await?;
+    Ok(Appended::Done)
 }
 
 /// The end of the log, now.
@@ -219,8 +216,16 @@ pub async fn head(db: &Db) -> Result<Head> {
 }
 
 pub(in crate::store) async fn head_on(engine: Engine, db: &impl ConnectionTrait) -> Result<Head> {
-    let sql = Sql::new(engine, "SELECT seq, hash, floor_seq, floor_hash, registry, keys FROM log_head");
-    let row = sql.one(db).await?.ok_or_else(|| StoreError::Corrupt("log_head is empty".to_owned()))?;
+    head_in(Sql::new(engine, HEAD).one(db).await?.as_ref())
+}
+
+/// Reads the head's row.
+pub(in crate::store) const HEAD: &str =
+    "SELECT seq, hash, floor_seq, floor_hash, registry, keys FROM log_head";
+
+/// The head, out of what [`HEAD`] has read.
+pub(in crate::store) fn head_in(row: Option<&QueryResult>) -> Result<Head> {
+    let row = row.ok_or_else(|| StoreError::Corrupt("log_head is empty".to_owned()))?;
     Ok(Head {
         seq: row.get("seq")?,
         hash: to_hash(row.get("hash")?)?,

@@ -1,0 +1,88 @@
+//! A transaction of SQLite in two texts: one that begins it and reads, one that writes and commits.
+//!
+//! The driver runs each text on a thread of its own, so that each costs two threads that wake: more than
+//! SQLite takes for a small batch. A transaction of the driver's is two texts by itself, and one more for
+//! each statement.
+
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::sqlite::{Sqlite, SqliteArguments};
+use sea_orm::sqlx::{self, Arguments, AssertSqlSafe};
+use sea_orm::{DbErr, QueryResult, RuntimeErr, Value};
+
+use super::db::{Db, Engine};
+use super::error::{Result, StoreError};
+use super::sql::Sql;
+
+/// A transaction that writes, and holds the one connection that may.
+///
+/// If it is dropped, or anything fails, the connection is closed, and SQLite takes back what it held: the
+/// driver doesn't know of this transaction, and would hand the connection to whoever comes next.
+pub(super) struct Transaction {
+    connection: PoolConnection<Sqlite>,
+    is_open: bool,
+}
+
+impl Transaction {
+    /// Begins it and reads, with statements that end without a semicolon.
+    pub(super) async fn begin(db: &Db, reads: impl FnOnce(Sql) -> Sql) -> Result<(Self, Vec<QueryResult>)> {
+        let connection = db.write().get_sqlite_connection_pool().acquire().await.map_err(refused)?;
+        let mut transaction = Self { connection, is_open: true };
+        let rows = transaction.run(reads(Sql::new(Engine::Sqlite, "BEGIN IMMEDIATE; "))).await?;
+        Ok((transaction, rows))
+    }
+
+    /// Writes, with statements that each have a semicolon behind them, and commits; returns the rows that
+    /// they return.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written, unless the error is [`StoreError::Unavailable`]: then it is not known.
+    pub(super) async fn commit(mut self, writes: Sql) -> Result<Vec<QueryResult>> {
+        let rows = self.run(writes.push("COMMIT")).await?;
+        self.is_open = false;
+        Ok(rows)
+    }
+
+    /// Takes everything back.
+    pub(super) async fn rollback(mut self) -> Result<()> {
+        self.run(Sql::new(Engine::Sqlite, "ROLLBACK")).await?;
+        self.is_open = false;
+        Ok(())
+    }
+
+    async fn run(&mut self, sql: Sql) -> Result<Vec<QueryResult>> {
+        let statement = sql.build();
+        let mut arguments = SqliteArguments::default();
+        for value in statement.values.into_iter().flat_map(|values| values.0) {
+            bind(&mut arguments, value)?;
+        }
+        let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+        let rows = query.fetch_all(&mut *self.connection).await.map_err(refused)?;
+        Ok(rows.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+fn bind(arguments: &mut SqliteArguments, value: Value) -> Result<()> {
+    match value {
+        Value::Bool(value) => arguments.add(value),
+        Value::Int(value) => arguments.add(value),
+        Value::BigInt(value) => arguments.add(value),
+        Value::String(value) => arguments.add(value),
+        Value::Bytes(value) => arguments.add(value),
+        Value::Uuid(value) => arguments.add(value),
+        other => return Err(StoreError::Data(format!("no column of ours takes {other:?}"))),
+    }
+    .map_err(|error| StoreError::Data(error.to_string()))
+}
+
+fn refused(error: sqlx::Error) -> StoreError {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into())).into()
+}
