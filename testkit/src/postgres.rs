@@ -95,6 +95,11 @@ impl Postgres {
         Ok(name)
     }
 
+    /// The folder of the files that hold its databases.
+    pub fn files(&self) -> PathBuf {
+        self.directory.path().join("data").join("base")
+    }
+
     /// A client tool of PostgreSQL's (`psql`, `pgbench`), set to connect to this cluster.
     pub fn tool(&self, name: &str) -> Command {
         let mut command = Command::from(tethered(&self.tools.join(name), "KILL", None));

@@ -1,5 +1,6 @@
 //! Reads of a large database beside the same reads of a small one.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -66,6 +67,7 @@ impl Side {
 /// A server on a database that was filled.
 struct Filled {
     stage: Stage,
+    files: PathBuf,
     server: Server,
     tasks: u64,
     events: u64,
@@ -80,11 +82,15 @@ impl Filled {
         let events = fill::fill(&database, &Content::decided(tasks)).await?;
         println!("{engine}: {tasks} tasks and {events} events in {} s", begun.elapsed().as_secs());
         let server = stage.serve().await?;
-        Ok(Self { stage, server, tasks, events })
+        let files = match database {
+            Database::Postgres(_) => cluster.files(),
+            Database::Sqlite(path) => path,
+        };
+        Ok(Self { stage, files, server, tasks, events })
     }
 
     fn site(&self) -> Site {
-        let Self { stage, server, tasks, events } = self;
+        let Self { stage, server, tasks, events, .. } = self;
         Site { address: server.address(), key: stage.key.clone(), tasks: *tasks, events: *events }
     }
 }
@@ -115,11 +121,14 @@ async fn on(engine: Engine, scale: &Scale) -> Result<OnEngine> {
     let cluster = stage::cluster().await?;
     let small = Filled::new(engine, &cluster, scale.few).await?;
     let large = Filled::new(engine, &cluster, scale.many).await?;
+    let mut files = vec![small.files.clone(), large.files.clone()];
+    files.dedup();
     let mut kinds: Vec<Kind> = Vec::new();
     for run in 1..=scale.runs {
         let order = Order::Reads(ReadOrder {
             small: small.site(),
             large: large.site(),
+            files: files.clone(),
             requests: scale.reads,
             seconds: scale.read_seconds,
         });
