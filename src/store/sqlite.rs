@@ -86,3 +86,60 @@ fn bind(arguments: &mut SqliteArguments, value: Value) -> Result<()> {
 fn refused(error: sqlx::Error) -> StoreError {
     DbErr::Exec(RuntimeErr::SqlxError(error.into())).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEPT: &str = "SELECT name FROM schemas";
+    const KEEP: &str = "INSERT INTO schemas (name, created_at) VALUES ('kept', 1); ";
+
+    async fn database() -> (Db, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db =
+            Db::connect(&format!("sqlite://{}", folder.path().join("x.db").display())).await.expect("opens");
+        db.migrate_up().await.expect("migrates");
+        (db, folder)
+    }
+
+    async fn begin(db: &Db) -> (Transaction, usize) {
+        let (transaction, rows) = Transaction::begin(db, |sql| sql.push(KEPT)).await.expect("begins");
+        (transaction, rows.len())
+    }
+
+    fn writes(text: &str) -> Sql {
+        Sql::new(Engine::Sqlite, text)
+    }
+
+    #[tokio::test]
+    async fn what_is_not_committed_is_gone() {
+        let (db, _folder) = database().await;
+        let (mut transaction, _) = begin(&db).await;
+        transaction.run(writes(KEEP)).await.expect("writes");
+        drop(transaction);
+        let (mut transaction, kept) = begin(&db).await;
+        assert_eq!(kept, 0, "dropped");
+        transaction.run(writes(KEEP)).await.expect("writes");
+        transaction.rollback().await.expect("rolls back");
+        let (transaction, kept) = begin(&db).await;
+        assert_eq!(kept, 0, "rolled back");
+        transaction.commit(writes(KEEP)).await.expect("commits");
+        let (_, kept) = begin(&db).await;
+        assert_eq!(kept, 1, "committed");
+    }
+
+    #[tokio::test]
+    async fn a_text_that_fails_leaves_no_part_and_no_transaction() {
+        let (db, _folder) = database().await;
+        let (transaction, _) = begin(&db).await;
+        let refused = transaction.commit(writes(&KEEP.repeat(2))).await;
+        assert!(matches!(refused, Err(StoreError::Data(_))), "{refused:?}");
+        // The driver's own transaction would be a savepoint in one that was left open.
+        let own = db.begin().await.expect("begins");
+        writes(KEEP).execute(&own).await.expect("the first of the two is gone");
+        own.commit().await.expect("commits");
+        let other = Db::connect(db.url()).await.expect("opens");
+        let kept = writes(KEPT).all(other.read()).await.expect("reads");
+        assert_eq!(kept.len(), 1, "others see it");
+    }
+}
