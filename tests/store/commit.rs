@@ -1,14 +1,17 @@
 //! The group commit: what is acknowledged is kept once, whoever else is in the batch.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::{ConnectionTrait, Database};
 
-use task_inbox::store::commit::{Commit, CommitError, NoHooks, Operation, Reply, Settings};
+use task_inbox::store::commit::{Commit, CommitError, Hooks, NoHooks, Operation, Reply, Settings};
+use task_inbox::store::deliveries::Leased;
 use task_inbox::store::task_list::{self, TaskFilter};
 use task_inbox::store::tasks;
 use task_inbox::store::{Engine, RegistryCache, log};
 use task_inbox_domain::transition::Refusal;
+use uuid::Uuid;
 
 use crate::fixture::{Fixture, install, start, with_key};
 use crate::on_both_engines;
@@ -28,6 +31,7 @@ on_both_engines!(
     close_commits_what_waits,
     a_commit_that_fails_is_no_success,
     more_than_may_wait_is_refused_as_overload,
+    a_batch_that_panics_takes_no_other_with_it,
 );
 
 /// How many tasks there are.
@@ -300,4 +304,27 @@ async fn more_than_may_wait_is_refused_as_overload(engine: Engine) {
     assert!(overloaded > 0, "50 asked where 2 may wait");
     assert_eq!(kept + overloaded, 50);
     assert_eq!(kept_tasks(&f).await, kept);
+}
+
+/// Panics when it is first asked for a place.
+#[derive(Default)]
+struct Breaks(AtomicBool);
+
+impl Hooks for Breaks {
+    fn reserve(&self, _: Uuid) -> bool {
+        assert!(self.0.swap(true, Ordering::SeqCst), "the first batch breaks");
+        false
+    }
+
+    fn release(&self, _: Uuid) {}
+
+    fn committed(&self, _: Vec<Leased>, _: bool, _: bool) {}
+}
+
+async fn a_batch_that_panics_takes_no_other_with_it(engine: Engine) {
+    let f = Fixture::with_hooks(engine, Arc::new(Breaks::default())).await;
+    let broken = f.submit(f.post(None, "x")).await;
+    assert!(matches!(broken, Err(CommitError::Unavailable(_))), "{broken:?}");
+    f.submit(f.post(None, "y")).await.expect("the next batch is none the worse");
+    assert_eq!(kept_tasks(&f).await, 1);
 }

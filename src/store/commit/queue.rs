@@ -1,9 +1,11 @@
 //! The queue in front of the database, and what to do when a batch fails.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -130,7 +132,9 @@ impl Commit {
             mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => stopping(),
         })?;
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        answer.await.unwrap_or_else(|_| {
+            Err(CommitError::Unavailable("the commit broke off; whether it was done is not known".to_owned()))
+        })
     }
 
     /// Commits what waits and takes no more.
@@ -193,7 +197,11 @@ async fn work(
             count = queue.recv_many(&mut batch, context.settings.max_batch) => if count == 0 { return },
             () = closing.cancelled(), if !queue.is_closed() => { queue.close(); continue }
         }
-        commit(&context, std::mem::take(&mut batch)).await;
+        // What one batch meets must not end the commit for all that come after it.
+        let batch = AssertUnwindSafe(commit(&context, std::mem::take(&mut batch)));
+        if batch.catch_unwind().await.is_err() {
+            tracing::error!("a batch panicked; whether it was done is not known");
+        }
     }
 }
 
