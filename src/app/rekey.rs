@@ -60,5 +60,16 @@ pub async fn step(app: &App, who: &Principal, limit: usize) -> Result<Rekeyed> {
             )));
         }
     }
+    if remaining == 0 {
+        let all = secrets::all(&app.db).await?;
+        let broken = |s: &&secrets::StoredSecret| ring.open(s.id, &s.master_key_id, &s.ciphertext).is_err();
+        if let Some(secret) = all.iter().find(broken) {
+            return Err(AppError::conflict(format!(
+                "every webhook key is under the master key {first:?}, but {id} does not open with the one of this \
+                 name that the server has; rotate it, or end it with `task-inbox revoke_webhook_key {id}`",
+                id = secret.id
+            )));
+        }
+    }
     Ok(Rekeyed { moved, remaining, master_key_id: first })
 }

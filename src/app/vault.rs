@@ -18,6 +18,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::store::secrets::StoredSecret;
+
 /// Bytes of a nonce.
 const NONCE: usize = 24;
 
@@ -256,6 +258,14 @@ impl Vault {
     /// The key that signs checkpoints of the log.
     pub fn checkpoint_key(&self) -> Result<[u8; 32], VaultError> {
         Ok(self.ring()?.first().checkpoint)
+    }
+
+    /// Whether the ring opens one of these, of those under its first key; true if there are none. Two
+    /// rings may call different keys the same, and what is sealed under the wrong one is lost to the server.
+    pub fn fits(&self, secrets: &[StoredSecret]) -> Result<bool, VaultError> {
+        let ring = self.ring()?;
+        let mut same = secrets.iter().filter(|s| s.master_key_id == ring.first_id()).peekable();
+        Ok(same.peek().is_none() || same.any(|s| ring.open(s.id, &s.master_key_id, &s.ciphertext).is_ok()))
     }
 
     /// The keys that a checkpoint may have been signed with.

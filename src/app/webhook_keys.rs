@@ -96,7 +96,16 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
     for _ in 0..ATTEMPTS {
         let registry = app.registry.refresh(&app.db).await?;
         let endpoint = endpoint(&registry, who, &new.schema, new.ttype.as_deref())?;
-        let (created, secret) = prepare(app, endpoint, &new)?;
+        let (mut created, secret) = prepare(app, endpoint, &new)?;
+        let kept = patiently(|| secrets::all(&app.db)).await?;
+        if !app.vault.fits(&kept)? {
+            return Err(AppError::conflict(format!(
+                "no webhook key under the master key {0:?} opens with the one that is given by this name: give the \
+                 server's TASK_INBOX_MASTER_KEY, or, where it is lost, a new one by another name, as {0}2:{{base64}}",
+                secret.master_key_id
+            )));
+        }
+        created.warnings.extend(ended_early(&kept, endpoint, &new));
         match patiently(|| secrets::add(&app.db, secret.clone())).await? {
             Added::Kept => {
                 // The key is kept, and this is the only time that it is shown: a database that is gone now
@@ -173,6 +182,15 @@ fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(Creat
         expires: None,
     };
     Ok((CreatedWebhookKey { key: secret.expose().to_owned(), info, warnings }, kept))
+}
+
+/// What a second rotation within an overlap ends: receivers may still have that key.
+fn ended_early(kept: &[StoredSecret], endpoint: &Endpoint, new: &NewWebhookKey) -> Option<String> {
+    let ending = kept.iter().find(|s| s.endpoint_id == endpoint.id && s.expires.is_some());
+    let until = ending.filter(|_| new.rotate)?.expires?;
+    Some(format!(
+        "the key before the former one, which had until {until}, ended at once: an overlap holds two keys"
+    ))
 }
 
 fn check_overlap(new: &NewWebhookKey) -> Result<()> {

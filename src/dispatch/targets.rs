@@ -121,15 +121,22 @@ fn target(
     secrets: &[StoredSecret],
 ) -> std::result::Result<Target, String> {
     let kind = endpoint.hook.auth.kind();
-    let mut open = Vec::new();
+    let (mut open, mut reason) = (Vec::new(), "it has no key".to_owned());
     for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.id && s.auth_kind == kind) {
-        let text = vault
-            .open(stored.id, &stored.master_key_id, &stored.ciphertext)
-            .map_err(|e| format!("its secret can't be opened: {e}"))?;
-        let secret = Secret::parse(&endpoint.hook.auth, &text).map_err(|e| e.to_string())?;
-        open.push((secret, stored.expires));
+        let opened =
+            vault.open(stored.id, &stored.master_key_id, &stored.ciphertext).map_err(|e| e.to_string());
+        let secret =
+            opened.and_then(|text| Secret::parse(&endpoint.hook.auth, &text).map_err(|e| e.to_string()));
+        match secret {
+            Ok(secret) => open.push((secret, stored.expires)),
+            // One that opens is enough for webhooks to go out.
+            Err(error) => {
+                tracing::error!(secret = %stored.id, schema = endpoint.schema, error, "a webhook key can't be used");
+                reason = error;
+            }
+        }
     }
-    let newest = open.first().ok_or("it has no key")?;
+    let newest = open.first().ok_or(reason)?;
     // A header carries the newest; of signatures there is one for each.
     let used = if endpoint.hook.auth == HookAuth::Hmac { open.len() } else { 1 };
     let ends: Vec<_> = open.iter().take(used).map(|(_, end)| *end).collect();

@@ -29,7 +29,8 @@ use crate::dispatch::{self, Dispatcher};
 use crate::http;
 use crate::outbound::{self, Policy};
 use crate::store::commit::{self, Commit, Hooks, NoHooks};
-use crate::store::{Db, RegistryCache, TaskReader, secrets};
+use crate::store::secrets::{self, StoredSecret};
+use crate::store::{Db, RegistryCache, TaskReader};
 use announce::Announce;
 
 /// How long a shutdown may take before what is under way is cancelled.
@@ -136,6 +137,23 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A ring that opens nothing is another installation's. One key that doesn't open, of many, must not keep the
+/// endpoints of all others waiting.
+fn check_secrets(secrets: &[StoredSecret], vault: &Vault) -> anyhow::Result<()> {
+    let open = |s: &StoredSecret| vault.open(s.id, &s.master_key_id, &s.ciphertext).err().map(|e| (s.id, e));
+    let refused: Vec<_> = secrets.iter().filter_map(open).collect();
+    for (id, error) in &refused {
+        tracing::error!(
+            %error,
+            "the webhook key {id} can't be used; end it with `task-inbox revoke_webhook_key {id}`, or rotate it"
+        );
+    }
+    match refused.into_iter().next() {
+        Some((_, error)) if !secrets.iter().any(|s| open(s).is_none()) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// The one call site of the dispatcher.
 async fn start_dispatcher(
     config: &Config,
@@ -144,9 +162,7 @@ async fn start_dispatcher(
     vault: &Vault,
     bus: &Bus,
 ) -> anyhow::Result<Dispatcher> {
-    for secret in secrets::all(db).await? {
-        vault.open(secret.id, &secret.master_key_id, &secret.ciphertext)?;
-    }
+    check_secrets(&secrets::all(db).await?, vault)?;
     let settings = dispatch_settings(config);
     let limits = outbound::Limits {
         deadline: settings.deadline,

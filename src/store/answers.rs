@@ -39,14 +39,11 @@ pub async fn by_key(db: &Db, key_hash: &Hash) -> Result<Option<Answered>> {
 
 /// The task of a schema that its sender calls so, with the hash of what was posted.
 pub async fn by_external_id(db: &Db, schema: &str, external_id: &str) -> Result<Option<Answered>> {
-    let sql = Sql::new(
-        db.engine(),
-        "SELECT x.content_hash, t.* FROM external_ids x JOIN tasks t ON t.id = x.task_id WHERE x.schema_name = ",
-    )
-    .bind(schema)
-    .push(" AND x.external_id = ")
-    .bind(external_id);
+    let sql = Sql::new(db.engine(), "SELECT content_hash, task_id FROM external_ids WHERE schema_name = ")
+        .bind(schema)
+        .push(" AND external_id = ")
+        .bind(external_id);
     let Some(row) = sql.one(db.read()).await? else { return Ok(None) };
-    let task = tasks::from_row(&row)?;
+    let Some(task) = tasks::get(db, row.get("task_id")?).await? else { return Ok(None) };
     Ok(Some(Answered { hash: to_hash(row.get("content_hash")?)?, task, created: false }))
 }

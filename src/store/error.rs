@@ -22,6 +22,13 @@ pub enum StoreError {
 /// Shorthand of this layer.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+impl StoreError {
+    /// An error that was met in what a commit answered: what it wrote stands, and must not be written again.
+    pub(super) fn after_commit(self) -> Self {
+        Self::Unavailable(self.to_string())
+    }
+}
+
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         let text = error.to_string();

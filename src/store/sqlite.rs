@@ -13,6 +13,11 @@ use super::db::{Db, Engine};
 use super::error::{Result, StoreError};
 use super::sql::Sql;
 
+/// The most values that a text may take which is kept, prepared, for the next time. There is one for each
+/// shape of a batch, of so many new tasks and so many decisions, and one of hundreds of rows takes hundreds of
+/// kilobytes; those of a large batch are prepared in a small part of the time that it takes.
+const KEPT_VALUES: usize = 1024;
+
 /// A transaction that writes, and holds the one connection that may.
 ///
 /// If it is dropped, or anything fails, the connection is closed, and SQLite takes back what it held: the
@@ -52,11 +57,14 @@ impl Transaction {
 
     async fn run(&mut self, sql: Sql) -> Result<Vec<QueryResult>> {
         let statement = sql.build();
+        let bound = statement.values.map_or_else(Vec::new, |values| values.0);
+        let values = bound.len();
         let mut arguments = SqliteArguments::default();
-        for value in statement.values.into_iter().flat_map(|values| values.0) {
+        for value in bound {
             bind(&mut arguments, value)?;
         }
-        let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+        let query =
+            sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(values <= KEPT_VALUES);
         let rows = query.fetch_all(&mut *self.connection).await.map_err(refused)?;
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }

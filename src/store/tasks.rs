@@ -75,7 +75,12 @@ pub(super) fn changed_values(task: &Task) -> Vec<Value> {
     ]
 }
 
-pub(super) const SELECT: &str = "SELECT * FROM tasks";
+/// Reads tasks, with each column by its name: a prepared `SELECT *` of PostgreSQL is refused for good once a
+/// newer version of the service has added a column.
+pub(super) const SELECT: &str =
+    "SELECT id, created_at, updated_at, ttype_id, schema_name, ttype, semver, state,
+    resolved, phase, user_id, meta, output, external_id, priority, due_at, callback_url, merge_key, version,
+    decided_by, decided_at FROM tasks";
 
 pub(super) fn from_row(row: &QueryResult) -> Result<Task> {
     let time = |column: &str| -> Result<Option<Timestamp>> {

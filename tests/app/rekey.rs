@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use task_inbox::app::webhook_keys::{self, NewWebhookKey};
 use task_inbox::app::{App, Permission, Principal, Vault, rekey, schemas, vault};
-use task_inbox::store::{Engine, secrets};
+use task_inbox::store::Engine;
+use task_inbox::store::secrets::{self, Resealed};
 
 use crate::fixture::{Fixture, caller, refused};
 
@@ -78,7 +79,16 @@ async fn what_does_not_open_is_said_and_the_rest_is_moved(engine: Engine) {
     make(&with_ring(&format!("lost:{lost}")), 0, false).await;
     make(&with_ring(&format!("old:{old}")), 1, false).await;
     // Under the id of another key: what is there does not open with it.
-    make(&with_ring(&format!("old:{lost}")), 2, false).await;
+    make(&with_ring(&format!("odd:{lost}")), 2, false).await;
+    let odd = secrets::all(&fixture.app.db).await.expect("read").remove(0);
+    let renamed = Resealed {
+        id: odd.id,
+        endpoint_id: odd.endpoint_id,
+        former: odd.ciphertext.clone(),
+        master_key_id: "old".to_owned(),
+        ciphertext: odd.ciphertext,
+    };
+    assert_eq!(secrets::replace(&fixture.app.db, &[renamed]).await.expect("renamed"), 1);
     let app = with_ring(&format!("new:{new},old:{old}"));
     let step = rekey::step(&app, &cli, 500).await.expect("moved");
     assert_eq!((step.moved, step.remaining), (1, 2));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use task_inbox::app::webhook_keys::{self, CreatedWebhookKey, NewWebhookKey};
-use task_inbox::app::{App, AppError, Permission, Principal, Vault};
+use task_inbox::app::{App, AppError, Permission, Principal, Vault, vault};
 use task_inbox::bus::Topic;
 use task_inbox::store::{Engine, secrets};
 
@@ -75,8 +75,38 @@ async fn what_can_not_be_is_refused_with_what_can(engine: Engine) {
     refused(create(app, &cli, "bare", None, None, false).await, "NotFound");
 }
 
+async fn another_master_key_of_the_same_name_makes_no_key(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let cli = Principal::cli();
+    create(&fixture.app, &cli, "shop", None, None, false).await.expect("made");
+    let mut strange = fixture.another().await;
+    strange.vault = Vault::parse(&vault::generate()).expect("a ring");
+    let said = refused(create(&strange, &cli, "shop", None, None, true).await, "Conflict");
+    assert!(said.contains("TASK_INBOX_MASTER_KEY") && said.contains("12:{base64}"), "{said}");
+    assert_eq!(secrets::all(&fixture.app.db).await.expect("read").len(), 1, "the one that works stays");
+    strange.vault = Vault::parse(&format!("12:{}", vault::generate())).expect("a ring");
+    create(&strange, &cli, "shop", None, None, true).await.expect("one by another name is no mistake");
+}
+
+async fn a_second_rotation_says_what_it_ends(engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let (app, cli) = (&fixture.app, Principal::cli());
+    create(app, &cli, "shop", None, None, false).await.expect("made");
+    let rotate = || {
+        let overlap = Some(Duration::from_hours(1));
+        let new =
+            NewWebhookKey { schema: "shop".to_owned(), rotate: true, overlap, ..NewWebhookKey::default() };
+        webhook_keys::create(app, &cli, new)
+    };
+    assert_eq!(rotate().await.expect("rotated").warnings, [""; 0]);
+    let warnings = rotate().await.expect("rotated").warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("ended at once"), "{warnings:?}");
+}
+
 crate::on_both_engines!(
     a_key_is_of_its_endpoints_kind_and_kept_encrypted,
     a_key_that_is_there_is_replaced_only_on_purpose,
     what_can_not_be_is_refused_with_what_can,
+    another_master_key_of_the_same_name_makes_no_key,
+    a_second_rotation_says_what_it_ends,
 );

@@ -162,12 +162,14 @@ impl Fixture {
         }
     }
 
+    /// Changes something behind the service's back.
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.sql.execute_unprepared(sql).await.expect("runs");
+    }
+
     /// Makes every delivery that waits for its next attempt due now.
     pub(crate) async fn hurry(&self) {
-        self.sql
-            .execute_unprepared("UPDATE deliveries SET due_at = 0 WHERE lease_token IS NULL")
-            .await
-            .expect("runs");
+        self.execute("UPDATE deliveries SET due_at = 0 WHERE lease_token IS NULL").await;
         self.app().bus.wake(Topic::Due);
     }
 }

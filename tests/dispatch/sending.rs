@@ -19,6 +19,7 @@ on_both_engines!(
     a_rotated_key_signs_from_then_on,
     both_keys_sign_until_the_former_ends,
     an_endpoint_whose_last_key_ended_is_sent_nothing,
+    a_former_key_that_does_not_open_holds_nothing_back,
     a_private_address_is_refused_and_seen,
     every_attempt_sends_the_same_bytes,
 );
@@ -165,6 +166,23 @@ async fn an_endpoint_whose_last_key_ended_is_sent_nothing(engine: Engine) {
     assert!(receiver.try_next().is_none(), "nothing goes out unsigned");
     let new = f.key("s").await;
     assert!(is_signed(&receiver.next().await, &new));
+}
+
+async fn a_former_key_that_does_not_open_holds_nothing_back(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    f.key("s").await;
+    let new = f.rotate("s", Duration::from_hours(1)).await.key;
+    f.execute(
+        "UPDATE endpoint_secrets SET ciphertext = (SELECT digest FROM events LIMIT 1) WHERE expires_at IS NOT NULL",
+    )
+    .await;
+    // Something else changes, so that keys are read again.
+    f.install("t", &receiver.url, "").await;
+    let webhook = decided(&f, &mut receiver).await;
+    assert!(is_signed(&webhook, &new));
+    assert_eq!(webhook.header("webhook-signature").split(' ').count(), 1);
 }
 
 async fn a_private_address_is_refused_and_seen(engine: Engine) {

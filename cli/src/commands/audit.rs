@@ -4,6 +4,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use task_inbox_domain::log::Checkpoint;
 
+use super::read_text;
 use crate::api::{Api, Call, Refusal};
 use crate::output::{Answer, Progress, Table, list, shown};
 
@@ -53,7 +54,7 @@ fn read(from: &str) -> anyhow::Result<Value> {
     let text = if from.trim_start().starts_with('{') {
         from.to_owned()
     } else {
-        std::fs::read_to_string(from).with_context(|| format!("{from} can't be read"))?
+        std::fs::File::open(from).and_then(read_text).with_context(|| format!("{from} can't be read"))?
     };
     let checkpoint: Checkpoint = serde_json::from_str(&text)
         .context("this is not a checkpoint as `task-inbox audit checkpoint` prints it")?;

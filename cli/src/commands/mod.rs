@@ -16,6 +16,8 @@ mod tasks;
 mod webhook_keys;
 mod whoami;
 
+use std::io::{Error, Read, Result};
+
 use clap::Subcommand;
 
 use crate::api::Api;
@@ -175,4 +177,16 @@ async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
         Request::Audit(args) => audit::run(&args, api).await,
         Request::Whoami => whoami::run(api).await,
     }
+}
+
+/// The most that is read of a file: several times what the API takes of any document.
+const MOST: u64 = 1 << 20;
+
+/// Reads a document from a file, which may be one without an end.
+fn read_text(file: impl Read) -> Result<String> {
+    let mut text = String::new();
+    if file.take(MOST + 1).read_to_string(&mut text)? as u64 > MOST {
+        return Err(Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
 }

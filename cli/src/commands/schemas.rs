@@ -1,11 +1,10 @@
 //! `taskschema`, `rmschema`, `schemas`, `tasktypes`.
 
-use std::io::Read;
-
 use anyhow::Context;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
+use super::read_text;
 use crate::api::{Api, Call, Refusal};
 use crate::output::{Answer, Cell, Screen, Table, Tone, list as items, plain, shown, text};
 
@@ -47,12 +46,10 @@ pub(crate) struct TaskTypes {
 
 pub(crate) async fn install(args: &TaskSchema, api: &Api) -> anyhow::Result<Answer> {
     let source = match args.file.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("stdin can't be read")?;
-            text
+        "-" => read_text(std::io::stdin()).context("stdin can't be read")?,
+        path => {
+            std::fs::File::open(path).and_then(read_text).with_context(|| format!("{path} can't be read"))?
         }
-        path => std::fs::read_to_string(path).with_context(|| format!("{path} can't be read"))?,
     };
     let call =
         |dry_run, force| Call::yaml(&["schemas"], &source).flag("dry_run", dry_run).flag("force", force);

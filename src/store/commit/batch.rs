@@ -246,7 +246,12 @@ async fn run_in_two(
         return Ok(Done { outcomes: folded.outcomes, ..Done::default() });
     }
     let writes = write_sqlite(context, Sql::new(Engine::Sqlite, ""), &folded, &head);
-    let written = transaction.commit(writes).await.and_then(|rows| Ok(Some((leased(&rows)?, head.seq + 1))));
+    let written = match transaction.commit(writes).await {
+        Ok(rows) => {
+            leased(&rows).map(|leased| Some((leased, head.seq + 1))).map_err(StoreError::after_commit)
+        }
+        Err(error) => Err(error),
+    };
     finish(context, folded, written, since)?.ok_or(Failed::RegistryMoved)
 }
 

@@ -16,7 +16,7 @@ use crate::store::log::{self, Append, Head};
 use crate::store::registry::Registry;
 use crate::store::row::Row;
 use crate::store::sql::{Column, Null, Rows, Sql, Ty};
-use crate::store::{Engine, Result, tasks};
+use crate::store::{Engine, Result, StoreError, tasks};
 
 /// The leases that were taken, by delivery, and the first event's number; nothing if the registry has
 /// moved.
@@ -81,8 +81,8 @@ pub(super) async fn write_postgres(
     });
     let rows = sql.all(db).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let leased = if delivers { leased(&rows)? } else { HashMap::new() };
-    Ok(Some((leased, first.get::<i64>("base")? + 1)))
+    let read = || Ok((if delivers { leased(&rows)? } else { HashMap::new() }, first.get::<i64>("base")? + 1));
+    read().map(Some).map_err(StoreError::after_commit)
 }
 
 /// Adds to a text of SQLite all that a batch writes to a log with this head, which its transaction has read.
