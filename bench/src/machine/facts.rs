@@ -30,11 +30,17 @@ impl Facts {
                 .and_then(|text| Some(format!("PostgreSQL {}", text.split_whitespace().nth(2)?)))
                 .unwrap_or_else(|| "no PostgreSQL".to_owned()),
             disk: file_system(&std::env::temp_dir()),
-            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude=*"])
-                .await
-                .unwrap_or_else(|| "unknown".to_owned()),
+            commit: commit().await.unwrap_or_else(|| "unknown".to_owned()),
         }
     }
+}
+
+/// The commit that is checked out, and whether anything differs from it but the report that is being written.
+async fn commit() -> Option<String> {
+    let commit = said_by("git", &["describe", "--always", "--exclude=*"]).await?;
+    let elsewhere = ["status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs"];
+    let is_changed = said_by("git", &elsewhere).await.is_some_and(|changes| !changes.is_empty());
+    Some(format!("{}{}", commit.trim(), if is_changed { "-dirty" } else { "" }))
 }
 
 async fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
