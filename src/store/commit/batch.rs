@@ -206,9 +206,9 @@ async fn run_in_two(
     plan: &Plan,
     since: Instant,
 ) -> std::result::Result<Done, Failed> {
-    let reads = |sql: Sql| match plan.tasks.is_empty() {
-        true => sql.push(log::HEAD),
-        false => locked_tasks(sql.push(log::HEAD).push("; "), plan),
+    let reads = |sql: Sql| {
+        let sql = sql.push(log::HEAD);
+        if plan.tasks.is_empty() { sql } else { locked_tasks(sql.push("; "), plan) }
     };
     let fold = |loaded| {
         let now = Timestamp::from(chrono::Utc::now());
@@ -224,22 +224,21 @@ async fn run_in_two(
         Err(Failed::RegistryMoved)
     };
     // New tasks need nothing that is read: they are folded while the driver begins.
-    let (begun, early) =
+    let (transaction, early) =
         tokio::join!(begin, async { plan.tasks.is_empty().then(|| fold(Loaded::default())) });
-    let (transaction, rows, head) = match begun {
-        Ok(begun) => begun,
+    let (transaction, rows, head) = match transaction {
+        Ok(opened) => opened,
         Err(failed) => {
             release(&early.unwrap_or_default().deliveries, context);
             return Err(failed);
         }
     };
-    let folded = match early {
-        Some(folded) => folded,
-        None => {
-            let mut loaded = Loaded::default();
-            load_tasks(&rows[1..], &mut loaded)?;
-            fold(loaded)
-        }
+    let folded = if let Some(folded) = early {
+        folded
+    } else {
+        let mut loaded = Loaded::default();
+        load_tasks(&rows[1..], &mut loaded)?;
+        fold(loaded)
     };
     if !folded.writes() {
         transaction.rollback().await?;
