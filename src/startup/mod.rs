@@ -141,17 +141,19 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
 /// endpoints of all others waiting.
 fn check_secrets(secrets: &[StoredSecret], vault: &Vault) -> anyhow::Result<()> {
     let open = |s: &StoredSecret| vault.open(s.id, &s.master_key_id, &s.ciphertext).err().map(|e| (s.id, e));
-    let refused: Vec<_> = secrets.iter().filter_map(open).collect();
-    for (id, error) in &refused {
+    let mut refused: Vec<_> = secrets.iter().filter_map(open).collect();
+    if refused.len() == secrets.len()
+        && let Some((_, error)) = refused.pop()
+    {
+        return Err(error.into());
+    }
+    for (id, error) in refused {
         tracing::error!(
             %error,
             "the webhook key {id} can't be used; end it with `task-inbox revoke_webhook_key {id}`, or rotate it"
         );
     }
-    match refused.into_iter().next() {
-        Some((_, error)) if !secrets.iter().any(|s| open(s).is_none()) => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The one call site of the dispatcher.
