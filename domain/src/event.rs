@@ -1,5 +1,7 @@
 //! One fact: a line of history, a webhook's body and a realtime message are all made from it.
 
+pub mod operational;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -12,36 +14,102 @@ use crate::schema::HookBody;
 use crate::{Actor, Document, Task, Timestamp};
 
 /// What happened.
+///
+/// Everything that endpoints can ask for has its name here, whether or not this build has a use case
+/// that makes it happen yet: an endpoint that asks for comments gets the first one there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EventType {
     /// A task was posted.
     TaskCreated,
     /// A task's state changed.
     TaskStateChanged,
+    /// A task was given to somebody, or taken back.
+    TaskAssigned,
+    /// Somebody commented on a task.
+    TaskCommented,
+    /// A task's time to be decided has come.
+    TaskDue,
+    /// A task was passed on because nobody decided it in time.
+    TaskEscalated,
+    /// Its sender withdrew a task.
+    TaskCancelled,
+    /// Its sender changed what a task says.
+    TaskAmended,
     /// A schema version was installed.
     SchemaVersionCreated,
     /// A schema was removed with its tasks.
     SchemaRemoved,
+    /// An endpoint takes nothing for now: somebody paused it, or it failed again and again.
+    EndpointPaused,
+    /// An endpoint takes nothing until somebody enables it: it answered 410, or failed for days.
+    EndpointDisabled,
+    /// An endpoint takes deliveries again.
+    EndpointRecovered,
+    /// A delivery was given up.
+    DeliveryDead,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 4] =
-        [Self::TaskCreated, Self::TaskStateChanged, Self::SchemaVersionCreated, Self::SchemaRemoved];
+    pub const ALL: [Self; 14] = [
+        Self::TaskCreated,
+        Self::TaskStateChanged,
+        Self::TaskAssigned,
+        Self::TaskCommented,
+        Self::TaskDue,
+        Self::TaskEscalated,
+        Self::TaskCancelled,
+        Self::TaskAmended,
+        Self::SchemaVersionCreated,
+        Self::SchemaRemoved,
+        Self::EndpointPaused,
+        Self::EndpointDisabled,
+        Self::EndpointRecovered,
+        Self::DeliveryDead,
+    ];
 
     /// The wire name, e.g. `task.state_changed`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TaskCreated => "task.created",
             Self::TaskStateChanged => "task.state_changed",
+            Self::TaskAssigned => "task.assigned",
+            Self::TaskCommented => "task.commented",
+            Self::TaskDue => "task.due",
+            Self::TaskEscalated => "task.escalated",
+            Self::TaskCancelled => "task.cancelled",
+            Self::TaskAmended => "task.amended",
             Self::SchemaVersionCreated => "schema.version_created",
             Self::SchemaRemoved => "schema.removed",
+            Self::EndpointPaused => "endpoint.paused",
+            Self::EndpointDisabled => "endpoint.disabled",
+            Self::EndpointRecovered => "endpoint.recovered",
+            Self::DeliveryDead => "delivery.dead",
         }
     }
 
-    /// Whether such an event tells of a task, not of a schema.
+    /// Whether such an event tells of a task, not of a schema or of the service's own work.
     pub const fn is_of_a_task(self) -> bool {
-        matches!(self, Self::TaskCreated | Self::TaskStateChanged)
+        matches!(
+            self,
+            Self::TaskCreated
+                | Self::TaskStateChanged
+                | Self::TaskAssigned
+                | Self::TaskCommented
+                | Self::TaskDue
+                | Self::TaskEscalated
+                | Self::TaskCancelled
+                | Self::TaskAmended
+        )
+    }
+
+    /// Whether such an event tells operators how delivering goes. Endpoints get these only where they
+    /// name them, and what becomes of such a delivery makes no further event.
+    pub const fn is_operational(self) -> bool {
+        matches!(
+            self,
+            Self::EndpointPaused | Self::EndpointDisabled | Self::EndpointRecovered | Self::DeliveryDead
+        )
     }
 
     /// Reads the wire name.
@@ -228,6 +296,12 @@ impl Event {
         }
     }
 
+    /// Where its task wants to be called back; none if it tells of no task or was erased.
+    pub fn callback_url(&self) -> Option<String> {
+        let task: CallbackPart = serde_json::from_str(self.parts().task?.get()).ok()?;
+        task.callback_url
+    }
+
     fn parts(&self) -> BodyParts<'_> {
         serde_json::from_str(&self.body).unwrap_or(BodyParts {
             task: None,
@@ -242,6 +316,12 @@ impl Event {
 struct StatePart<'a> {
     #[serde(borrow, default)]
     state: Option<&'a RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+struct CallbackPart {
+    #[serde(default)]
+    callback_url: Option<String>,
 }
 
 fn raw(part: Option<&RawValue>) -> &str {

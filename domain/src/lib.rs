@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod document;
 pub mod event;
 pub mod log;
+pub mod rate;
 pub mod schema;
 pub mod task;
 #[cfg(test)]
@@ -23,5 +24,6 @@ pub mod webhook;
 pub use actor::Actor;
 pub use document::Document;
 pub use event::{Event, EventType};
+pub use rate::Rate;
 pub use task::{Phase, Task};
 pub use time::Timestamp;

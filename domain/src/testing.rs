@@ -123,3 +123,31 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
         }
     })
 }
+
+/// The event of a task that was posted with this `meta`.
+pub(crate) fn posted(meta: &str) -> Event {
+    let task = Task {
+        id: Uuid::from_u128(1),
+        created: Timestamp::from_micros(1),
+        updated: Timestamp::from_micros(1),
+        ttype_id: Uuid::from_u128(2),
+        schema: "shop".to_owned(),
+        semver: "1".to_owned(),
+        state: None,
+        resolved: false,
+        phase: Phase::Open,
+        user_id: None,
+        meta: Some(Document::parse_object(meta).expect("an object")),
+        output: None,
+        external_id: None,
+        priority: None,
+        due_at: None,
+        callback_url: None,
+        merge_key: None,
+        version: 1,
+        ttype: "refund".to_owned(),
+        decided_by: None,
+        decided_at: None,
+    };
+    crate::event::task_created(Uuid::from_u128(3), &task, &Actor::cli())
+}

@@ -29,6 +29,8 @@ pub struct NewTask {
     pub meta: Option<Document>,
     /// The sender's own name for it.
     pub external_id: Option<String>,
+    /// Where its events go besides the schema's endpoints.
+    pub callback_url: Option<String>,
 }
 
 /// What a person or program decides about a task.
@@ -132,7 +134,7 @@ pub fn create(
         external_id: new.external_id,
         priority: None,
         due_at: None,
-        callback_url: None,
+        callback_url: new.callback_url,
         merge_key: None,
         version: 1,
         ttype: ttype.name.clone(),

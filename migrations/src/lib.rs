@@ -11,6 +11,7 @@ mod m20261121_000001_spine;
 mod m20261122_000002_administration;
 mod m20261123_000003_lists;
 mod m20261124_000004_feeds;
+mod m20261125_000005_endpoints;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_administration::Migration),
             Box::new(m20261123_000003_lists::Migration),
             Box::new(m20261124_000004_feeds::Migration),
+            Box::new(m20261125_000005_endpoints::Migration),
         ]
     }
 }

@@ -4,9 +4,11 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use task_inbox_domain::log::Hash;
+use task_inbox_domain::schema::Schema;
 
 use super::error::Result;
 use super::{AppError, PostTask, Principal};
+use crate::outbound::{Policy, check_url};
 use crate::store::registry::Registry;
 
 /// The longest `external_id` and `on_behalf_of`, in characters.
@@ -49,6 +51,34 @@ pub(super) fn check_reason(text: Option<&str>) -> Result<()> {
     }
 }
 
+/// Refuses to call back where the schema doesn't allow it, or where nothing may be sent.
+pub(super) fn check_callback(url: &str, schema: &Schema, policy: &Policy) -> Result<()> {
+    let refuse = |detail: String| Err(AppError::invalid("/callback_url", detail));
+    let parsed = match task_inbox_domain::webhook::url::check(url) {
+        Ok(parsed) => parsed,
+        Err(detail) => return refuse(format!("callback_url {detail}")),
+    };
+    let Some(callback) = &schema.callback else {
+        return refuse(format!(
+            "tasks of {} can't be called back: its schema lists no callback_hosts",
+            schema.name
+        ));
+    };
+    let host = parsed.host_str().unwrap_or_default();
+    if callback.host_for(host).is_none() {
+        let hosts = callback.hosts.join(", ");
+        return refuse(format!(
+            "{host} is not one of the callback_hosts of {}, which are {hosts}",
+            schema.name
+        ));
+    }
+    // As for registered endpoints: what is never sent to is said at once.
+    match check_url(policy, &parsed) {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(format!("callback_url will be refused: {error}")),
+    }
+}
+
 /// SHA-256 of what was posted, by meaning: white space, the order of keys and `1` for `1.0` make
 /// no difference, and neither does a null for a field that is left out.
 pub(super) fn content_hash(post: &PostTask) -> Hash {
@@ -60,6 +90,10 @@ pub(super) fn content_hash(post: &PostTask) -> Hash {
         }
     }
     value(&mut hash, &post.meta.as_ref().map_or(Value::Null, task_inbox_domain::Document::to_value));
+    // Nothing where there is none: the same posts had these hashes before there were callbacks.
+    if let Some(url) = &post.callback_url {
+        field(&mut hash, b's', url.as_bytes());
+    }
     hash.finalize().into()
 }
 
@@ -144,6 +178,7 @@ mod tests {
             state: state.map(str::to_owned),
             meta: meta.map(|m| Document::parse(m).expect("JSON")),
             external_id: None,
+            callback_url: None,
         })
     }
 

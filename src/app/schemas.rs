@@ -14,7 +14,7 @@ use super::{App, AppError, Permission, Principal, content};
 use crate::bus::Topic;
 use crate::outbound::check_url;
 use crate::store::StoreError;
-use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Registry};
+use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
 use crate::store::schemas::{self as stored, InstallError};
 
 /// How often an install is compared again because another one came between.
@@ -156,7 +156,7 @@ fn view(registry: &Registry, name: &str) -> Option<SchemaView> {
     let latest = registry.latest(name)?.clone();
     let mut endpoints: Vec<_> = registry
         .endpoints()
-        .filter(|e| e.schema == name && e.status != EndpointStatus::Removed)
+        .filter(|e| e.schema == name && e.origin != Origin::Registered && e.status != EndpointStatus::Removed)
         .cloned()
         .collect();
     endpoints.sort_by(|a, b| a.ttype.cmp(&b.ttype));

@@ -36,6 +36,8 @@ pub struct PostTask {
     pub meta: Option<Document>,
     /// The sender's own name for it, unique in the schema.
     pub external_id: Option<String>,
+    /// Where its events go besides the schema's endpoints.
+    pub callback_url: Option<String>,
 }
 
 /// Whether a post made a task.
@@ -132,6 +134,9 @@ async fn create_now(
     let content_hash = content_hash(post);
     for _ in 0..ATTEMPTS {
         let (registry, ttype) = latest_type(app, who, &post.schema_name, &post.task).await?;
+        if let Some(url) = &post.callback_url {
+            content::check_callback(url, &ttype.version.schema, &app.policy)?;
+        }
         let new = NewTask {
             id: Uuid::now_v7(),
             ttype_id: ttype.id,
@@ -140,6 +145,7 @@ async fn create_now(
             state: post.state.clone(),
             meta: post.meta.clone(),
             external_id: post.external_id.clone(),
+            callback_url: post.callback_url.clone(),
         };
         let (task, event) = transition::create(new, ttype.ttype(), &who.actor, Uuid::now_v7(), App::now())
             .map_err(|problems| AppError::problems("the task does not match its type", problems))?;

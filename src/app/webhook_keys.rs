@@ -253,13 +253,13 @@ fn endpoint<'a>(
     if let Some(name) = ttype.filter(|name| latest.schema.task_type(name).is_none()) {
         return Err(AppError::NotFound(content::no_such_type(registry, who, schema, name)));
     }
-    registry.endpoint_of(schema, ttype).map(AsRef::as_ref).ok_or_else(|| {
+    registry.key_bearer(schema, ttype).map(AsRef::as_ref).ok_or_else(|| {
         AppError::NotFound(match ttype {
             Some(name) => format!(
                 "type {name} of {schema} has no hook_url of its own; its events go to the schema's endpoint, \
                  so leave out the type"
             ),
-            None => format!("schema {schema} has no default_hook_url, so there is nothing to sign for"),
+            None => format!("schema {schema} has neither a default_hook_url nor callback_hosts, so there is nothing to sign for"),
         })
     })
 }

@@ -13,20 +13,42 @@ use crate::outbound::{self, Answer, Client, Failure};
 use crate::store::deliveries::{Fate, Leased, Settled};
 
 /// Signs and sends a delivery, and judges the answer.
-pub(super) async fn make(client: &Client, target: &Target, leased: &Leased) -> Settled {
+pub(super) async fn make(client: &Client, target: &Target, leased: &Leased, deadline: Duration) -> Settled {
     let started = Timestamp::from(chrono::Utc::now());
     let begun = Instant::now();
-    let body = leased.event.webhook_body(leased.seq, &target.auth, target.body);
-    let headers = headers(target, leased, started, body.as_bytes());
-    let sent = client.post(&target.url, headers, Bytes::from(body)).await;
+    let (body, content_type) = target.format.body(&leased.event, leased.seq, &target.auth);
+    let headers = headers(target, leased, started, content_type, body.as_bytes());
+    let sent = match target.url_of(&leased.event) {
+        Some(url) => client.post_within(&url, headers, Bytes::from(body), deadline).await,
+        None => Err(no_url()),
+    };
     judge(leased, started, begun.elapsed(), sent)
 }
 
-fn headers(target: &Target, leased: &Leased, now: Timestamp, body: &[u8]) -> HeaderMap {
+/// A callback whose task no longer says where: it was erased.
+fn no_url() -> Failure {
+    Failure {
+        kind: outbound::FailureKind::Url,
+        detail: "the event no longer says where to call back".to_owned(),
+        elapsed: Duration::ZERO,
+    }
+}
+
+fn headers(
+    target: &Target,
+    leased: &Leased,
+    now: Timestamp,
+    content_type: &'static str,
+    body: &[u8],
+) -> HeaderMap {
     let id = signing::webhook_id(leased.event.id);
     let timestamp = now.as_secs();
-    let mut headers = HeaderMap::with_capacity(6);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut headers = HeaderMap::with_capacity(6 + target.headers.len());
+    // First, so that none of them takes the place of ours.
+    for (name, value) in &target.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert("webhook-timestamp", HeaderValue::from(timestamp));
     match &target.proof {
         Proof::Hmac(keys) => {
@@ -87,6 +109,9 @@ fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<A
         token: leased.token,
         endpoint: leased.endpoint,
         event_id: leased.event.id,
+        kind: leased.event.kind,
+        schema: leased.event.schema.clone(),
+        task_id: leased.event.task_id,
         number,
         started,
         duration,
@@ -96,5 +121,6 @@ fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<A
         response,
         fate,
         disables,
+        probe: leased.probe,
     }
 }

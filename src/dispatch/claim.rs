@@ -1,13 +1,15 @@
 //! Finding deliveries that are due and sharing the free places among their endpoints.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Shared;
+use super::{Shared, places};
 use crate::bus::Topic;
+use crate::store::deliveries::Claimed;
+use crate::store::registry::Endpoint;
 use crate::store::{Result, deliveries};
 
 /// How often the database is asked without being told to: what a lost wake-up costs at most.
@@ -30,9 +32,15 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             // The bus is in `shared`, so that its sender is there.
             _ = due.changed() => {}
             () = shared.wake.notified() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep_until(next_look(&shared).into()) => {}
         }
     }
+}
+
+/// When to look without being told to: after a while, or when a rate lets something through.
+fn next_look(shared: &Shared) -> Instant {
+    let poll = Instant::now() + POLL;
+    shared.standing.next_pace().map_or(poll, |pace| pace.min(poll))
 }
 
 /// One look: claims in turns until nothing is due or nobody has room for more. `first` says whose turn
@@ -40,14 +48,16 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
     shared.return_leases().await;
     let sendable = shared.sendable_endpoints().await?;
+    shared.standing.refresh(&shared.db).await?;
     for endpoint in shared.slots.behind() {
         // What is behind at an endpoint that can't be sent to is no reason to look.
         if !sendable.contains(&endpoint) {
             shared.slots.set_behind(endpoint, false);
         }
     }
-    let mut due = deliveries::due_endpoints(&shared.db, &sendable).await?;
-    for endpoint in sendable.iter().filter(|e| !due.contains(e) && shared.slots.is_behind(**e)) {
+    let looked_at: Vec<Uuid> = sendable.iter().copied().filter(|e| shared.standing.lets_look(*e)).collect();
+    let mut due = deliveries::due_endpoints(&shared.db, &looked_at).await?;
+    for endpoint in looked_at.iter().filter(|e| !due.contains(e) && shared.slots.is_behind(**e)) {
         shared.slots.set_behind(*endpoint, false);
     }
     due.sort_unstable();
@@ -70,31 +80,53 @@ pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
 /// One endpoint's turn; whether it may have another: not while it takes only what becomes free, or a
 /// backlog that is sent as fast as it is claimed would keep all others waiting.
 async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
-    let places = shared.slots.take(endpoint, TURN);
+    let registry = shared.registry.current();
+    let Some(known) = registry.endpoint(endpoint) else { return Ok(false) };
+    let open = shared.standing.is_open(endpoint);
+    let places = shared.slots.take(endpoint, places(known), if open { 1 } else { TURN });
     if places == 0 {
         shared.slots.set_behind(endpoint, true);
         return Ok(false);
     }
-    let claimed = match deliveries::claim(&shared.db, endpoint, places, shared.settings.lease()).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            shared.slots.give(endpoint, places);
-            return Err(error);
-        }
+    let found = find(shared, known, open, places).await;
+    let Ok(Claimed { leased: claimed, wait }) = found else {
+        shared.slots.give(endpoint, places);
+        return found.map(|_| false);
     };
     shared.slots.give(endpoint, places - claimed.len());
     let full = claimed.len() == places;
-    shared.slots.set_behind(endpoint, full);
+    if let Some(wait) = wait {
+        shared.standing.paced(endpoint, wait);
+    }
+    // What a breaker or a rate holds back is looked for in its time.
+    let held = open || known.treatment.rate.is_some();
+    shared.slots.set_behind(endpoint, full && !held);
     for leased in claimed {
         shared.admit(leased);
+    }
+    if open || wait.is_some() {
+        return Ok(false);
     }
     if full {
         return Ok(places == TURN);
     }
     // Others may be due behind those that wait for an earlier delivery.
     let parked = deliveries::park(&shared.db, endpoint).await?;
-    if parked {
+    if parked && !held {
         shared.slots.set_behind(endpoint, true);
     }
     Ok(parked)
+}
+
+/// Leases what an endpoint may be sent now.
+async fn find(shared: &Shared, endpoint: &Endpoint, open: bool, places: usize) -> Result<Claimed> {
+    let (db, lease) = (&shared.db, shared.settings.lease());
+    if open {
+        shared.standing.probed(endpoint.id);
+        return Ok(Claimed { leased: deliveries::probe(db, endpoint.id, lease).await?, wait: None });
+    }
+    match endpoint.treatment.rate {
+        Some(rate) => deliveries::claim_paced(db, endpoint.id, rate, places, lease).await,
+        None => Ok(Claimed { leased: deliveries::claim(db, endpoint.id, places, lease).await?, wait: None }),
+    }
 }

@@ -9,6 +9,7 @@ mod attempt;
 mod claim;
 mod settle;
 mod slots;
+mod standing;
 mod targets;
 
 use std::panic::AssertUnwindSafe;
@@ -28,9 +29,11 @@ use crate::bus::{Bus, Topic};
 use crate::outbound::Client;
 use crate::store::commit::Hooks;
 use crate::store::deliveries::{self, Leased};
+use crate::store::registry::Endpoint;
 use crate::store::{Db, RegistryCache, Result};
 use settle::Unsettled;
 use slots::Slots;
+use standing::Standing;
 use targets::Targets;
 
 /// How the dispatcher works.
@@ -99,6 +102,7 @@ struct Shared {
     bus: Bus,
     settings: Settings,
     slots: Slots<Leased>,
+    standing: Standing,
     targets: Targets,
     /// Something ended: there may be a place, or a successor.
     wake: Notify,
@@ -140,6 +144,7 @@ impl Dispatcher {
             bus,
             settings,
             slots: Slots::new(settings.concurrency, settings.per_endpoint, settings.line),
+            standing: Standing::default(),
             targets: Targets::default(),
             wake: Notify::new(),
             attempts: TaskTracker::new(),
@@ -195,8 +200,10 @@ impl Dispatcher {
 }
 
 impl Hooks for Dispatcher {
-    fn reserve(&self, endpoint: Uuid) -> bool {
-        self.shared.slots.reserve(endpoint)
+    fn reserve(&self, endpoint: &Endpoint) -> bool {
+        // A rate is kept by claims, which all replicas make from one row.
+        let held = endpoint.treatment.rate.is_some() || self.shared.standing.is_open(endpoint.id);
+        !held && self.shared.slots.reserve(endpoint.id, places(endpoint))
     }
 
     fn release(&self, endpoint: Uuid) {
@@ -214,6 +221,11 @@ impl Hooks for Dispatcher {
             self.shared.bus.publish(Topic::Due);
         }
     }
+}
+
+/// The most places that an endpoint wants itself.
+fn places(endpoint: &Endpoint) -> Option<usize> {
+    endpoint.treatment.concurrency.map(|most| most as usize)
 }
 
 impl Shared {
@@ -269,6 +281,15 @@ impl Shared {
         }
     }
 
+    /// Nothing more goes to these endpoints for now: who waits in their lines is given back.
+    fn stand_down(&self, endpoints: &[Uuid]) {
+        self.standing.opened(endpoints);
+        for endpoint in endpoints {
+            let waiting = self.slots.empty_line(*endpoint);
+            self.give_back(waiting.iter().map(|leased| (leased.id, leased.token)));
+        }
+    }
+
     /// Notes leases that [`Shared::return_leases`] gives back.
     fn give_back(&self, leases: impl IntoIterator<Item = (Uuid, Uuid)>) {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner).extend(leases);
@@ -294,7 +315,8 @@ impl Shared {
                 return None;
             }
         };
-        let attempt = attempt::make(&self.client, &target, &leased).await;
+        let deadline = target.timeout.map_or(self.settings.deadline, |own| own.min(self.settings.deadline));
+        let attempt = attempt::make(&self.client, &target, &leased, deadline).await;
         Some(Unsettled { attempt, until })
     }
 }

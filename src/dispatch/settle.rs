@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use crate::bus::Topic;
 use crate::store::StoreError;
 use crate::store::deliveries::{self, Fate, Settled};
 
@@ -64,9 +65,9 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
     let Some(until) = batch.iter().map(|u| u.until).max() else { return Ok(()) };
     let attempts: Vec<&Settled> = batch.iter().map(|u| &u.attempt).collect();
     let mut pause = Duration::from_millis(5);
-    let held = loop {
-        match deliveries::settle(&shared.db, &attempts).await {
-            Ok(held) => break held,
+    let settled = loop {
+        match deliveries::settle(&shared.db, &shared.registry.current(), &attempts).await {
+            Ok(settled) => break settled,
             Err(StoreError::Data(detail)) if attempts.len() > 1 => {
                 tracing::warn!(%detail, attempts = attempts.len(), "the database refused a settlement; splitting it");
                 return Err(Refused);
@@ -84,23 +85,35 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
             }
         }
     };
-    if held.len() < attempts.len() {
+    if settled.held.len() < attempts.len() {
         tracing::warn!(
-            lost = attempts.len() - held.len(),
+            lost = attempts.len() - settled.held.len(),
             "leases had run out before their attempts were settled"
         );
     }
-    let held: std::collections::HashSet<_> = held.into_iter().collect();
-    let mut ended = false;
+    shared.stand_down(&settled.stopped);
+    shared.standing.closed(&settled.recovered);
+    for endpoint in &settled.stopped {
+        tracing::warn!(%endpoint, "an endpoint fails again and again: its deliveries wait until a probe succeeds");
+    }
+    for endpoint in &settled.recovered {
+        tracing::info!(%endpoint, "an endpoint works again");
+    }
+    if settled.disabled {
+        shared.bus.publish(Topic::Registry);
+    }
+    if settled.events {
+        shared.bus.publish(Topic::Log);
+        shared.bus.publish(Topic::Due);
+    }
+    let held: std::collections::HashSet<_> = settled.held.into_iter().collect();
+    let mut wake = !settled.stopped.is_empty() || !settled.recovered.is_empty();
     for attempt in attempts.iter().filter(|a| held.contains(&a.id)) {
         log(attempt);
-        ended |= !matches!(attempt.fate, Fate::Retry(_));
-        if attempt.disables {
-            shared.bus.publish(crate::bus::Topic::Registry);
-        }
+        // A delivery that ended lets the next one of its task go.
+        wake |= !matches!(attempt.fate, Fate::Retry(_));
     }
-    // A delivery that ended lets the next one of its task go.
-    if ended {
+    if wake {
         shared.wake.notify_one();
     }
     Ok(())

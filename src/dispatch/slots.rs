@@ -30,6 +30,8 @@ struct State<T> {
 
 #[derive(Debug)]
 struct Endpoint<T> {
+    /// The most places that it wants itself.
+    cap: usize,
     in_flight: usize,
     /// Promised to deliveries that are being made or claimed: a place, or one in the line.
     promised: usize,
@@ -42,7 +44,7 @@ struct Endpoint<T> {
 
 impl<T> Default for Endpoint<T> {
     fn default() -> Self {
-        Self { in_flight: 0, promised: 0, line: VecDeque::new(), slow: false, behind: false }
+        Self { cap: usize::MAX, in_flight: 0, promised: 0, line: VecDeque::new(), slow: false, behind: false }
     }
 }
 
@@ -73,12 +75,16 @@ impl<T> Slots<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many more places an endpoint with `in_flight` attempts may take: up to its cap, and never
-    /// more than half of what it holds and what is free together, so that it takes many endpoints
-    /// that hang to leave no place for one that works.
-    fn share(&self, in_flight: usize, free: usize) -> usize {
-        let half = (in_flight + free).div_ceil(2);
-        half.min(self.per_endpoint).saturating_sub(in_flight).min(free)
+    /// How many more places an endpoint may take: up to its cap, and never more than half of what it
+    /// holds and what is free together, so that it takes many endpoints that hang to leave no place for
+    /// one that works.
+    fn share(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
+        let half = (endpoint.in_flight + free).div_ceil(2);
+        half.min(self.cap(endpoint)).saturating_sub(endpoint.in_flight).min(free)
+    }
+
+    fn cap(&self, endpoint: &Endpoint<T>) -> usize {
+        endpoint.cap.min(self.per_endpoint)
     }
 
     /// How many more leases are of use to an endpoint: its share of the places, and of the lines, which
@@ -86,19 +92,22 @@ impl<T> Slots<T> {
     fn room(&self, endpoint: &Endpoint<T>, free: usize, waiting: usize) -> usize {
         let held = endpoint.waiting();
         let left = self.lines.saturating_sub(waiting);
-        let line = if endpoint.slow { 0 } else { self.line.min((held + left).div_ceil(2)) };
-        (self.share(endpoint.in_flight, free) + line).saturating_sub(held)
+        // Fewer places move a line more slowly.
+        let longest = (self.line * self.cap(endpoint)).div_ceil(self.per_endpoint);
+        let line = if endpoint.slow { 0 } else { longest.min((held + left).div_ceil(2)) };
+        (self.share(endpoint, free) + line).saturating_sub(held)
     }
 
     /// Promises one place or one in the line, for a delivery that is just being made, unless older
-    /// ones wait in the database.
-    pub(super) fn reserve(&self, endpoint: Uuid) -> bool {
+    /// ones wait in the database. `cap` is the endpoint's own.
+    pub(super) fn reserve(&self, endpoint: Uuid, cap: Option<usize>) -> bool {
         let mut state = self.state();
         if state.closed {
             return false;
         }
         let (free, waiting) = (state.free, state.waiting);
         let entry = state.endpoints.entry(endpoint).or_default();
+        entry.cap = cap.unwrap_or(usize::MAX);
         if entry.behind || self.room(entry, free, waiting) == 0 {
             // What gets no place now will wait in the database.
             entry.behind = true;
@@ -110,13 +119,14 @@ impl<T> Slots<T> {
     }
 
     /// Promises up to `wanted` to deliveries that wait in the database; returns how many.
-    pub(super) fn take(&self, endpoint: Uuid, wanted: usize) -> usize {
+    pub(super) fn take(&self, endpoint: Uuid, cap: Option<usize>, wanted: usize) -> usize {
         let mut state = self.state();
         if state.closed {
             return 0;
         }
         let (free, waiting) = (state.free, state.waiting);
         let entry = state.endpoints.entry(endpoint).or_default();
+        entry.cap = cap.unwrap_or(usize::MAX);
         let taken = wanted.min(self.room(entry, free, waiting));
         entry.promised += taken;
         state.waiting += taken;
@@ -144,7 +154,7 @@ impl<T> Slots<T> {
         let entry = state.endpoints.entry(endpoint).or_default();
         let promised = usize::from(entry.promised > 0);
         entry.promised -= promised;
-        let waits = closed || !entry.line.is_empty() || self.share(entry.in_flight, free) == 0;
+        let waits = closed || !entry.line.is_empty() || self.share(entry, free) == 0;
         let admitted = if waits {
             entry.line.push_back(delivery);
             None
@@ -185,7 +195,7 @@ impl<T> Slots<T> {
     fn advance(&self, state: &mut State<T>, endpoint: Uuid) -> Option<T> {
         let free = state.free;
         let entry = state.endpoints.get_mut(&endpoint)?;
-        if self.share(entry.in_flight, free) == 0 {
+        if self.share(entry, free) == 0 {
             return None;
         }
         let delivery = entry.line.pop_front()?;
@@ -225,6 +235,18 @@ impl<T> Slots<T> {
         self.state().endpoints.iter().filter(|(_, e)| e.behind).map(|(id, _)| *id).collect()
     }
 
+    /// Empties an endpoint's line: nobody in it is to be sent now.
+    pub(super) fn empty_line(&self, endpoint: Uuid) -> Vec<T> {
+        let mut state = self.state();
+        let Some(entry) = state.endpoints.get_mut(&endpoint) else { return Vec::new() };
+        let waiting: Vec<T> = std::mem::take(&mut entry.line).into();
+        if entry.is_idle() {
+            state.endpoints.remove(&endpoint);
+        }
+        state.waiting -= waiting.len();
+        waiting
+    }
+
     /// Promises nothing more and moves nobody up; returns those who wait in the lines.
     pub(super) fn close(&self) -> Vec<T> {
         let mut state = self.state();
@@ -245,7 +267,7 @@ mod tests {
 
     /// Brings in so many; returns how many run.
     fn bring(slots: &Slots<usize>, endpoint: Uuid, count: usize) -> usize {
-        let taken = slots.take(endpoint, count);
+        let taken = slots.take(endpoint, None, count);
         (0..taken).filter_map(|number| slots.admit(endpoint, number)).count()
     }
 
@@ -259,20 +281,31 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoints_own_cap_holds_with_a_shorter_line() {
+        let slots = Slots::new(100, 10, 20);
+        assert_eq!(slots.take(A, Some(2), 100), 2 + 4);
+        assert_eq!((0..6).filter_map(|number| slots.admit(A, number)).count(), 2);
+        assert_eq!(slots.leave(A, false), [2]);
+        assert_eq!(slots.empty_line(A), [3, 4, 5]);
+        assert!(slots.leave(A, false).is_empty());
+        assert_eq!(slots.take(A, None, 100), 9 + 20, "one is under way, and it is as any other");
+    }
+
+    #[test]
     fn many_that_hang_leave_a_place() {
         let slots = Slots::new(1024, 128, 384);
         for hanging in 1..=12 {
             while bring(&slots, Uuid::from_u128(hanging), 32) > 0 {}
         }
-        assert!(slots.reserve(Uuid::from_u128(99)));
+        assert!(slots.reserve(Uuid::from_u128(99), None));
         assert_eq!(slots.admit(Uuid::from_u128(99), 7), Some(7));
     }
 
     #[test]
     fn the_line_moves_up_in_its_order() {
         let slots = Slots::new(10, 1, 2);
-        assert!(slots.reserve(A) && slots.reserve(A) && slots.reserve(A));
-        assert!(!slots.reserve(A), "the line is full");
+        assert!(slots.reserve(A, None) && slots.reserve(A, None) && slots.reserve(A, None));
+        assert!(!slots.reserve(A, None), "the line is full");
         assert_eq!(slots.admit(A, 1), Some(1));
         assert_eq!(slots.admit(A, 2), None);
         assert_eq!(slots.admit(A, 3), None);
@@ -284,7 +317,8 @@ mod tests {
     #[test]
     fn the_lines_are_shared() {
         let slots = Slots::<()>::new(16, 1, 12);
-        let leases: Vec<usize> = (1..=6).map(|endpoint| slots.take(Uuid::from_u128(endpoint), 100)).collect();
+        let leases: Vec<usize> =
+            (1..=6).map(|endpoint| slots.take(Uuid::from_u128(endpoint), None, 100)).collect();
         assert_eq!(leases[..3], [9, 5, 2], "a place, and half of what the lines have left");
         assert!(leases.iter().all(|count| *count > 0), "nobody is left without: {leases:?}");
         assert!(leases.iter().sum::<usize>() <= 16 + 6);
@@ -295,15 +329,15 @@ mod tests {
         let slots = Slots::new(10, 1, 4);
         assert_eq!(bring(&slots, A, 2), 1);
         assert_eq!(slots.leave(A, true), [1]);
-        assert_eq!(slots.take(A, 100), 0);
+        assert_eq!(slots.take(A, None, 100), 0);
         assert!(slots.leave(A, false).is_empty());
-        assert_eq!(slots.take(A, 100), 5, "it was quick again");
+        assert_eq!(slots.take(A, None, 100), 5, "it was quick again");
     }
 
     #[test]
     fn a_place_goes_to_another_line_if_its_own_is_empty() {
         let slots = Slots::new(1, 1, 1);
-        assert!(slots.reserve(A) && slots.reserve(B));
+        assert!(slots.reserve(A, None) && slots.reserve(B, None));
         assert_eq!(slots.admit(A, 1), Some(1));
         assert_eq!(slots.admit(B, 2), None, "no place in all");
         assert_eq!(slots.leave(A, false), [2]);
@@ -312,14 +346,14 @@ mod tests {
     #[test]
     fn a_new_delivery_never_passes_those_that_wait() {
         let slots = Slots::new(10, 1, 0);
-        assert!(slots.reserve(A));
+        assert!(slots.reserve(A, None));
         assert_eq!(slots.admit(A, 1), Some(1));
-        assert!(!slots.reserve(A), "over the cap");
+        assert!(!slots.reserve(A, None), "over the cap");
         assert!(slots.leave(A, false).is_empty());
-        assert!(!slots.reserve(A), "one waits in the database");
+        assert!(!slots.reserve(A, None), "one waits in the database");
         assert!(slots.wants_more(A));
         slots.set_behind(A, false);
-        assert!(slots.reserve(A));
+        assert!(slots.reserve(A, None));
     }
 
     #[test]
@@ -339,8 +373,8 @@ mod tests {
         let slots = Slots::new(10, 1, 3);
         bring(&slots, A, 3);
         assert_eq!(slots.close(), [1, 2]);
-        assert!(!slots.reserve(B));
-        assert_eq!(slots.take(B, 1), 0);
+        assert!(!slots.reserve(B, None));
+        assert_eq!(slots.take(B, None, 1), 0);
         assert!(slots.leave(A, false).is_empty());
         assert_eq!(slots.admit(B, 9), None, "there is a place, but nothing is sent any more");
         assert_eq!(slots.close(), [9]);

@@ -1,25 +1,31 @@
 //! What sending to each endpoint needs, prepared: its URL, its secrets in the open, its form.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use task_inbox_domain::Timestamp;
-use task_inbox_domain::schema::{HookAuth, HookBody};
+use task_inbox_domain::schema::HookAuth;
+use task_inbox_domain::webhook::format::Format;
 use task_inbox_domain::webhook::signing::{HmacKey, Secret};
+use task_inbox_domain::{Event, Timestamp};
 use url::Url;
 use uuid::Uuid;
 
 use crate::app::vault::Vault;
-use crate::store::registry::{Endpoint, Registry};
+use crate::store::registry::{Endpoint, Origin, Registry};
 use crate::store::secrets::{self, StoredSecret};
 use crate::store::{Db, Result};
 
 /// An endpoint, ready to be sent to.
 pub(super) struct Target {
-    pub(super) url: Url,
+    /// None: each event's task says where.
+    url: Option<Url>,
     pub(super) auth: HookAuth,
-    pub(super) body: HookBody,
+    pub(super) format: Format,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) timeout: Option<Duration>,
     pub(super) proof: Proof,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
     end: Option<Timestamp>,
@@ -28,6 +34,14 @@ pub(super) struct Target {
 impl Target {
     fn has_key(&self) -> bool {
         self.end.is_none_or(|end| end > Timestamp::from(chrono::Utc::now()))
+    }
+
+    /// Where an event is sent.
+    pub(super) fn url_of(&self, event: &Event) -> Option<Cow<'_, Url>> {
+        match &self.url {
+            Some(url) => Some(Cow::Borrowed(url)),
+            None => Url::parse(&event.callback_url()?).ok().map(Cow::Owned),
+        }
     }
 }
 
@@ -122,7 +136,7 @@ fn target(
 ) -> std::result::Result<Target, String> {
     let kind = endpoint.hook.auth.kind();
     let (mut open, mut reason) = (Vec::new(), "it has no key".to_owned());
-    for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.id && s.auth_kind == kind) {
+    for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.keys_of && s.auth_kind == kind) {
         let opened =
             vault.open(stored.id, &stored.master_key_id, &stored.ciphertext).map_err(|e| e.to_string());
         let secret =
@@ -156,6 +170,23 @@ fn target(
             Proof::Head(HeaderName::from_bytes(header.as_bytes()).map_err(|e| e.to_string())?, value)
         }
     };
-    let url = Url::parse(&endpoint.hook.url).map_err(|e| e.to_string())?;
-    Ok(Target { url, auth: endpoint.hook.auth.clone(), body: endpoint.body, proof, end })
+    let url = match endpoint.origin {
+        Origin::Callback => None,
+        _ => Some(Url::parse(&endpoint.hook.url).map_err(|e| e.to_string())?),
+    };
+    let header = |(name, value): &(String, String)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
+        let mut value = HeaderValue::from_str(value).map_err(|e| e.to_string())?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    Ok(Target {
+        url,
+        auth: endpoint.hook.auth.clone(),
+        format: endpoint.format,
+        headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
+        timeout: endpoint.treatment.timeout,
+        proof,
+        end,
+    })
 }

@@ -142,14 +142,25 @@ impl Client {
     /// Posts `body` and reads the answer. Dropping the future cancels the attempt and closes its
     /// connection.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<Answer, Failure> {
+        self.post_within(url, headers, body, self.limits.deadline).await
+    }
+
+    /// The same with another hard deadline over all of it.
+    pub async fn post_within(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<Answer, Failure> {
         let start = Instant::now();
         let mut status = None;
         let attempt = self.attempt(url, headers, body, start, &mut status);
-        let outcome = tokio::time::timeout(self.limits.deadline, attempt).await;
+        let outcome = tokio::time::timeout(deadline, attempt).await;
         let (kind, detail) = match outcome {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(cause)) => cause,
-            Err(_) => (FailureKind::Timeout, self.overdue(status)),
+            Err(_) => (FailureKind::Timeout, overdue(deadline, status)),
         };
         Err(Failure { kind, detail, elapsed: start.elapsed() })
     }
@@ -172,15 +183,12 @@ impl Client {
         let (body, truncated) = read(&mut response, self.limits.body_limit).await?;
         Ok(Answer { status: code, retry_after, body, truncated, elapsed: start.elapsed() })
     }
+}
 
-    fn overdue(&self, status: Option<u16>) -> String {
-        let deadline = self.limits.deadline;
-        match status {
-            Some(status) => {
-                format!("the answer ({status}) was not complete within {deadline:?}")
-            }
-            None => format!("no answer within {deadline:?}"),
-        }
+fn overdue(deadline: Duration, status: Option<u16>) -> String {
+    match status {
+        Some(status) => format!("the answer ({status}) was not complete within {deadline:?}"),
+        None => format!("no answer within {deadline:?}"),
     }
 }
 

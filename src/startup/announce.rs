@@ -5,12 +5,13 @@ use uuid::Uuid;
 use crate::bus::{Bus, Topic};
 use crate::store::commit::Hooks;
 use crate::store::deliveries::Leased;
+use crate::store::registry::Endpoint;
 
 /// Reserves nothing, and wakes whoever waits for events and deliveries.
 pub(super) struct Announce(pub(super) Bus);
 
 impl Hooks for Announce {
-    fn reserve(&self, _: Uuid) -> bool {
+    fn reserve(&self, _: &Endpoint) -> bool {
         false
     }
 

@@ -293,6 +293,16 @@ pub mod endpoints {
         pub failing_since: Option<i64>,
         pub created_at: i64,
         pub updated_at: i64,
+        #[sea_orm(column_type = "Text")]
+        pub schemas: Option<String>,
+        #[sea_orm(column_type = "Text")]
+        pub task_types: Option<String>,
+        #[sea_orm(column_type = "Text")]
+        pub states: Option<String>,
+        pub failures: i32,
+        pub open_until: Option<i64>,
+        pub probes: i32,
+        pub rate_due: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -346,6 +356,39 @@ pub mod deliveries {
         pub due_at: i64,
         pub lease_token: Option<Uuid>,
         pub created_at: i64,
+        pub is_resend: bool,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Jobs that send again.
+pub mod replays {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "replays")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub endpoint_id: Uuid,
+        #[sea_orm(column_type = "Text")]
+        pub schema_name: Option<String>,
+        #[sea_orm(column_type = "Text")]
+        pub what: String,
+        pub since: Option<i64>,
+        pub next_seq: i64,
+        pub last_seq: i64,
+        #[sea_orm(column_type = "Text")]
+        pub status: String,
+        pub resent: i64,
+        pub created_at: i64,
+        #[sea_orm(column_type = "Text")]
+        pub created_by: String,
+        pub finished_at: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -376,6 +419,7 @@ pub mod finished_deliveries {
         pub reason: Option<String>,
         pub created_at: i64,
         pub finished_at: i64,
+        pub is_resend: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

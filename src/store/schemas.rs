@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::commit::LogEntry;
 use super::db::{Db, Engine};
+use super::deliveries;
 use super::error::{Result, StoreError};
 use super::log::{self, Append, Appended};
 use super::registry::{Endpoint, EndpointStatus, Origin, Registry};
@@ -87,6 +88,8 @@ pub async fn install(
     let endpoints_without_key = changed
         .endpoints()
         .filter(|e| e.schema == schema.name && e.status == EndpointStatus::Active && !e.has_key)
+        // One key is for all that share it.
+        .filter(|e| e.keys_of == e.id)
         .cloned()
         .collect();
     Ok(Installed { version_id, position, endpoints_without_key })
@@ -140,57 +143,82 @@ async fn insert_version(
 }
 
 /// Makes the endpoints that the version declares, or changes them to what it says, and marks the
-/// others as removed. Secrets stay: they belong to the endpoint, not to the version.
+/// others as removed. Secrets stay: they belong to the endpoint, not to the version. So does a pause.
 async fn declare_endpoints(
     engine: Engine,
     db: &impl ConnectionTrait,
     schema: &Schema,
     now: Timestamp,
 ) -> Result<()> {
-    Sql::new(engine, "UPDATE endpoints SET status = ")
+    let own = schema
+        .task_types
+        .iter()
+        .filter_map(|t| Some(Declared { origin: Origin::Type, ttype: Some(&t.name), hook: t.hook.clone()? }));
+    let default = schema.hook.clone().map(|hook| Declared { origin: Origin::Schema, ttype: None, hook });
+    let callbacks = schema.callback.iter().flat_map(|callback| {
+        callback.hosts.iter().map(|host| Declared {
+            origin: Origin::Callback,
+            ttype: None,
+            hook: Hook { url: host.clone(), auth: callback.auth.clone() },
+        })
+    });
+    let all: Vec<_> = default.into_iter().chain(own).chain(callbacks).collect();
+    let mut kept = Vec::with_capacity(all.len());
+    for declared in all {
+        kept.push(declare_endpoint(engine, db, schema, &declared, now).await?);
+    }
+    let mut sql = Sql::new(engine, "UPDATE endpoints SET status = ")
         .bind(EndpointStatus::Removed.as_str())
         .push(", updated_at = ")
         .bind(now.as_micros())
-        .push(" WHERE origin IN ('schema', 'type') AND schema_name = ")
-        .bind(schema.name.as_str())
-        .execute(db)
-        .await?;
-    let own = schema.task_types.iter().filter_map(|t| Some((Some(t.name.as_str()), t.hook.as_ref()?)));
-    for (ttype, hook) in schema.hook.iter().map(|hook| (None, hook)).chain(own) {
-        declare_endpoint(engine, db, schema, ttype, hook, now).await?;
+        .push(" WHERE origin IN ('schema', 'type', 'callback') AND schema_name = ")
+        .bind(schema.name.as_str());
+    if !kept.is_empty() {
+        sql = sql.push(" AND NOT (id").any_id(kept).push(")");
     }
+    sql.execute(db).await?;
     Ok(())
+}
+
+/// An endpoint that a version declares.
+struct Declared<'a> {
+    origin: Origin,
+    ttype: Option<&'a str>,
+    hook: Hook,
 }
 
 async fn declare_endpoint(
     engine: Engine,
     db: &impl ConnectionTrait,
     schema: &Schema,
-    ttype: Option<&str>,
-    hook: &Hook,
+    declared: &Declared<'_>,
     now: Timestamp,
-) -> Result<()> {
-    let header = match &hook.auth {
+) -> Result<Uuid> {
+    let header = match &declared.hook.auth {
         HookAuth::Hmac => None,
         HookAuth::Head { header } => Some(header.as_str()),
     };
-    let origin = if ttype.is_some() { Origin::Type } else { Origin::Schema };
-    Sql::new(
+    let conflict = match declared.origin {
+        Origin::Callback => "(schema_name, url) WHERE origin = 'callback'",
+        _ => "(schema_name, coalesce(ttype, '')) WHERE origin IN ('schema', 'type')",
+    };
+    // What made it fail may be what this version mends.
+    let row = Sql::new(
         engine,
         "INSERT INTO endpoints (id, origin, schema_name, ttype, url, auth_kind, auth_header, event_types,
             body_shape, status, created_at, updated_at) VALUES (",
     )
     .bind(Uuid::now_v7())
     .push(", ")
-    .bind(origin.as_str())
+    .bind(declared.origin.as_str())
     .push(", ")
     .bind(schema.name.as_str())
     .push(", ")
-    .bind(ttype.map(str::to_owned))
+    .bind(declared.ttype.map(str::to_owned))
     .push(", ")
-    .bind(hook.url.as_str())
+    .bind(declared.hook.url.as_str())
     .push(", ")
-    .bind(hook.auth.kind())
+    .bind(declared.hook.auth.kind())
     .push(", ")
     .bind(header.map(str::to_owned))
     // Which events are wanted stands in the schema version; registered endpoints say it here.
@@ -200,15 +228,18 @@ async fn declare_endpoint(
     .bind(now.as_micros())
     .push(", ")
     .bind(now.as_micros())
-    .push(
-        ") ON CONFLICT (schema_name, coalesce(ttype, '')) WHERE origin IN ('schema', 'type')
+    .push(&format!(
+        ") ON CONFLICT {conflict}
            DO UPDATE SET url = excluded.url, auth_kind = excluded.auth_kind, auth_header = excluded.auth_header,
-            body_shape = excluded.body_shape, status = 'active', status_reason = NULL,
-            updated_at = excluded.updated_at",
-    )
-    .execute(db)
+            body_shape = excluded.body_shape, updated_at = excluded.updated_at, failing_since = NULL, failures = 0,
+            open_until = NULL, probes = 0,
+            status = CASE WHEN endpoints.status = 'paused' THEN 'paused' ELSE 'active' END,
+            status_reason = CASE WHEN endpoints.status = 'paused' THEN endpoints.status_reason END
+         RETURNING id"
+    ))
+    .one(db)
     .await?;
-    Ok(())
+    row.ok_or_else(|| StoreError::Corrupt("an endpoint was neither made nor changed".to_owned()))?.get("id")
 }
 
 /// Appends an event of a schema, addresses it, and moves the registry's number with the head;
@@ -225,22 +256,7 @@ async fn append_with_deliveries(
     if changed.number != registry.number {
         return Err(InstallError::Raced);
     }
-    if let Some(endpoint) = changed.route(&event.schema, None, event.kind) {
-        Sql::new(
-            engine,
-            "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, attempts, due_at, created_at) VALUES (",
-        )
-        .bind(Uuid::now_v7())
-        .push(", ")
-        .bind(endpoint.id)
-        .push(", ")
-        .bind(event.id)
-        .push(", ")
-        .bind(event.schema.as_str())
-        .push(", 0, {now}, {now})")
-        .execute(db)
-        .await?;
-    }
+    deliveries::address(engine, db, &changed, std::slice::from_ref(&event)).await?;
     match log::append(engine, db, Append::new(&[LogEntry::new(event)], Some(registry.number))).await? {
         Appended::Done => {
             bump_registry(engine, db).await?;

@@ -23,6 +23,7 @@ pub(super) const COLUMNS: &[Column] = &[
     ("phase", Ty::Text, Null::Never),
     ("meta", Ty::Text, Null::Maybe),
     ("external_id", Ty::Text, Null::Maybe),
+    ("callback_url", Ty::Text, Null::Maybe),
     ("version", Ty::Int, Null::Never),
 ];
 
@@ -40,6 +41,7 @@ pub(super) fn values(task: &Task) -> Vec<Value> {
         task.phase.as_str().into(),
         task.meta.as_ref().map(|m| m.as_str().to_owned()).into(),
         task.external_id.clone().into(),
+        task.callback_url.clone().into(),
         task.version.into(),
     ]
 }

@@ -131,6 +131,7 @@ impl Fixture {
             state: None,
             meta: None,
             external_id: None,
+            callback_url: None,
         };
         tasks::create(self.app(), &Principal::cli(), post, None).await.expect("posted").0.task.id
     }

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, Database};
 
 use task_inbox::store::commit::{Commit, CommitError, Hooks, NoHooks, Operation, Reply, Settings};
 use task_inbox::store::deliveries::Leased;
+use task_inbox::store::registry::Endpoint;
 use task_inbox::store::task_list::{self, TaskFilter};
 use task_inbox::store::tasks;
 use task_inbox::store::{Engine, RegistryCache, log};
@@ -311,7 +312,7 @@ async fn more_than_may_wait_is_refused_as_overload(engine: Engine) {
 struct Breaks(AtomicBool);
 
 impl Hooks for Breaks {
-    fn reserve(&self, _: Uuid) -> bool {
+    fn reserve(&self, _: &Endpoint) -> bool {
         assert!(self.0.swap(true, Ordering::SeqCst), "the first batch breaks");
         false
     }

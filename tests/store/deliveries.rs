@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use task_inbox::store::Engine;
-use task_inbox::store::deliveries::{self, Fate, Leased, Settled};
+use task_inbox::store::deliveries::{self, Fate, Leased, Settled, Settlement};
 use task_inbox::store::registry::EndpointStatus;
 use uuid::Uuid;
 
@@ -34,6 +34,9 @@ fn settled(leased: &Leased, fate: Fate) -> Settled {
         token: leased.token,
         endpoint: leased.endpoint,
         event_id: leased.event.id,
+        kind: leased.event.kind,
+        schema: leased.event.schema.clone(),
+        task_id: leased.event.task_id,
         number: leased.attempts + 1,
         started: now(),
         duration: Duration::from_millis(3),
@@ -43,6 +46,7 @@ fn settled(leased: &Leased, fate: Fate) -> Settled {
         response: b"ok".to_vec(),
         fate,
         disables: false,
+        probe: leased.probe,
     }
 }
 
@@ -50,8 +54,13 @@ async fn claim(f: &Fixture) -> Vec<Leased> {
     deliveries::claim(&f.db, f.endpoint(), 100, LEASE).await.expect("claims")
 }
 
+async fn settlement(f: &Fixture, attempts: &[Settled]) -> Settlement {
+    let attempts: Vec<_> = attempts.iter().collect();
+    deliveries::settle(&f.db, &f.registry.current(), &attempts).await.expect("settles")
+}
+
 async fn settle(f: &Fixture, attempts: &[Settled]) -> usize {
-    deliveries::settle(&f.db, &attempts.iter().collect::<Vec<_>>()).await.expect("settles").len()
+    settlement(f, attempts).await.held.len()
 }
 
 async fn a_delivery_is_born_leased_where_there_is_a_place(engine: Engine) {

@@ -9,6 +9,7 @@ use task_inbox::store::commit::{
     Settings,
 };
 use task_inbox::store::deliveries::Leased;
+use task_inbox::store::registry::Endpoint;
 use task_inbox::store::secrets::NewSecret;
 use task_inbox::store::{Db, Engine, RegistryCache, schemas, secrets};
 use task_inbox_domain::transition::{self, Decision, NewTask};
@@ -94,6 +95,7 @@ impl Fixture {
                     .expect("valid"),
             ),
             external_id: external_id.map(str::to_owned),
+            callback_url: None,
         };
         let (task, event) =
             transition::create(new, ttype.ttype(), &Actor::cli(), Uuid::now_v7(), now()).expect("valid");
@@ -172,7 +174,7 @@ pub(crate) struct Collector {
 }
 
 impl Hooks for Collector {
-    fn reserve(&self, _: Uuid) -> bool {
+    fn reserve(&self, _: &Endpoint) -> bool {
         true
     }
 

@@ -39,6 +39,7 @@ async fn post(f: &Fixture, schema: &str, ttype: &str, state: Option<&str>, numbe
         state: state.map(str::to_owned),
         meta: None,
         external_id: number.is_multiple_of(3).then(|| (number / 2).to_string()),
+        callback_url: None,
     };
     let made = transition::create(new, ttype.ttype(), &Actor::cli(), Uuid::now_v7(), now());
     let (task, event) = made.expect("valid");

@@ -62,6 +62,7 @@ async fn is_what_the_entities_say(engine: Engine) {
         deliveries,
         finished_deliveries,
         attempts,
+        replays,
         api_keys,
         users,
     );

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use task_inbox::store::commit::{CommitError, Hooks, Reply};
 use task_inbox::store::deliveries::Leased;
+use task_inbox::store::registry::Endpoint;
 use task_inbox::store::{Engine, RegistryCache, log, tasks};
 use task_inbox_domain::transition::Refusal;
 use uuid::Uuid;
@@ -29,7 +30,7 @@ struct Places {
 }
 
 impl Hooks for Places {
-    fn reserve(&self, _: Uuid) -> bool {
+    fn reserve(&self, _: &Endpoint) -> bool {
         self.taken.fetch_add(1, Ordering::SeqCst);
         true
     }

@@ -32,6 +32,8 @@ pub struct Schema {
     pub hook_events: Vec<EventType>,
     /// What of an event is sent.
     pub hook_body: HookBody,
+    /// Where a task's `callback_url` may lead.
+    pub callback: Option<Callback>,
     /// The task types, in file order; names are unique.
     pub task_types: Vec<TaskType>,
     /// Keys that the format knows and this build does not act on yet, as `tasktypes[0].guard`, with
@@ -57,6 +59,29 @@ pub struct Hook {
     pub url: String,
     /// How a webhook is authenticated.
     pub auth: HookAuth,
+}
+
+/// `callback_hosts`, with the schema's `hook_auth`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// Hosts, or `*.` and the name that theirs is one level below; lower case, at least one.
+    pub hosts: Vec<String>,
+    /// How a webhook is authenticated.
+    pub auth: HookAuth,
+}
+
+impl Callback {
+    /// The first of the hosts that stands for this one.
+    pub fn host_for(&self, host: &str) -> Option<&str> {
+        let host = host.to_ascii_lowercase();
+        let exact = self.hosts.iter().find(|known| **known == host);
+        let below = || {
+            let (label, parent) = host.split_once('.')?;
+            let fits = |known: &&String| known.strip_prefix("*.") == Some(parent) && !label.is_empty();
+            self.hosts.iter().find(fits)
+        };
+        exact.or_else(below).map(String::as_str)
+    }
 }
 
 /// `hook_auth`.

@@ -144,6 +144,7 @@ pub fn compare(old: &Schema, new: &Schema) -> Difference {
         found.breaking("hook_body", what);
     }
     found.events("hook_events", &old.hook_events, &new.hook_events);
+    found.hosts(old, new);
     for task_type in &old.task_types {
         match new.task_type(&task_type.name) {
             Some(new) => found.task_type(task_type, new),
@@ -177,6 +178,20 @@ impl Found {
 
     fn harmless(&mut self, path: &str, what: impl Into<String>) {
         self.push(path, what, false);
+    }
+
+    fn hosts(&mut self, old: &Schema, new: &Schema) {
+        let hosts = |schema: &Schema| schema.callback.as_ref().map_or_else(Vec::new, |c| c.hosts.clone());
+        let (old, new) = (hosts(old), hosts(new));
+        for host in old.iter().filter(|host| !new.contains(host)) {
+            self.breaking(
+                "callback_hosts",
+                format!("{host} is gone: tasks can't be answered there any more"),
+            );
+        }
+        for host in new.iter().filter(|host| !old.contains(host)) {
+            self.harmless("callback_hosts", format!("{host} is allowed, too"));
+        }
     }
 
     fn events(&mut self, path: &str, old: &[crate::EventType], new: &[crate::EventType]) {

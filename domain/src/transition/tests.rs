@@ -38,6 +38,7 @@ fn new_task(state: Option<&str>) -> NewTask {
         state: state.map(str::to_owned),
         meta: Some(document(r#"{"url":"http://a"}"#)),
         external_id: Some("order-1".to_owned()),
+        callback_url: None,
     }
 }
 

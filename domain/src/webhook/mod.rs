@@ -1,5 +1,11 @@
-//! The rules of delivering: how an attempt is signed, what its answer means, when to try again.
+//! The rules of delivering: who gets an event and in which form, how an attempt is signed, what its
+//! answer means, when to try again, and when an endpoint is left alone.
 
+pub mod breaker;
 pub mod delivery;
+pub mod format;
+pub mod interest;
+pub mod message;
 pub mod retry;
 pub mod signing;
+pub mod url;

@@ -99,6 +99,7 @@ impl Prepared {
                     seq: first_seq + d.entry as i64,
                     event: folded.entries[d.entry].event.clone(),
                     since,
+                    probe: false,
                 })
             })
             .collect();

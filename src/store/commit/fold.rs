@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Hooks;
 use super::member::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
-use crate::store::registry::{InstalledType, Registry};
+use crate::store::registry::{Heard, InstalledType, Registry};
 
 /// The sender's own name for a task: schema and external id.
 pub(super) type ExternalId = (String, String);
@@ -197,7 +197,7 @@ impl State<'_> {
             self.folded.bound.insert(id, create.task.id);
         }
         self.folded.created.push(create.task.clone());
-        self.record(create.entry.clone(), &create.ttype);
+        self.record(create.entry.clone(), &create.task, &create.ttype);
         Ok(Reply::Created(create.task.clone()))
     }
 
@@ -216,19 +216,19 @@ impl State<'_> {
             Ok(Outcome::Changed { task, event }) => {
                 self.loaded.tasks.insert(task.id, (*task).clone());
                 self.folded.changed.insert(task.id, (*task).clone());
-                self.record(LogEntry::new(event), &decide.ttype);
+                self.record(LogEntry::new(event), &task, &decide.ttype);
                 Ok(Reply::Decided(*task))
             }
             Err(refusal) => Err(CommitError::Refused { refusal, current: Box::new(task.clone()) }),
         }
     }
 
-    /// Appends an event and addresses it.
-    fn record(&mut self, entry: LogEntry, ttype: &InstalledType) {
+    /// Appends an event of a task, as the task is after it, and addresses it.
+    fn record(&mut self, entry: LogEntry, task: &Task, ttype: &InstalledType) {
         let index = self.folded.entries.len();
-        if let Some(endpoint) = self.registry.route(&entry.event.schema, Some(ttype), entry.event.kind) {
+        for endpoint in self.registry.routes(&Heard::of_task(entry.event.kind, task, ttype)) {
             let first = self.sent.insert((entry.event.task_id, endpoint.id));
-            let lease = first && endpoint.is_sendable() && self.hooks.reserve(endpoint.id);
+            let lease = first && endpoint.is_sendable() && self.hooks.reserve(endpoint);
             self.folded.deliveries.push(NewDelivery {
                 id: Uuid::now_v7(),
                 endpoint: endpoint.id,

@@ -12,14 +12,14 @@ use uuid::Uuid;
 use super::batch::{self, Done, Failed, Prepared};
 use super::member::{CommitError, Member, Reply};
 use crate::store::deliveries::Leased;
-use crate::store::registry::Registry;
+use crate::store::registry::{Endpoint, Registry};
 use crate::store::{Db, Engine, RegistryCache, Result, StoreError, log};
 
 /// What the dispatcher does for the commit: a delivery that it has a free place for is leased to
 /// it in the transaction that makes it, and is sent without being looked for.
 pub trait Hooks: Send + Sync + 'static {
     /// Takes a place for a delivery to this endpoint, if there is one and nothing older waits.
-    fn reserve(&self, endpoint: Uuid) -> bool;
+    fn reserve(&self, endpoint: &Endpoint) -> bool;
     /// Gives a place back.
     fn release(&self, endpoint: Uuid);
     /// A batch is durable. `leased` are the deliveries in reserved places; `events` tells whether
@@ -32,7 +32,7 @@ pub trait Hooks: Send + Sync + 'static {
 pub struct NoHooks;
 
 impl Hooks for NoHooks {
-    fn reserve(&self, _: Uuid) -> bool {
+    fn reserve(&self, _: &Endpoint) -> bool {
         false
     }
 

@@ -5,23 +5,28 @@
 //! changes only rows that still bear the lease token it was sent under. What can't go for long is
 //! moved out of a claim's way (`order`), which changes when it is looked at, not whether it may go.
 
+mod claim;
+mod health;
 mod order;
 mod settle;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use sea_orm::ConnectionTrait;
 use task_inbox_domain::Event;
 use uuid::Uuid;
 
-use super::db::Db;
+use super::db::{Db, Engine};
 use super::error::Result;
-use super::log;
+use super::registry::{Heard, Registry};
 use super::row::Row;
 use super::sql::{Column, Null, Rows, Sql, Ty};
 
+pub use claim::{Claimed, claim, claim_paced, due_endpoints, probe};
+pub use health::failing;
 pub use order::park;
-pub use settle::{Fate, Settled, settle};
+pub use settle::{Fate, Settled, Settlement, settle};
 
 /// A delivery that this process may send: it holds the lease.
 #[derive(Clone, Debug)]
@@ -40,72 +45,8 @@ pub struct Leased {
     pub event: Arc<Event>,
     /// A moment before the lease began, by this process's own clock.
     pub since: Instant,
-}
-
-/// The endpoints with deliveries that are due, among these, in no particular order.
-pub async fn due_endpoints(db: &Db, endpoints: &[Uuid]) -> Result<Vec<Uuid>> {
-    if endpoints.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = Sql::new(db.engine(), "SELECT e.id FROM endpoints e WHERE e.id")
-        .any_id(endpoints.iter().copied())
-        .push(" AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at <= {now})");
-    sql.all(db.read()).await?.iter().map(|row| row.get("id")).collect()
-}
-
-/// Leases up to `limit` deliveries of an endpoint that are due, the longest due first. Fewer may be
-/// left than it gives: [`park`] tells.
-pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Result<Vec<Leased>> {
-    let token = Uuid::new_v4();
-    let since = Instant::now();
-    let lease = lease.as_micros() as i64;
-    let transaction = db.begin().await?;
-    let sql = Sql::new(db.engine(), "UPDATE deliveries SET lease_token = ")
-        .bind(token)
-        .push(", due_at = {now} + ")
-        .bind(lease)
-        .push(" WHERE id IN (SELECT d.id FROM deliveries d WHERE ");
-    let sql = order::in_window(sql, endpoint)
-        .push(" AND ")
-        .push(order::IS_FIRST)
-        .push(" ORDER BY d.due_at, d.id LIMIT ")
-        .bind(limit as i64)
-        .push(" {skip_locked}) RETURNING id, event_id, attempts");
-    let rows = sql.all(&transaction).await?;
-    let mut claimed = Vec::with_capacity(rows.len());
-    for row in &rows {
-        claimed.push((row.get::<Uuid>("id")?, row.get::<Uuid>("event_id")?, row.get::<i32>("attempts")?));
-    }
-    transaction.commit().await?;
-    if claimed.is_empty() {
-        return Ok(Vec::new());
-    }
-    // UUIDv7 ids sort by the time of the event.
-    claimed.sort_unstable();
-    let sql = Sql::new(db.engine(), "SELECT ")
-        .push(log::COLUMNS)
-        .push(" FROM events WHERE id")
-        .any_id(claimed.iter().map(|c| c.1));
-    let rows = match sql.all(db.read()).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let leases: Vec<_> = claimed.iter().map(|(id, ..)| (*id, token)).collect();
-            let _ = release(db, &leases).await;
-            return Err(error);
-        }
-    };
-    let mut events = std::collections::HashMap::new();
-    for row in rows {
-        let logged = log::from_row(&row)?;
-        events.insert(logged.event.id, (logged.seq, Arc::new(logged.event)));
-    }
-    Ok(claimed
-        .into_iter()
-        .filter_map(|(id, event_id, attempts)| {
-            let (seq, event) = events.get(&event_id)?.clone();
-            Some(Leased { id, endpoint, token, attempts: attempts.max(0) as u32, seq, event, since })
-        })
-        .collect())
+    /// Whether it is sent to see if its endpoint works again.
+    pub probe: bool,
 }
 
 /// Gives leases back unsent. What was never sent is due in its old order.
@@ -129,6 +70,44 @@ pub async fn release(db: &Db, leased: &[(Uuid, Uuid)]) -> Result<()> {
 }
 
 const TOKENS: &[Column] = &[("id", Ty::Uuid, Null::Never), ("lease_token", Ty::Uuid, Null::Never)];
+
+const ADDRESSED: &[Column] = &[
+    ("id", Ty::Uuid, Null::Never),
+    ("endpoint_id", Ty::Uuid, Null::Never),
+    ("event_id", Ty::Uuid, Null::Never),
+    ("schema_name", Ty::Text, Null::Maybe),
+];
+
+/// Makes deliveries, which nobody has leased, of events that concern no task; says whether there are any.
+pub(super) async fn address(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    registry: &Registry,
+    events: &[Event],
+) -> Result<bool> {
+    let mut rows = Rows::new(ADDRESSED);
+    for event in events {
+        for endpoint in registry.routes(&Heard::of_no_task(event)) {
+            // An empty text is what stands for none in an array of texts.
+            rows.push(vec![
+                Uuid::now_v7().into(),
+                endpoint.id.into(),
+                event.id.into(),
+                event.schema.as_str().into(),
+            ]);
+        }
+    }
+    let any = !rows.is_empty();
+    rows.run(engine, db, |sql, rows| {
+        let sql = sql.push(
+            "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, attempts, due_at, created_at)
+             SELECT r.id, r.endpoint_id, r.event_id, coalesce(r.schema_name, ''), 0, {now}, {now} FROM ",
+        );
+        rows.table(sql).push(" AS r WHERE true")
+    })
+    .await?;
+    Ok(any)
+}
 
 /// How many deliveries are live.
 pub async fn count_live(db: &Db) -> Result<i64> {

@@ -87,12 +87,11 @@ pub(super) async fn advance(
 ) -> Result<()> {
     let mut rows = Rows::new(ENDED);
     for row in ended {
-        if let Some(task) = row.get::<Option<Uuid>>("task_id")? {
-            rows.push(vec![
-                row.get::<Uuid>("endpoint_id")?.into(),
-                task.into(),
-                row.get::<i64>("version")?.into(),
-            ]);
+        // What was resent has no version, and nobody waits for it.
+        if let (Some(task), Some(version)) =
+            (row.get::<Option<Uuid>>("task_id")?, row.get::<Option<i64>>("version")?)
+        {
+            rows.push(vec![row.get::<Uuid>("endpoint_id")?.into(), task.into(), version.into()]);
         }
     }
     // A plus keeps SQLite from the index by due time, where it would walk over everything that is not

@@ -1,17 +1,23 @@
 //! Settling: what became of attempts, many in one transaction.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, QueryResult};
-use task_inbox_domain::Timestamp;
+use task_inbox_domain::event::operational::{self, DeadDelivery};
+use task_inbox_domain::webhook::breaker::{PATIENCE, RUN, Turn};
+use task_inbox_domain::{Actor, Event, EventType, Timestamp};
 use uuid::Uuid;
 
+use super::health::{self, Turned};
 use super::order;
+use crate::store::commit::LogEntry;
 use crate::store::db::{Db, Engine};
 use crate::store::error::Result;
-use crate::store::registry::EndpointStatus;
+use crate::store::log::{self, Append};
+use crate::store::registry::{EndpointStatus, Registry};
 use crate::store::row::Row;
+use crate::store::secrets::bump_registry;
 use crate::store::sql::{Column, Null, Rows, Sql, Ty};
 
 /// What becomes of a delivery after an attempt.
@@ -36,6 +42,12 @@ pub struct Settled {
     pub endpoint: Uuid,
     /// What was sent.
     pub event_id: Uuid,
+    /// The event's type.
+    pub kind: EventType,
+    /// The event's schema.
+    pub schema: String,
+    /// The event's task.
+    pub task_id: Option<Uuid>,
     /// The attempt's number, from 1.
     pub number: u32,
     /// When it began, by this process's clock; for people.
@@ -54,6 +66,8 @@ pub struct Settled {
     pub fate: Fate,
     /// Whether the endpoint said that it is gone for good.
     pub disables: bool,
+    /// Whether it was sent to see if its endpoint works again.
+    pub probe: bool,
 }
 
 const SETTLED: &[Column] = &[
@@ -85,37 +99,121 @@ const ATTEMPTS: &[Column] = &[
     ("response", Ty::Bytes, Null::Maybe),
 ];
 
-/// Settles attempts in one transaction; returns the ids of deliveries whose lease still held.
+/// What a settlement did.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    /// The deliveries whose lease still held.
+    pub held: Vec<Uuid>,
+    /// Endpoints whose breaker opened or that were disabled: what waits for them here waits in vain.
+    pub stopped: Vec<Uuid>,
+    /// Endpoints whose breaker closed.
+    pub recovered: Vec<Uuid>,
+    /// Whether an endpoint was disabled: the registry has moved.
+    pub disabled: bool,
+    /// Whether the log has grown.
+    pub events: bool,
+}
+
+/// Settles attempts in one transaction.
 ///
 /// A row that bears another token is left alone, and its attempt is not recorded: whoever holds
-/// the lease now will say what became of it.
-pub async fn settle(db: &Db, attempts: &[&Settled]) -> Result<Vec<Uuid>> {
+/// the lease now will say what became of it. What it showed of its endpoint counts all the same.
+pub async fn settle(db: &Db, registry: &Registry, attempts: &[&Settled]) -> Result<Settlement> {
     let engine = db.engine();
     let mut sorted: Vec<&Settled> = attempts.to_vec();
     sorted.sort_unstable_by_key(|a| a.id);
     let transaction = db.begin().await?;
-    let disables: Vec<Uuid> = sorted.iter().filter(|a| a.disables).map(|a| a.endpoint).collect();
     // Endpoints before deliveries, as everywhere.
-    if !disables.is_empty() {
-        lock_endpoints(engine, &transaction, &disables).await?;
-    }
+    let turned = health::observe(engine, &transaction, &sorted).await?;
     let mut held = HashSet::new();
     finish(engine, &transaction, &sorted, &mut held).await?;
     retry(engine, &transaction, &sorted, &mut held).await?;
     sorted.retain(|a| held.contains(&a.id));
     record(engine, &transaction, &sorted).await?;
-    let gone: Vec<Uuid> = sorted.iter().filter(|a| a.disables).map(|a| a.endpoint).collect();
-    if !gone.is_empty() {
-        disable(engine, &transaction, &gone).await?;
+    let disabled = disable(engine, &transaction, &ended_for_good(&sorted, &turned)).await?;
+    let events = told(registry, &sorted, &turned, &disabled);
+    if !events.is_empty() {
+        super::address(engine, &transaction, registry, &events).await?;
+        let entries: Vec<_> = events.into_iter().map(LogEntry::new).collect();
+        log::append(engine, &transaction, Append::new(&entries, None)).await?;
+    }
+    if !disabled.is_empty() {
+        bump_registry(engine, &transaction).await?;
     }
     transaction.commit().await?;
-    Ok(sorted.iter().map(|a| a.id).collect())
+    let of = |turn| turned.iter().filter(move |t| t.turn == turn).map(|t| t.endpoint);
+    Ok(Settlement {
+        held: sorted.iter().map(|a| a.id).collect(),
+        stopped: of(Turn::Opened).chain(disabled.keys().copied()).collect(),
+        recovered: of(Turn::Closed).collect(),
+        disabled: !disabled.is_empty(),
+        events: turned.iter().any(|t| t.turn != Turn::None) || sorted.iter().any(|a| a.dies().is_some()),
+    })
 }
 
-async fn lock_endpoints(engine: Engine, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<()> {
-    let sql = Sql::new(engine, "SELECT id FROM endpoints WHERE id").any_id(ids.iter().copied());
-    sql.push(" ORDER BY id {locked}").all(db).await?;
-    Ok(())
+/// Endpoints that are to be disabled, with why: a word and a sentence.
+type Ended = BTreeMap<Uuid, (&'static str, String)>;
+
+fn ended_for_good(held: &[&Settled], turned: &[Turned]) -> Ended {
+    let days = PATIENCE.as_secs() / (24 * 60 * 60);
+    let failed = turned
+        .iter()
+        .filter(|t| t.turn == Turn::GaveUp)
+        .map(|t| (t.endpoint, ("failing", format!("every attempt failed for {days} days"))));
+    let gone = held.iter().filter(|a| a.disables);
+    failed.chain(gone.map(|a| (a.endpoint, ("gone", "it answered 410 Gone".to_owned())))).collect()
+}
+
+/// What operators are told of a settlement.
+fn told(registry: &Registry, held: &[&Settled], turned: &[Turned], disabled: &Ended) -> Vec<Event> {
+    let now = Timestamp::from(chrono::Utc::now());
+    let system = Actor::system();
+    let change = |id: Uuid, kind, reason: &str, message: Option<&str>, failing_since| {
+        let facts = registry.endpoint(id)?.facts(failing_since);
+        Some(operational::endpoint_changed(Uuid::now_v7(), kind, &facts, reason, message, &system, now))
+    };
+    let breakers = turned.iter().filter_map(|t| match t.turn {
+        Turn::Opened => {
+            let message = format!("{RUN} attempts in a row failed; it is probed until one succeeds");
+            change(t.endpoint, EventType::EndpointPaused, "failing", Some(&message), t.failing_since)
+        }
+        Turn::Closed => {
+            let message = "an attempt succeeded";
+            change(t.endpoint, EventType::EndpointRecovered, "succeeded", Some(message), t.failing_since)
+        }
+        Turn::None | Turn::GaveUp => None,
+    });
+    let ended = disabled.iter().filter_map(|(id, (reason, message))| {
+        let since = turned.iter().find(|t| t.endpoint == *id).and_then(|t| t.failing_since);
+        change(*id, EventType::EndpointDisabled, reason, Some(message), since)
+    });
+    let dead = held.iter().filter_map(|a| Some(a.death(a.dies()?, now)));
+    dead.chain(breakers).chain(ended).collect()
+}
+
+impl Settled {
+    /// Why the delivery is given up, if it is and anybody is to be told: what becomes of telling operators
+    /// something is told to nobody.
+    fn dies(&self) -> Option<&'static str> {
+        match self.fate {
+            Fate::Dead(reason) if !self.kind.is_operational() => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn death(&self, reason: &'static str, now: Timestamp) -> Event {
+        let delivery = DeadDelivery {
+            id: self.id,
+            endpoint_id: self.endpoint,
+            event_id: self.event_id,
+            event_type: self.kind.as_str(),
+            task_id: self.task_id,
+            attempts: self.number,
+            reason,
+            error: self.error.as_ref().map(|e| e.replace('\0', "\u{fffd}")),
+        };
+        operational::delivery_dead(Uuid::now_v7(), &self.schema, &delivery, now)
+    }
 }
 
 fn add_ids(rows: &[QueryResult], held: &mut HashSet<Uuid>) -> Result<()> {
@@ -127,9 +225,9 @@ fn add_ids(rows: &[QueryResult], held: &mut HashSet<Uuid>) -> Result<()> {
 
 /// What a delivery that ended is kept as: its own columns, and those of the settlement, `r`.
 const FINISHED: &str = "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version,
-        attempts, outcome, reason, created_at, finished_at)
+        attempts, outcome, reason, created_at, finished_at, is_resend)
      SELECT d.id, d.endpoint_id, d.event_id, d.schema_name, d.task_id, d.version, d.number, d.outcome, d.reason,
-        d.created_at, {now} FROM ";
+        d.created_at, {now}, d.is_resend FROM ";
 
 /// Moves ended deliveries out of the hot table, where their lease still holds.
 ///
@@ -246,17 +344,23 @@ async fn record(engine: Engine, db: &impl ConnectionTrait, held: &[&Settled]) ->
     Ok(())
 }
 
-async fn disable(engine: Engine, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<()> {
-    let changed = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = ")
-        .bind(EndpointStatus::Disabled.as_str())
-        .push(", status_reason = 'it answered 410 Gone' WHERE status = ")
-        .bind(EndpointStatus::Active.as_str())
-        .push(" AND id")
-        .any_id(ids.iter().copied())
-        .execute(db)
-        .await?;
-    if changed > 0 {
-        Sql::new(engine, "UPDATE log_head SET registry = registry + 1 WHERE id = 1").execute(db).await?;
+/// Disables endpoints that are active; returns those that it did.
+async fn disable(engine: Engine, db: &impl ConnectionTrait, ended: &Ended) -> Result<Ended> {
+    let mut disabled = Ended::new();
+    for (id, why) in ended {
+        let changed = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = ")
+            .bind(EndpointStatus::Disabled.as_str())
+            .push(", status_reason = ")
+            .bind(why.1.as_str())
+            .push(" WHERE status = ")
+            .bind(EndpointStatus::Active.as_str())
+            .push(" AND id = ")
+            .bind(*id)
+            .execute(db)
+            .await?;
+        if changed > 0 {
+            disabled.insert(*id, why.clone());
+        }
     }
-    Ok(())
+    Ok(disabled)
 }

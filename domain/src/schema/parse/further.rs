@@ -18,14 +18,9 @@ const MAX_ITEMS: usize = 100;
 /// Longest duration: ten years, in seconds.
 const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
 
-/// Checks `callback_hosts`, `retention`, `migrate` and `calendar`.
-pub(super) fn of_schema(fields: &Fields<'_>, findings: &mut Findings) {
-    note(fields, &["callback_hosts", "retention", "migrate"], findings);
-    if let Some(at) = fields.get("callback_hosts") {
-        for item in at.list(findings, "a list of host names", MAX_ITEMS).iter().flatten() {
-            host(item, findings);
-        }
-    }
+/// Checks `retention`, `migrate` and `calendar`; reads `callback_hosts`.
+pub(super) fn of_schema(fields: &Fields<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    note(fields, &["retention", "migrate"], findings);
     if let Some(at) = fields.get("retention") {
         retention(&at, findings);
     }
@@ -35,6 +30,21 @@ pub(super) fn of_schema(fields: &Fields<'_>, findings: &mut Findings) {
     if let Some(at) = fields.get("calendar") {
         calendar(&at, findings);
     }
+    fields.get("callback_hosts").and_then(|at| callback_hosts(&at, findings))
+}
+
+/// The hosts, each once; none if the list is empty.
+fn callback_hosts(at: &At<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let mut hosts: Vec<String> = Vec::new();
+    for item in at.list(findings, "a list of host names", MAX_ITEMS).iter().flatten() {
+        let Some(name) = host(item, findings) else { continue };
+        if hosts.contains(&name) {
+            item.error(findings, format!("{name} is listed twice"));
+        } else {
+            hosts.push(name);
+        }
+    }
+    Some(hosts).filter(|hosts| !hosts.is_empty())
 }
 
 /// Checks the rest of a task type's keys.
@@ -114,10 +124,10 @@ fn texts(at: &At<'_>, what: &str, findings: &mut Findings) {
     }
 }
 
-/// A host name, or a wildcard for one level of names below one.
-fn host(at: &At<'_>, findings: &mut Findings) {
+/// A host name, or a wildcard for one level of names below one; in lower case.
+fn host(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     const WHAT: &str = "a host name such as example.com or *.example.com";
-    let Some(text) = at.short_text(findings, WHAT, 253) else { return };
+    let text = at.short_text(findings, WHAT, 253)?;
     let bare = text.strip_prefix("*.").unwrap_or(text);
     let label = |label: &str| {
         !label.is_empty()
@@ -126,9 +136,11 @@ fn host(at: &At<'_>, findings: &mut Findings) {
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    if !bare.split('.').all(label) {
-        at.error(findings, format!("{} is not {WHAT}", quoted(text)));
+    if bare.split('.').all(label) {
+        return Some(text.to_ascii_lowercase());
     }
+    at.error(findings, format!("{} is not {WHAT}", quoted(text)));
+    None
 }
 
 fn retention(at: &At<'_>, findings: &mut Findings) {

@@ -1,7 +1,5 @@
 //! Where webhooks go: URLs, `hook_auth`, `hook_events`.
 
-use url::Url;
-
 use super::findings::Findings;
 use super::names::{nearest, quoted};
 use super::read::{At, Fields};
@@ -9,11 +7,9 @@ use super::tree::Value;
 use crate::EventType;
 use crate::schema::{Hook, HookAuth};
 use crate::webhook::signing::check_header_name;
+use crate::webhook::url::{self, MAX_URL};
 
-/// Longest URL, in characters.
-const MAX_URL: usize = 2048;
-
-/// Every event that the format knows; [`EventType`] has those that this build makes.
+/// Every event that the format knows.
 const EVENTS: [&str; 9] = [
     "task.created",
     "task.state_changed",
@@ -48,7 +44,12 @@ impl Default {
     /// The schema's endpoint.
     pub(super) fn hook(&self) -> Option<Hook> {
         let url = self.url.clone()?;
-        Some(Hook { url, auth: self.auth.clone().unwrap_or_default() })
+        Some(Hook { url, auth: self.auth() })
+    }
+
+    /// How webhooks are authenticated where nothing else is said.
+    pub(super) fn auth(&self) -> HookAuth {
+        self.auth.clone().unwrap_or_default()
     }
 
     /// A type's own endpoint: what it doesn't say, the schema says.
@@ -65,7 +66,7 @@ impl Default {
         };
         let auth = match given_auth {
             Some(at) => auth(&at, findings),
-            None => Some(self.auth.clone().unwrap_or_default()),
+            None => Some(self.auth()),
         };
         if is_own { Some(Hook { url: url?, auth: auth? }) } else { None }
     }
@@ -74,36 +75,13 @@ impl Default {
 /// An absolute http or https URL. Whether its address may be reached is for the sender to say.
 pub(super) fn url(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     let text = at.short_text(findings, "an http or https URL", MAX_URL)?;
-    match check_url(text) {
-        Ok(()) => Some(text.to_owned()),
+    match url::check(text) {
+        Ok(_) => Some(text.to_owned()),
         Err(message) => {
             at.error(findings, format!("{} {message}", quoted(text)));
             None
         }
     }
-}
-
-fn check_url(text: &str) -> Result<(), String> {
-    // The parser of the URL standard drops or repairs what a person would not expect.
-    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
-        return Err("is not a URL: it has a space, a control character or a backslash".to_owned());
-    }
-    let absolute = ["http://", "https://"]
-        .iter()
-        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
-    if !absolute {
-        return Err("is not an absolute URL that begins with http:// or https://".to_owned());
-    }
-    let url = Url::parse(text).map_err(|e| format!("is not a URL: {e}"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password, which would show in lists and logs; \
-                    use hook_auth"
-            .to_owned());
-    }
-    if url.fragment().is_some() {
-        return Err("has a fragment (#…), which is never sent".to_owned());
-    }
-    Ok(())
 }
 
 fn auth(at: &At<'_>, findings: &mut Findings) -> Option<HookAuth> {
@@ -140,7 +118,7 @@ fn auth(at: &At<'_>, findings: &mut Findings) -> Option<HookAuth> {
     Some(HookAuth::Hmac)
 }
 
-/// `hook_events`. Those that no build of this version makes are noted as unsupported.
+/// `hook_events`.
 pub(super) fn events(fields: &Fields<'_>, findings: &mut Findings) -> Option<Vec<EventType>> {
     let at = fields.get("hook_events")?;
     let items = at.list(findings, "a list of events, e.g. [task.state_changed]", EVENTS.len())?;
@@ -158,10 +136,7 @@ pub(super) fn events(fields: &Fields<'_>, findings: &mut Findings) -> Option<Vec
             item.error(findings, format!("{text} is listed twice"));
         } else {
             seen.push(text);
-            match EventType::parse(text) {
-                Some(event) => events.push(event),
-                None => findings.unsupported(item.node.place, &item.path),
-            }
+            events.extend(EventType::parse(text));
         }
     }
     Some(events)

@@ -27,7 +27,7 @@ pub use names::{RULE as NAME_RULE, is_name};
 use findings::{Findings, Place};
 use read::At;
 
-use super::{HookBody, Schema, SchemaVersion, TaskType};
+use super::{Callback, HookBody, Schema, SchemaVersion, TaskType};
 
 /// Most task types of a schema.
 const MAX_TYPES: usize = 200;
@@ -89,7 +89,7 @@ fn schema(at: &At<'_>, findings: &mut Findings) -> Option<Schema> {
     let default = hook::Default::read(&fields, findings);
     let hook_events = hook::events(&fields, findings);
     let hook_body = fields.get("hook_body").and_then(|at| at.one_of(findings, &["full", "output"]));
-    further::of_schema(&fields, findings);
+    let callback_hosts = further::of_schema(&fields, findings);
     let task_types = fields
         .required(findings, "tasktypes", "a list of task types")
         .and_then(|at| task_types(&at, &default, findings));
@@ -98,6 +98,7 @@ fn schema(at: &At<'_>, findings: &mut Findings) -> Option<Schema> {
         version: version?,
         description: description.map(str::to_owned),
         hook: default.hook(),
+        callback: callback_hosts.map(|hosts| Callback { hosts, auth: default.auth() }),
         hook_events: hook_events.unwrap_or_else(|| vec![crate::EventType::TaskStateChanged]),
         hook_body: if hook_body == Some("output") { HookBody::Output } else { HookBody::Full },
         task_types: task_types?,

@@ -366,8 +366,6 @@ fn keys_without_behaviour_are_checked_and_noted() {
             "tasktypes[0].roles",
             "tasktypes[0].timeouts",
             "tasktypes[0].merge_key",
-            "tasktypes[0].hook_events[0]",
-            "callback_hosts",
             "retention",
             "migrate",
         ]
@@ -382,6 +380,35 @@ fn keys_without_behaviour_are_checked_and_noted() {
         assert_eq!(valid(&with_type(lines)).unsupported[0].path, format!("tasktypes[0].{path}"));
     }
     assert_eq!(valid(&with_top("retention: 90d")).unsupported[0].path, "retention");
+}
+
+#[test]
+fn reads_where_callbacks_may_lead() {
+    let top = "callback_hosts: [Example.com, '*.example.org']\nhook_auth: {kind: head, val: X-Key}";
+    let callback = valid(&with_top(top)).callback.expect("given");
+    assert_eq!(callback.auth, HookAuth::Head { header: "X-Key".to_owned() });
+    for (host, found) in [
+        ("example.com", Some("example.com")),
+        ("EXAMPLE.COM", Some("example.com")),
+        ("a.example.org", Some("*.example.org")),
+        ("example.org", None),
+        ("a.b.example.org", None),
+        (".example.org", None),
+        ("a.example.com", None),
+    ] {
+        assert_eq!(callback.host_for(host), found, "{host}");
+    }
+    assert!(valid(&with_top("callback_hosts: []")).callback.is_none());
+    assert!(refused(&with_top("callback_hosts: [a.example, A.example]")).contains("listed twice"));
+}
+
+#[test]
+fn every_event_of_the_format_can_be_asked_for() {
+    let all = "hook_events: [task.created, task.state_changed, task.assigned, task.commented, task.due, task.escalated,
+  task.cancelled, task.amended, schema.version_created]";
+    let schema = valid(&with_top(all));
+    assert_eq!(schema.hook_events.len(), 9);
+    assert!(schema.unsupported.is_empty());
 }
 
 #[test]

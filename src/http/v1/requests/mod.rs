@@ -7,6 +7,7 @@ pub(super) mod log;
 use axum::http::{HeaderMap, Uri, header};
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
 use task_inbox_domain::transition::Decision;
+use task_inbox_domain::webhook::url::MAX_URL;
 use task_inbox_domain::{EventType, Phase};
 use uuid::Uuid;
 
@@ -32,8 +33,9 @@ pub(super) fn post_task(body: &[u8]) -> Result<PostTask, Problem> {
         state: fields.text("state", MAX_NAME).filter(|state| !state.is_empty()),
         meta: fields.object("meta"),
         external_id: fields.name("external_id", ANY),
+        callback_url: fields.name("callback_url", MAX_URL),
     };
-    fields.not_yet(&["priority", "due_at", "callback_url", "assignee", "merge_key"]);
+    fields.not_yet(&["priority", "due_at", "assignee", "merge_key"]);
     fields.finish()?;
     Ok(post)
 }

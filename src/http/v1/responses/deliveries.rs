@@ -15,7 +15,6 @@ use crate::app::endpoints::EndpointView;
 use crate::http::answer;
 use crate::http::problem::Problem;
 use crate::store::delivery_list::{AttemptRow, DeliveryRow};
-use crate::store::registry::Origin;
 
 #[derive(Serialize)]
 struct Endpoint<'a> {
@@ -26,7 +25,7 @@ struct Endpoint<'a> {
     url: &'a str,
     kind: &'static str,
     header: Option<&'a str>,
-    body: &'static str,
+    format: &'static str,
     event_types: Vec<&'static str>,
     status: &'static str,
     status_reason: Option<&'a str>,
@@ -40,10 +39,9 @@ struct Endpoint<'a> {
 impl<'a> Endpoint<'a> {
     fn of(view: &'a EndpointView) -> Self {
         let endpoint = &view.row.endpoint;
-        let origin = if endpoint.ttype.is_some() { Origin::Type } else { Origin::Schema };
         Self {
             id: endpoint.id,
-            origin: origin.as_str(),
+            origin: endpoint.origin.as_str(),
             schema: &endpoint.schema,
             r#type: endpoint.ttype.as_deref(),
             url: &endpoint.hook.url,
@@ -52,7 +50,7 @@ impl<'a> Endpoint<'a> {
                 HookAuth::Hmac => None,
                 HookAuth::Head { header } => Some(header),
             },
-            body: endpoint.body.as_str(),
+            format: endpoint.format.as_str(),
             event_types: view.event_types.iter().map(|kind| kind.as_str()).collect(),
             status: endpoint.status.as_str(),
             status_reason: endpoint.status_reason.as_deref(),

@@ -3,18 +3,26 @@
 //! A request works on one snapshot from its validation to its commit; the commit finds out, under
 //! the log's head, whether the snapshot is still the current one. Secrets are not in it.
 
+mod endpoint;
+mod routes;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, QueryResult};
-use task_inbox_domain::schema::{Hook, HookAuth, HookBody, Schema, TaskType};
-use task_inbox_domain::{EventType, Timestamp};
+use task_inbox_domain::Timestamp;
+use task_inbox_domain::schema::{Schema, TaskType};
 use uuid::Uuid;
 
 use super::db::{Db, Engine};
 use super::error::{Result, StoreError};
 use super::row::Row;
 use super::sql::Sql;
+
+pub use endpoint::{Endpoint, EndpointStatus, Origin, Treatment};
+pub(super) use endpoint::{KEY_END, from_row as endpoint};
+pub use routes::Heard;
+use routes::Routes;
 
 /// One installed version of a schema.
 #[derive(Debug)]
@@ -48,93 +56,6 @@ impl InstalledType {
     }
 }
 
-/// Where an endpoint comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A schema's `default_hook_url`.
-    Schema,
-    /// A type's `hook_url`.
-    Type,
-}
-
-impl Origin {
-    /// The stored name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Schema => "schema",
-            Self::Type => "type",
-        }
-    }
-}
-
-/// Whether an endpoint takes deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndpointStatus {
-    /// Deliveries go out. A 410 moves it to [`EndpointStatus::Disabled`].
-    Active,
-    /// It answered 410: deliveries wait. A new URL or a new key makes it active again.
-    Disabled,
-    /// The latest version no longer names it: no new deliveries, what is live still goes out.
-    Removed,
-}
-
-impl EndpointStatus {
-    /// The stored name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Removed => "removed",
-        }
-    }
-
-    /// Reads the stored name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::Disabled, Self::Removed].into_iter().find(|s| s.as_str() == text)
-    }
-}
-
-/// Somewhere that webhooks go.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// Its id.
-    pub id: Uuid,
-    /// The schema it belongs to.
-    pub schema: String,
-    /// The type it belongs to, if it is a type's own.
-    pub ttype: Option<String>,
-    /// Where, and how a webhook proves where it comes from.
-    pub hook: Hook,
-    /// What of an event is sent.
-    pub body: HookBody,
-    /// Whether it takes deliveries.
-    pub status: EndpointStatus,
-    /// Why it has that status.
-    pub status_reason: Option<String>,
-    /// Whether it has a secret of its kind that has not ended.
-    pub has_key: bool,
-    /// When the last of those secrets ends, if all of them do.
-    pub key_end: Option<Timestamp>,
-}
-
-impl Endpoint {
-    /// Whether deliveries may go out now; what is not sendable waits.
-    pub fn is_sendable(&self) -> bool {
-        self.has_key && self.status != EndpointStatus::Disabled
-    }
-
-    /// Why deliveries wait, if they do: `no_key`, `disabled`.
-    pub fn held_reason(&self) -> Option<&'static str> {
-        if self.status == EndpointStatus::Disabled {
-            Some("disabled")
-        } else if self.has_key {
-            None
-        } else {
-            Some("no_key")
-        }
-    }
-}
-
 /// Everything installed, at one moment.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -144,7 +65,7 @@ pub struct Registry {
     types: HashMap<Uuid, InstalledType>,
     latest_types: HashMap<(String, String), Uuid>,
     endpoints: HashMap<Uuid, Arc<Endpoint>>,
-    by_origin: HashMap<(String, Option<String>), Uuid>,
+    routes: Routes,
     key_end: Option<Timestamp>,
 }
 
@@ -197,37 +118,6 @@ impl Registry {
         self.key_end
     }
 
-    /// The endpoint of a schema (`None`) or of one of its types.
-    pub fn endpoint_of(&self, schema: &str, ttype: Option<&str>) -> Option<&Arc<Endpoint>> {
-        self.endpoints.get(self.by_origin.get(&(schema.to_owned(), ttype.map(str::to_owned)))?)
-    }
-
-    /// The endpoint that an event of a schema, or of one of its types, goes to, if it wants it.
-    ///
-    /// The latest version says where and which; a type that it dropped is heard of as it said
-    /// last.
-    pub fn route(
-        &self,
-        schema: &str,
-        ttype: Option<&InstalledType>,
-        kind: EventType,
-    ) -> Option<&Arc<Endpoint>> {
-        let latest = &self.latest(schema)?.schema;
-        let (name, declared) = match ttype {
-            Some(t) => {
-                let declared = latest.task_type(&t.ttype().name).unwrap_or_else(|| t.ttype());
-                (Some(declared.name.as_str()), declared.hook_events.as_ref())
-            }
-            None => (None, None),
-        };
-        if !declared.unwrap_or(&latest.hook_events).contains(&kind) {
-            return None;
-        }
-        name.and_then(|name| self.endpoint_of(schema, Some(name)))
-            .filter(|e| e.status != EndpointStatus::Removed)
-            .or_else(|| self.endpoint_of(schema, None).filter(|e| e.status != EndpointStatus::Removed))
-    }
-
     /// Reads what is installed. `known` is an earlier snapshot: versions are immutable, so what it
     /// compiled is taken over.
     pub async fn load(db: &Db, known: Option<&Self>) -> Result<Self> {
@@ -275,14 +165,14 @@ impl Registry {
             }
             registry.types.insert(id, ttype);
         }
-        let endpoints = Sql::new(engine, "SELECT e.*, ")
-            .push(KEY_END)
-            .push(" AS key_end FROM endpoints e WHERE e.origin IN ('schema', 'type')");
-        for row in endpoints.all(db).await? {
-            let endpoint = endpoint(&row)?;
+        let endpoints = Sql::new(engine, "SELECT e.*, ").push(KEY_END).push(" AS key_end FROM endpoints e");
+        let mut endpoints: Vec<_> = endpoints.all(db).await?.iter().map(endpoint).collect::<Result<_>>()?;
+        routes::share_keys(&mut endpoints);
+        for endpoint in endpoints {
+            let endpoint = Arc::new(endpoint);
             registry.key_end = registry.key_end.into_iter().chain(endpoint.key_end).min();
-            registry.by_origin.insert((endpoint.schema.clone(), endpoint.ttype.clone()), endpoint.id);
-            registry.endpoints.insert(endpoint.id, Arc::new(endpoint));
+            registry.routes.add(&endpoint);
+            registry.endpoints.insert(endpoint.id, endpoint);
         }
         Ok(registry)
     }
@@ -308,34 +198,4 @@ fn installed_version(
         source,
         installed_at: Timestamp::from_micros(row.get("installed_at")?),
     }))
-}
-
-/// When the last secret of an endpoint `e` ends that is of its kind: no row, none; the greatest
-/// integer, never.
-pub(super) const KEY_END: &str = "(SELECT max(coalesce(s.expires_at, 9223372036854775807)) FROM endpoint_secrets s
-    WHERE s.endpoint_id = e.id AND s.auth_kind = e.auth_kind AND (s.expires_at IS NULL OR s.expires_at > {now}))";
-
-/// An endpoint out of its row, with [`KEY_END`] as `key_end`.
-pub(super) fn endpoint(row: &QueryResult) -> Result<Endpoint> {
-    let kind: String = row.get("auth_kind")?;
-    let auth = match (kind.as_str(), row.get::<Option<String>>("auth_header")?) {
-        ("hmac", _) => HookAuth::Hmac,
-        ("head", Some(header)) => HookAuth::Head { header },
-        _ => return Err(StoreError::Corrupt(format!("endpoint auth_kind {kind:?}"))),
-    };
-    let body: String = row.get("body_shape")?;
-    let status: String = row.get("status")?;
-    let key_end: Option<i64> = row.get("key_end")?;
-    Ok(Endpoint {
-        id: row.get("id")?,
-        schema: row.get::<Option<String>>("schema_name")?.unwrap_or_default(),
-        ttype: row.get("ttype")?,
-        hook: Hook { url: row.get("url")?, auth },
-        body: if body == "output" { HookBody::Output } else { HookBody::Full },
-        status: EndpointStatus::parse(&status)
-            .ok_or_else(|| StoreError::Corrupt(format!("endpoint status {status:?}")))?,
-        status_reason: row.get("status_reason")?,
-        has_key: key_end.is_some(),
-        key_end: key_end.filter(|end| *end != i64::MAX).map(Timestamp::from_micros),
-    })
 }
