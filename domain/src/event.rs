@@ -296,10 +296,10 @@ impl Event {
         }
     }
 
-    /// Where its task wants to be called back; none if it tells of no task or was erased.
-    pub fn callback_url(&self) -> Option<String> {
-        let task: CallbackPart = serde_json::from_str(self.parts().task?.get()).ok()?;
-        task.callback_url
+    /// What its way depends on, of the task as it was after the event; empty if it tells of none or was
+    /// erased.
+    pub fn task_facts(&self) -> TaskFacts {
+        self.parts().task.and_then(|task| serde_json::from_str(task.get()).ok()).unwrap_or_default()
     }
 
     fn parts(&self) -> BodyParts<'_> {
@@ -318,10 +318,16 @@ struct StatePart<'a> {
     state: Option<&'a RawValue>,
 }
 
-#[derive(serde::Deserialize)]
-struct CallbackPart {
-    #[serde(default)]
-    callback_url: Option<String>,
+/// What an event's way depends on, of its task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+pub struct TaskFacts {
+    /// Its type, in the schema version that it was posted under.
+    pub ttype_id: Option<Uuid>,
+    /// Its state; `None` is unset.
+    pub state: Option<String>,
+    /// Where it wants to be called back.
+    pub callback_url: Option<String>,
 }
 
 fn raw(part: Option<&RawValue>) -> &str {

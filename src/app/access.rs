@@ -25,6 +25,8 @@ pub enum Permission {
     KeysWrite,
     /// Read endpoints, deliveries and attempts.
     EndpointsRead,
+    /// Register, change, pause, resume and test endpoints; send again.
+    EndpointsWrite,
     /// Read the log's head and checkpoints, and verify the log.
     AuditRead,
     /// Make checkpoints.
@@ -33,7 +35,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TasksWrite,
         Self::TasksRead,
         Self::TasksResolve,
@@ -41,6 +43,7 @@ impl Permission {
         Self::SchemasRead,
         Self::KeysWrite,
         Self::EndpointsRead,
+        Self::EndpointsWrite,
         Self::AuditRead,
         Self::AuditWrite,
     ];
@@ -58,6 +61,7 @@ impl Permission {
             Self::SchemasRead => "schemas:read",
             Self::KeysWrite => "keys:write",
             Self::EndpointsRead => "endpoints:read",
+            Self::EndpointsWrite => "endpoints:write",
             Self::AuditRead => "audit:read",
             Self::AuditWrite => "audit:write",
         }

@@ -1,10 +1,13 @@
 //! What a sender's words mean: limits of the short texts, the hash of a post, and how a name
 //! that leads nowhere is answered.
 
+use std::net::Ipv4Addr;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use task_inbox_domain::log::Hash;
 use task_inbox_domain::schema::Schema;
+use url::Url;
 
 use super::error::Result;
 use super::{AppError, PostTask, Principal};
@@ -73,10 +76,20 @@ pub(super) fn check_callback(url: &str, schema: &Schema, policy: &Policy) -> Res
         ));
     }
     // As for registered endpoints: what is never sent to is said at once.
-    match check_url(policy, &parsed) {
-        Ok(()) => Ok(()),
-        Err(error) => refuse(format!("callback_url will be refused: {error}")),
+    match refused_address(policy, &parsed) {
+        None => Ok(()),
+        Some(reason) => refuse(format!("callback_url will be refused: {reason}")),
     }
+}
+
+/// Why nothing will be sent to a URL, if that is certain. What a name resolves to is not asked here, for it may be
+/// another address when something is sent; but `localhost` is loopback always (RFC 6761, section 6.3).
+pub(super) fn refused_address(policy: &Policy, url: &Url) -> Option<String> {
+    let reason = match url.host_str() {
+        Some("localhost") => policy.judge(Ipv4Addr::LOCALHOST.into()).err()?.to_string(),
+        _ => check_url(policy, url).err()?.to_string(),
+    };
+    Some(format!("{reason}; TASK_INBOX_ALLOW_NETS opens networks, and `--dev` opens loopback"))
 }
 
 /// SHA-256 of what was posted, by meaning: white space, the order of keys and `1` for `1.0` make

@@ -29,6 +29,16 @@ pub async fn list(
     limit: u64,
 ) -> Result<DeliveryList> {
     who.may(Permission::EndpointsRead)?;
+    page(app, who, filter, before, limit).await
+}
+
+async fn page(
+    app: &App,
+    who: &Principal,
+    filter: DeliveryFilter,
+    before: Option<DeliveryCursor>,
+    limit: u64,
+) -> Result<DeliveryList> {
     let limit = limit.clamp(1, MAX_LIMIT);
     let filter = DeliveryFilter { schemas: who.schemas.clone(), ..filter };
     let mut deliveries = stored::list(&app.db, &filter, before.map(|c| c.0), limit + 1).await?;
@@ -41,10 +51,15 @@ pub async fn list(
 
 /// One delivery with its attempts, oldest first.
 pub async fn get(app: &App, who: &Principal, id: Uuid) -> Result<(DeliveryRow, Vec<AttemptRow>)> {
+    who.may(Permission::EndpointsRead)?;
+    Ok((one(app, who, id).await?, stored::attempts(&app.db, id).await?))
+}
+
+/// One delivery that the caller sees.
+pub(super) async fn one(app: &App, who: &Principal, id: Uuid) -> Result<DeliveryRow> {
     let filter = DeliveryFilter { id: Some(id), ..DeliveryFilter::default() };
-    let found = list(app, who, filter, None, 1).await?.deliveries.into_iter().next();
-    let delivery = found.ok_or_else(|| AppError::NotFound(format!("there is no delivery {id}")))?;
-    Ok((delivery, stored::attempts(&app.db, id).await?))
+    let found = page(app, who, filter, None, 1).await?.deliveries.into_iter().next();
+    found.ok_or_else(|| AppError::NotFound(format!("there is no delivery {id}")))
 }
 
 /// Says why deliveries wait whose endpoint takes none.

@@ -20,6 +20,7 @@ pub mod key_cache;
 pub mod keys;
 pub mod rate;
 pub mod rekey;
+pub mod replays;
 pub mod schemas;
 pub mod tasks;
 pub mod vault;

@@ -1,6 +1,5 @@
 //! Installing and removing schemas.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
@@ -12,7 +11,6 @@ use super::error::Result;
 use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content};
 use crate::bus::Topic;
-use crate::outbound::check_url;
 use crate::store::StoreError;
 use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
 use crate::store::schemas::{self as stored, InstallError};
@@ -221,22 +219,12 @@ fn missing_key(endpoint: &Endpoint) -> String {
     )
 }
 
-/// Installing only warns of addresses that sending will refuse: they may be opened later. What a
-/// name resolves to is not asked here, for it may be another address when something is sent; but
-/// `localhost` is loopback always (RFC 6761, section 6.3).
+/// Installing only warns of addresses that sending will refuse: they may be opened later.
 fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
     let refused = hooks.filter_map(|hook| {
-        let url = Url::parse(&hook.url).ok()?;
-        let reason = match url.host_str() {
-            Some("localhost") => app.policy.judge(Ipv4Addr::LOCALHOST.into()).err()?.to_string(),
-            _ => check_url(&app.policy, &url).err()?.to_string(),
-        };
-        Some(format!(
-            "webhooks to {} will be refused: {reason}; TASK_INBOX_ALLOW_NETS opens networks, and `--dev` opens \
-             loopback",
-            hook.url
-        ))
+        let reason = content::refused_address(&app.policy, &Url::parse(&hook.url).ok()?)?;
+        Some(format!("webhooks to {} will be refused: {reason}", hook.url))
     });
     refused.collect()
 }

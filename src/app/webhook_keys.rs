@@ -230,7 +230,8 @@ fn has_key(new: &NewWebhookKey) -> AppError {
     AppError::conflict(format!("the endpoint of {of} has a key; `rotate` (`--rotate`) replaces it"))
 }
 
-fn generate(auth: &HookAuth) -> Secret {
+/// A new key.
+pub(super) fn generate(auth: &HookAuth) -> Secret {
     let bytes: [u8; 32] = rand::random();
     match auth {
         HookAuth::Hmac => Secret::Hmac(HmacKey::from_bytes(&bytes).expect("32 bytes are a key")),

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod claim;
+mod replay;
 mod settle;
 mod slots;
 mod standing;
@@ -156,6 +157,7 @@ impl Dispatcher {
         let (stop_claiming, stop_settling) = (CancellationToken::new(), CancellationToken::new());
         let tasks = vec![
             tokio::spawn(claim::run(shared.clone(), stop_claiming.clone())),
+            tokio::spawn(replay::run(shared.clone(), stop_claiming.clone())),
             tokio::spawn(settle::run(shared.clone(), unsettled, stop_settling.clone())),
         ];
         Self { shared, stop_claiming, stop_settling, tasks: Arc::new(Mutex::new(tasks)) }

@@ -40,7 +40,7 @@ impl Target {
     pub(super) fn url_of(&self, event: &Event) -> Option<Cow<'_, Url>> {
         match &self.url {
             Some(url) => Some(Cow::Borrowed(url)),
-            None => Url::parse(&event.callback_url()?).ok().map(Cow::Owned),
+            None => Url::parse(&event.task_facts().callback_url?).ok().map(Cow::Owned),
         }
     }
 }

@@ -19,15 +19,18 @@ pub enum DeliveryStatus {
     Sending,
     /// The receiver took it. Nothing moves it on.
     Delivered,
-    /// It was given up.
+    /// It was given up. Sending it again moves it to [`DeliveryStatus::Resent`].
     Dead,
+    /// It was given up, and sent again as another delivery. Nothing moves it on.
+    Resent,
     /// It was withdrawn before it was sent.
     Cancelled,
 }
 
 impl DeliveryStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Sending, Self::Delivered, Self::Dead, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Sending, Self::Delivered, Self::Dead, Self::Resent, Self::Cancelled];
 
     /// The wire name.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +39,7 @@ impl DeliveryStatus {
             Self::Sending => "sending",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
+            Self::Resent => "resent",
             Self::Cancelled => "cancelled",
         }
     }
@@ -96,6 +100,8 @@ pub struct DeliveryRow {
     pub reason: Option<String>,
     /// How many attempts were made.
     pub attempts: i32,
+    /// Whether somebody asked for it once more.
+    pub is_resend: bool,
     /// When it may next be claimed: when it is tried again, or when the lease on it runs out.
     pub due_at: Option<Timestamp>,
     /// When its event was written.
@@ -123,8 +129,7 @@ pub struct AttemptRow {
     pub response: Option<Vec<u8>>,
 }
 
-const COMMON: &str =
-    "d.id, d.endpoint_id, d.event_id, d.schema_name, d.task_id, d.version, d.attempts, d.created_at";
+const COMMON: &str = "d.id, d.endpoint_id, d.event_id, d.schema_name, d.task_id, d.version, d.attempts, d.created_at, d.is_resend";
 
 /// Up to `limit` deliveries that pass, newest first, before the one with the id `before`.
 ///
@@ -143,8 +148,8 @@ pub async fn list(
     let live = filter.status.is_none_or(DeliveryStatus::is_live);
     if live {
         sql = sql
-            .push("SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, created_at, status,
-                   reason, CASE WHEN reason IS NULL THEN due_at END AS due_at, finished_at FROM (SELECT ")
+            .push("SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, created_at, is_resend,
+                   status, reason, CASE WHEN reason IS NULL THEN due_at END AS due_at, finished_at FROM (SELECT ")
             .push(COMMON)
             // What an earlier delivery of its task holds back is derived as the claim derives it.
             .push(
@@ -261,6 +266,7 @@ fn from_row(row: &QueryResult) -> Result<DeliveryRow> {
             .ok_or_else(|| StoreError::Corrupt(format!("delivery status {status:?}")))?,
         reason: row.get("reason")?,
         attempts: row.get("attempts")?,
+        is_resend: row.get("is_resend")?,
         due_at: time("due_at")?,
         created: Timestamp::from_micros(row.get("created_at")?),
         finished: time("finished_at")?,

@@ -27,6 +27,7 @@ pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod registry;
+pub mod replays;
 pub mod schemas;
 pub mod secrets;
 pub mod task_list;

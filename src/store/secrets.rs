@@ -97,25 +97,7 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
             end_others(engine, &transaction, secret.endpoint_id, kept, overlap).await?;
         }
     }
-    Sql::new(
-        engine,
-        "INSERT INTO endpoint_secrets (id, endpoint_id, auth_kind, master_key_id, ciphertext, created_at, expires_at)
-         VALUES (",
-    )
-    .bind(secret.id)
-    .push(", ")
-    .bind(secret.endpoint_id)
-    .push(", ")
-    .bind(secret.auth_kind)
-    .push(", ")
-    .bind(secret.master_key_id)
-    .push(", ")
-    .bind(secret.ciphertext)
-    .push(", ")
-    .bind(secret.created.as_micros())
-    .push(", NULL)")
-    .execute(&transaction)
-    .await?;
+    insert(engine, &transaction, &secret).await?;
     Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, status = ")
         .bind(EndpointStatus::Active.as_str())
         .push(" WHERE id = ")
@@ -127,6 +109,30 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(Added::Kept)
+}
+
+/// Writes a new secret's row.
+pub(super) async fn insert(engine: Engine, db: &impl ConnectionTrait, secret: &NewSecret) -> Result<()> {
+    Sql::new(
+        engine,
+        "INSERT INTO endpoint_secrets (id, endpoint_id, auth_kind, master_key_id, ciphertext, created_at, expires_at)
+         VALUES (",
+    )
+    .bind(secret.id)
+    .push(", ")
+    .bind(secret.endpoint_id)
+    .push(", ")
+    .bind(secret.auth_kind)
+    .push(", ")
+    .bind(secret.master_key_id.as_str())
+    .push(", ")
+    .bind(secret.ciphertext.clone())
+    .push(", ")
+    .bind(secret.created.as_micros())
+    .push(", NULL)")
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Ends an endpoint's secrets, but for one that holds a while longer, at most as long as it would

@@ -30,7 +30,8 @@ fn now(row: &QueryResult) -> Result<Timestamp> {
     Ok(Timestamp::from_micros(row.get("now")?))
 }
 
-fn health(row: &QueryResult) -> Result<Health> {
+/// How an endpoint has been doing, out of its row.
+pub(in crate::store) fn health(row: &QueryResult) -> Result<Health> {
     let time = |column| -> Result<_> { Ok(row.get::<Option<i64>>(column)?.map(Timestamp::from_micros)) };
     Ok(Health {
         failing_since: time("failing_since")?,

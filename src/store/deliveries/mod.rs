@@ -25,6 +25,7 @@ use super::sql::{Column, Null, Rows, Sql, Ty};
 
 pub use claim::{Claimed, claim, claim_paced, due_endpoints, probe};
 pub use health::failing;
+pub(super) use health::health;
 pub use order::park;
 pub use settle::{Fate, Settled, Settlement, settle};
 

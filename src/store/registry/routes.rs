@@ -129,7 +129,7 @@ impl Registry {
     }
 
     /// Whether a schema wants such events sent to its own endpoints.
-    fn sends(&self, schema: &str, ttype: Option<&InstalledType>, kind: EventType) -> bool {
+    pub fn sends(&self, schema: &str, ttype: Option<&InstalledType>, kind: EventType) -> bool {
         let Some(latest) = self.latest(schema) else { return false };
         let declared = ttype.and_then(|t| {
             let declared = latest.schema.task_type(&t.ttype().name).unwrap_or_else(|| t.ttype());

@@ -15,7 +15,7 @@ pub(in crate::http::v1) fn endpoint_list(uri: &Uri) -> Result<EndpointFilter, Pr
     let query = Parameters::parse(uri.query(), &["schema", "status"])?;
     Ok(EndpointFilter {
         schema: query.text("schema")?.map(str::to_owned),
-        status: query.read("status", "active, disabled or removed", EndpointStatus::parse)?,
+        status: query.read("status", "active, paused, disabled or removed", EndpointStatus::parse)?,
         ..EndpointFilter::default()
     })
 }

@@ -1,0 +1,277 @@
+//! Registering endpoints, changing them and taking them away.
+
+use std::time::Duration;
+
+use task_inbox_domain::schema::validate::Problem;
+use task_inbox_domain::schema::{Hook, HookAuth, UNSET};
+use task_inbox_domain::webhook::format::Format;
+use task_inbox_domain::webhook::interest::{Interest, MAX_NAMES};
+use task_inbox_domain::webhook::signing::{Secret, check_header_name};
+use task_inbox_domain::{EventType, Rate};
+use uuid::Uuid;
+
+use super::{EndpointView, announce, no_such, of_id, view};
+use crate::app::error::Result;
+use crate::app::patience::patiently;
+use crate::app::{App, AppError, Permission, Principal, content, webhook_keys};
+use crate::store::endpoints as stored;
+use crate::store::registry::{Endpoint, EndpointStatus, Origin, Registry, Treatment};
+use crate::store::secrets::NewSecret;
+
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 1_000;
+/// The most headers of an endpoint's own, and the longest value.
+const MAX_HEADERS: usize = 20;
+const MAX_HEADER: usize = 1_024;
+/// The most attempts at once that can be asked for.
+pub const MAX_CONCURRENCY: u32 = 128;
+/// The shortest and the longest time-out.
+pub const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+
+/// What an owner says of an endpoint. In a change, what is not said stays, and an inner `None` takes back
+/// what was said.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointChange {
+    /// Where webhooks go.
+    pub url: Option<String>,
+    /// In which form.
+    pub format: Option<Format>,
+    /// Only events of these schemas.
+    pub schemas: Option<Option<Vec<String>>>,
+    /// Only events of tasks of types with these names.
+    pub task_types: Option<Option<Vec<String>>>,
+    /// Only these events.
+    pub event_types: Option<Option<Vec<EventType>>>,
+    /// Only events of tasks that are in one of these states after it; `unset` is a state.
+    pub states: Option<Option<Vec<String>>>,
+    /// Headers of its own.
+    pub headers: Option<Option<Vec<(String, String)>>>,
+    /// The most attempts in a time.
+    pub rate: Option<Option<Rate>>,
+    /// The most attempts at once.
+    pub concurrency: Option<Option<u32>>,
+    /// The hard end of an attempt.
+    pub timeout: Option<Option<Duration>>,
+    /// What it is for.
+    pub description: Option<Option<String>>,
+}
+
+/// An endpoint that was registered, with its key: the only time that it is shown.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The endpoint.
+    pub view: EndpointView,
+    /// What its webhooks are signed with.
+    pub key: String,
+}
+
+/// Registers an endpoint. `key` is one to take over; otherwise one is made.
+pub async fn create(
+    app: &App,
+    who: &Principal,
+    change: EndpointChange,
+    key: Option<&str>,
+) -> Result<Registered> {
+    who.may(Permission::EndpointsWrite)?;
+    let registry = app.registry.refresh(&app.db).await?;
+    let blank = Endpoint {
+        id: Uuid::now_v7(),
+        origin: Origin::Registered,
+        schema: String::new(),
+        ttype: None,
+        hook: Hook { url: String::new(), auth: HookAuth::Hmac },
+        format: Format::Full,
+        interest: Interest::default(),
+        treatment: Treatment::default(),
+        description: None,
+        status: EndpointStatus::Active,
+        status_reason: None,
+        keys_of: Uuid::nil(),
+        has_key: true,
+        key_end: None,
+    };
+    if change.url.is_none() {
+        return Err(AppError::invalid("/url", "url is required: where webhooks go"));
+    }
+    let endpoint = changed(app, who, &registry, blank, change)?;
+    let secret = match key {
+        Some(text) => {
+            Secret::parse(&HookAuth::Hmac, text).map_err(|e| AppError::invalid("/key", e.to_string()))?
+        }
+        None => webhook_keys::generate(&HookAuth::Hmac),
+    };
+    let id = Uuid::now_v7();
+    let (master_key_id, ciphertext) = app.vault.seal(id, secret.expose())?;
+    let kept = NewSecret {
+        id,
+        endpoint_id: endpoint.id,
+        auth_kind: HookAuth::Hmac.kind(),
+        master_key_id,
+        ciphertext,
+        created: App::now(),
+        replaces: None,
+    };
+    patiently(|| stored::create(&app.db, &endpoint, &kept)).await?;
+    // The endpoint is kept, and this is the only time that its key is shown: a database that is gone now
+    // must not hide it. Who has not heard of it looks within a second.
+    if let Err(error) = announce(app).await {
+        tracing::warn!(%error, "a new endpoint could not be announced");
+    }
+    let view = EndpointView::made(&endpoint, App::now());
+    Ok(Registered { view, key: secret.expose().to_owned() })
+}
+
+/// Changes a registered endpoint.
+pub async fn update(app: &App, who: &Principal, id: Uuid, change: EndpointChange) -> Result<EndpointView> {
+    let (registry, endpoint) = registered(app, who, id).await?;
+    let endpoint = changed(app, who, &registry, endpoint, change)?;
+    if !patiently(|| stored::update(&app.db, &endpoint)).await? {
+        return Err(no_such(id));
+    }
+    announce(app).await?;
+    view(app, who, id).await
+}
+
+/// Takes a registered endpoint away, with what waits for it; returns how many deliveries were withdrawn.
+pub async fn remove(app: &App, who: &Principal, id: Uuid) -> Result<u64> {
+    registered(app, who, id).await?;
+    let withdrawn = patiently(|| stored::remove(&app.db, id)).await?.ok_or_else(|| no_such(id))?;
+    announce(app).await?;
+    Ok(withdrawn)
+}
+
+/// An endpoint that its owner may change here: not one that a schema's file declares.
+async fn registered(app: &App, who: &Principal, id: Uuid) -> Result<(std::sync::Arc<Registry>, Endpoint)> {
+    who.may(Permission::EndpointsWrite)?;
+    let (registry, endpoint) = of_id(app, who, id).await?;
+    if endpoint.origin != Origin::Registered {
+        return Err(AppError::conflict(format!(
+            "the endpoint {id} is declared by the schema {}: install a new version of it; pause and resume work on \
+             any endpoint",
+            endpoint.schema
+        )));
+    }
+    Ok((registry, endpoint))
+}
+
+/// The endpoint as it is with this change, if that is right.
+fn changed(
+    app: &App,
+    who: &Principal,
+    registry: &Registry,
+    mut endpoint: Endpoint,
+    change: EndpointChange,
+) -> Result<Endpoint> {
+    let mut problems = Vec::new();
+    if let Some(url) = change.url {
+        check_url(app, &url, &mut problems);
+        endpoint.hook.url = url;
+    }
+    if let Some(format) = change.format {
+        endpoint.format = format;
+    }
+    let interest = &mut endpoint.interest;
+    set(&mut interest.schemas, change.schemas.map(|names| names.filter(|n| !n.is_empty())));
+    set(&mut interest.task_types, change.task_types.map(|names| names.filter(|n| !n.is_empty())));
+    set(&mut interest.event_types, change.event_types.map(|kinds| kinds.filter(|k| !k.is_empty())));
+    let unset = |name: String| Some(name).filter(|name| name != UNSET);
+    let states = change.states.map(|states| states.filter(|s| !s.is_empty()));
+    set(&mut interest.states, states.map(|s| s.map(|s| s.into_iter().map(unset).collect())));
+    check_interest(who, registry, interest, &mut problems)?;
+    let treatment = &mut endpoint.treatment;
+    if let Some(headers) = change.headers {
+        treatment.headers = headers.unwrap_or_default();
+        check_headers(&treatment.headers, &mut problems);
+    }
+    set(&mut treatment.rate, change.rate);
+    set(&mut treatment.concurrency, change.concurrency);
+    set(&mut treatment.timeout, change.timeout);
+    if treatment.concurrency.is_some_and(|most| !(1..=MAX_CONCURRENCY).contains(&most)) {
+        problems.push(Problem::new("/concurrency", format!("must be from 1 to {MAX_CONCURRENCY}")));
+    }
+    if treatment.timeout.is_some_and(|timeout| timeout < TIMEOUTS.0 || timeout > TIMEOUTS.1) {
+        problems.push(Problem::new("/timeout", "must be from 1s to 15s"));
+    }
+    set(&mut endpoint.description, change.description);
+    if endpoint.description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION) {
+        problems.push(Problem::new("/description", format!("is longer than {MAX_DESCRIPTION} characters")));
+    }
+    if problems.is_empty() {
+        Ok(endpoint)
+    } else {
+        Err(AppError::problems("the endpoint is not right", problems))
+    }
+}
+
+fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {
+    if let Some(value) = change {
+        *field = value;
+    }
+}
+
+fn check_url(app: &App, url: &str, problems: &mut Vec<Problem>) {
+    match task_inbox_domain::webhook::url::check(url) {
+        Err(detail) => problems.push(Problem::new("/url", detail)),
+        Ok(parsed) => {
+            if let Some(reason) = content::refused_address(&app.policy, &parsed) {
+                problems.push(Problem::new("/url", format!("will be refused: {reason}")));
+            }
+        }
+    }
+}
+
+/// A key hears of no more by an endpoint than it sees itself.
+fn check_interest(
+    who: &Principal,
+    registry: &Registry,
+    interest: &Interest,
+    problems: &mut Vec<Problem>,
+) -> Result<()> {
+    match &interest.schemas {
+        None if !who.sees_all() => {
+            return Err(AppError::Forbidden(
+                "this key sees some schemas only: say which ones the endpoint is for, in schemas".to_owned(),
+            ));
+        }
+        None => {}
+        Some(names) => {
+            for (i, name) in names.iter().enumerate() {
+                if registry.latest(name).filter(|_| who.sees(name)).is_none() {
+                    let detail = content::no_such_schema(registry, who, name);
+                    problems.push(Problem::new(format!("/schemas/{i}"), detail));
+                }
+            }
+        }
+    }
+    let counts = [
+        ("schemas", interest.schemas.as_ref().map_or(0, Vec::len)),
+        ("task_types", interest.task_types.as_ref().map_or(0, Vec::len)),
+        ("event_types", interest.event_types.as_ref().map_or(0, Vec::len)),
+        ("states", interest.states.as_ref().map_or(0, Vec::len)),
+    ];
+    for (name, _) in counts.iter().filter(|(_, count)| *count > MAX_NAMES) {
+        problems.push(Problem::new(format!("/{name}"), format!("names more than {MAX_NAMES}")));
+    }
+    Ok(())
+}
+
+fn check_headers(headers: &[(String, String)], problems: &mut Vec<Problem>) {
+    if headers.len() > MAX_HEADERS {
+        problems.push(Problem::new("/headers", format!("has more than {MAX_HEADERS} headers")));
+    }
+    for (i, (name, value)) in headers.iter().enumerate() {
+        let pointer = format!("/headers/{name}");
+        if let Err(detail) = check_header_name(name) {
+            problems.push(Problem::new(&*pointer, detail));
+        }
+        // Visible ASCII and spaces inside: what every HTTP library reads alike (RFC 9110, section 5.5).
+        let visible = value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        if !visible || value.len() > MAX_HEADER || value.trim() != value || value.is_empty() {
+            let detail = format!("its value must be 1 to {MAX_HEADER} visible ASCII characters");
+            problems.push(Problem::new(&*pointer, detail));
+        }
+        if headers[..i].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            problems.push(Problem::new(&*pointer, "is there twice"));
+        }
+    }
+}
