@@ -22,6 +22,7 @@ pub mod rate;
 pub mod rekey;
 pub mod replays;
 pub mod schemas;
+pub mod targets;
 pub mod tasks;
 pub mod vault;
 pub mod webhook_keys;
@@ -29,14 +30,17 @@ pub mod webhook_keys;
 pub use access::{Permission, Principal};
 pub use error::{AppError, CurrentTask};
 pub use key_cache::KeyCache;
+use targets::Targets;
 pub use tasks::{Created, PostTask, TaskList, TaskView};
 pub use vault::Vault;
+
+use std::sync::Arc;
 
 use chrono::Utc;
 use task_inbox_domain::Timestamp;
 
 use crate::bus::Bus;
-use crate::outbound::Policy;
+use crate::outbound::{Client, Policy};
 use crate::store::commit::Commit;
 use crate::store::{Db, RegistryCache, TaskReader};
 
@@ -59,6 +63,10 @@ pub struct App {
     pub bus: Bus,
     /// Where webhooks may go; here only to warn of where they may not.
     pub policy: Policy,
+    /// The way out, for what is asked of application servers directly.
+    pub client: Client,
+    /// What sending to each endpoint needs.
+    pub targets: Arc<Targets>,
 }
 
 impl App {

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
 use task_inbox_domain::Timestamp;
 use task_inbox_domain::webhook::delivery::{self, AttemptResult, FailureKind, Settlement};
 use task_inbox_domain::webhook::signing;
 
-use super::targets::{Proof, Target};
+use crate::app::targets::Target;
 use crate::outbound::{self, Answer, Client, Failure};
 use crate::store::deliveries::{Fate, Leased, Settled};
 
@@ -17,7 +16,8 @@ pub(super) async fn make(client: &Client, target: &Target, leased: &Leased, dead
     let started = Timestamp::from(chrono::Utc::now());
     let begun = Instant::now();
     let (body, content_type) = target.format.body(&leased.event, leased.seq, &target.auth);
-    let headers = headers(target, leased, started, content_type, body.as_bytes());
+    let id = signing::webhook_id(leased.event.id);
+    let headers = target.headers(&id, started, content_type, body.as_bytes());
     let sent = match target.url_of(&leased.event) {
         Some(url) => client.post_within(&url, headers, Bytes::from(body), deadline).await,
         None => Err(no_url()),
@@ -31,41 +31,6 @@ fn no_url() -> Failure {
         kind: outbound::FailureKind::Url,
         detail: "the event no longer says where to call back".to_owned(),
         elapsed: Duration::ZERO,
-    }
-}
-
-fn headers(
-    target: &Target,
-    leased: &Leased,
-    now: Timestamp,
-    content_type: &'static str,
-    body: &[u8],
-) -> HeaderMap {
-    let id = signing::webhook_id(leased.event.id);
-    let timestamp = now.as_secs();
-    let mut headers = HeaderMap::with_capacity(6 + target.headers.len());
-    // First, so that none of them takes the place of ours.
-    for (name, value) in &target.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert("webhook-timestamp", HeaderValue::from(timestamp));
-    match &target.proof {
-        Proof::Hmac(keys) => {
-            let live = keys.iter().filter(|(_, end)| end.is_none_or(|end| end > now)).map(|(key, _)| key);
-            insert(&mut headers, "webhook-signature", &signing::signatures(live, &id, timestamp, body));
-        }
-        Proof::Head(name, value) => {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    insert(&mut headers, "webhook-id", &id);
-    headers
-}
-
-fn insert(headers: &mut HeaderMap, name: &'static str, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(name, value);
     }
 }
 

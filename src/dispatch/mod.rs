@@ -11,7 +11,6 @@ mod replay;
 mod settle;
 mod slots;
 mod standing;
-mod targets;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::app::targets::Targets;
 use crate::app::vault::Vault;
 use crate::bus::{Bus, Topic};
 use crate::outbound::Client;
@@ -35,7 +35,6 @@ use crate::store::{Db, RegistryCache, Result};
 use settle::Unsettled;
 use slots::Slots;
 use standing::Standing;
-use targets::Targets;
 
 /// How the dispatcher works.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +87,8 @@ pub struct Parts {
     pub vault: Vault,
     /// The way out.
     pub client: Client,
+    /// What sending to each endpoint needs.
+    pub targets: Arc<Targets>,
     /// Wake-ups.
     pub bus: Bus,
 }
@@ -104,7 +105,7 @@ struct Shared {
     settings: Settings,
     slots: Slots<Leased>,
     standing: Standing,
-    targets: Targets,
+    targets: Arc<Targets>,
     /// Something ended: there may be a place, or a successor.
     wake: Notify,
     attempts: TaskTracker,
@@ -135,7 +136,7 @@ impl std::fmt::Debug for Dispatcher {
 impl Dispatcher {
     /// Starts claiming and settling.
     pub fn start(parts: Parts, settings: Settings) -> Self {
-        let Parts { db, registry, vault, client, bus } = parts;
+        let Parts { db, registry, vault, client, targets, bus } = parts;
         let (settling, unsettled) = mpsc::channel(settings.concurrency * 2);
         let shared = Arc::new(Shared {
             db,
@@ -146,7 +147,7 @@ impl Dispatcher {
             settings,
             slots: Slots::new(settings.concurrency, settings.per_endpoint, settings.line),
             standing: Standing::default(),
-            targets: Targets::default(),
+            targets,
             wake: Notify::new(),
             attempts: TaskTracker::new(),
             runtime: Handle::current(),

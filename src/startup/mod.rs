@@ -22,6 +22,7 @@ pub use check::check;
 pub use database::{connect, lock};
 pub use master_key::file as master_key_file;
 
+use crate::app::targets::Targets;
 use crate::app::{App, KeyCache, Vault};
 use crate::bus::Bus;
 use crate::config::{Config, Role};
@@ -30,7 +31,7 @@ use crate::http;
 use crate::outbound::{self, Policy};
 use crate::store::commit::{self, Commit, Hooks, NoHooks};
 use crate::store::secrets::{self, StoredSecret};
-use crate::store::{Db, RegistryCache, TaskReader};
+use crate::store::{RegistryCache, TaskReader};
 use announce::Announce;
 
 /// How long a shutdown may take before what is under way is cancelled.
@@ -58,8 +59,18 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let keys = KeyCache::load(&db).await?;
     let background = CancellationToken::new();
     let bus = Bus::start(&db, &background);
+    let (client, targets) = (client(config)?, Arc::new(Targets::default()));
     let dispatcher = if config.has(Role::Dispatcher) {
-        Some(start_dispatcher(config, &db, &registry, &vault, &bus).await?)
+        check_secrets(&secrets::all(&db).await?, &vault)?;
+        let parts = dispatch::Parts {
+            db: db.clone(),
+            registry: registry.clone(),
+            vault: vault.clone(),
+            client: client.clone(),
+            targets: targets.clone(),
+            bus: bus.clone(),
+        };
+        Some(Dispatcher::start(parts, dispatch_settings(config)))
     } else {
         None
     };
@@ -71,7 +82,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         commit::Settings { lease: dispatch_settings(config).lease(), ..commit::Settings::default() };
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
     let reader = TaskReader::start(&db);
-    let app = App { db: db.clone(), reader, commit, registry, keys, vault, bus, policy: policy(config) };
+    let policy = policy(config);
+    let app = App { db: db.clone(), reader, commit, registry, keys, vault, bus, policy, client, targets };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
     let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
 
@@ -156,15 +168,8 @@ fn check_secrets(secrets: &[StoredSecret], vault: &Vault) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The one call site of the dispatcher.
-async fn start_dispatcher(
-    config: &Config,
-    db: &Db,
-    registry: &RegistryCache,
-    vault: &Vault,
-    bus: &Bus,
-) -> anyhow::Result<Dispatcher> {
-    check_secrets(&secrets::all(db).await?, vault)?;
+/// The way out.
+fn client(config: &Config) -> anyhow::Result<outbound::Client> {
     let settings = dispatch_settings(config);
     let limits = outbound::Limits {
         deadline: settings.deadline,
@@ -174,15 +179,7 @@ async fn start_dispatcher(
         ..outbound::Limits::default()
     };
     let agent = concat!("task-inbox/", env!("CARGO_PKG_VERSION"));
-    let client = outbound::Client::new(policy(config), limits, agent)?;
-    let parts = dispatch::Parts {
-        db: db.clone(),
-        registry: registry.clone(),
-        vault: vault.clone(),
-        client,
-        bus: bus.clone(),
-    };
-    Ok(Dispatcher::start(parts, settings))
+    Ok(outbound::Client::new(policy(config), limits, agent)?)
 }
 
 fn dispatch_settings(config: &Config) -> dispatch::Settings {
@@ -229,6 +226,8 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
         vault,
         bus: Bus::memory(),
         policy: policy(config),
+        client: client(config)?,
+        targets: Arc::default(),
     })
 }
 

@@ -15,7 +15,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use task_inbox::app::{App, KeyCache, Principal, Vault, keys, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::http;
-use task_inbox::outbound::Policy;
+use task_inbox::outbound::{Client, Limits, Policy};
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use tower::ServiceExt;
@@ -46,6 +46,8 @@ async fn inbox(engine: Engine) -> (TestDatabase, Router, String) {
         vault: Vault::empty(),
         bus: Bus::memory(),
         policy: Policy::new([]),
+        client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
+        targets: Arc::default(),
         db,
         registry,
     };

@@ -75,6 +75,9 @@ async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disab
         token: leased.token,
         endpoint: leased.endpoint,
         event_id: leased.event.id,
+        kind: leased.event.kind,
+        schema: leased.event.schema.clone(),
+        task_id: leased.event.task_id,
         number: leased.attempts + 1,
         started: Timestamp::from_micros(1_700_000_000_000_000),
         duration: Duration::from_micros(7_600),
@@ -84,8 +87,11 @@ async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disab
         response: b"caf\xc3\xa9 \xff".to_vec(),
         fate,
         disables,
+        probe: leased.probe,
     };
-    assert_eq!(deliveries::settle(&server.app.db, &[&attempt]).await.expect("settles").len(), 1);
+    let registry = server.app.registry.current();
+    let settled = deliveries::settle(&server.app.db, &registry, &[&attempt]).await.expect("settles");
+    assert_eq!(settled.held.len(), 1);
 }
 
 async fn endpoints_tell_where_webhooks_go(engine: Engine) {

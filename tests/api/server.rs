@@ -12,7 +12,7 @@ use task_inbox::app::keys::{self, NewKey};
 use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::http;
-use task_inbox::outbound::{self, Policy};
+use task_inbox::outbound::{self, Client, Limits, Policy};
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::Timestamp;
@@ -113,6 +113,8 @@ impl Server {
             vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
             bus: Bus::memory(),
             policy: Policy::new([]),
+            client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
+            targets: Arc::default(),
             db,
             commit,
             registry,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use task_inbox::app::{App, AppError, KeyCache, Permission, PostTask, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
-use task_inbox::outbound::Policy;
+use task_inbox::outbound::{Client, Limits, Policy};
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::{Actor, Document};
@@ -69,6 +69,8 @@ async fn process(database: &TestDatabase) -> App {
         vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
         bus: Bus::memory(),
         policy: Policy::new([]),
+        client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
+        targets: Arc::default(),
         db,
         registry,
     }

@@ -52,14 +52,31 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
     let keys = KeyCache::load(&db).await.expect("read");
     let limits = Limits { deadline: SETTINGS.deadline, ..Limits::default() };
     let client = Client::new(policy.clone(), limits, "task-inbox/test").expect("a client");
-    let parts =
-        Parts { db: db.clone(), registry: registry.clone(), vault: vault.clone(), client, bus: bus.clone() };
+    let parts = Parts {
+        db: db.clone(),
+        registry: registry.clone(),
+        vault: vault.clone(),
+        client: client.clone(),
+        targets: Arc::default(),
+        bus: bus.clone(),
+    };
     let dispatcher = Dispatcher::start(parts, SETTINGS);
     let settings = commit::Settings { lease: SETTINGS.lease(), ..commit::Settings::default() };
     let commit = Commit::start(db.clone(), registry.clone(), Arc::new(dispatcher.clone()), settings)
         .await
         .expect("a thread");
-    let app = App { reader: TaskReader::start(&db), db, commit, registry, keys, vault, bus, policy };
+    let app = App {
+        reader: TaskReader::start(&db),
+        db,
+        commit,
+        registry,
+        keys,
+        vault,
+        bus,
+        policy,
+        client,
+        targets: Arc::default(),
+    };
     Process { app, dispatcher, stop }
 }
 

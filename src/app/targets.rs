@@ -1,32 +1,34 @@
 //! What sending to each endpoint needs, prepared: its URL, its secrets in the open, its form.
+//!
+//! The dispatcher sends events by it; use cases that ask an application server something sign by it, too.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use task_inbox_domain::schema::HookAuth;
 use task_inbox_domain::webhook::format::Format;
-use task_inbox_domain::webhook::signing::{HmacKey, Secret};
+use task_inbox_domain::webhook::signing::{self, HmacKey, Secret};
 use task_inbox_domain::{Event, Timestamp};
 use url::Url;
 use uuid::Uuid;
 
-use crate::app::vault::Vault;
+use super::vault::Vault;
 use crate::store::registry::{Endpoint, Origin, Registry};
 use crate::store::secrets::{self, StoredSecret};
 use crate::store::{Db, Result};
 
 /// An endpoint, ready to be sent to.
-pub(super) struct Target {
+pub(crate) struct Target {
     /// None: each event's task says where.
     url: Option<Url>,
-    pub(super) auth: HookAuth,
-    pub(super) format: Format,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) proof: Proof,
+    pub(crate) auth: HookAuth,
+    pub(crate) format: Format,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) timeout: Option<Duration>,
+    proof: Proof,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
     end: Option<Timestamp>,
 }
@@ -36,8 +38,38 @@ impl Target {
         self.end.is_none_or(|end| end > Timestamp::from(chrono::Utc::now()))
     }
 
+    /// The headers of a request: its own, what identifies and dates it, and what proves where it comes from.
+    /// `id` has no dot (Standard Webhooks).
+    pub(crate) fn headers(
+        &self,
+        id: &str,
+        now: Timestamp,
+        content_type: &'static str,
+        body: &[u8],
+    ) -> HeaderMap {
+        let timestamp = now.as_secs();
+        let mut headers = HeaderMap::with_capacity(6 + self.headers.len());
+        // First, so that none of them takes the place of ours.
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert("webhook-timestamp", HeaderValue::from(timestamp));
+        match &self.proof {
+            Proof::Hmac(keys) => {
+                let live = keys.iter().filter(|(_, end)| end.is_none_or(|end| end > now)).map(|(key, _)| key);
+                insert(&mut headers, "webhook-signature", &signing::signatures(live, id, timestamp, body));
+            }
+            Proof::Head(name, value) => {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        insert(&mut headers, "webhook-id", id);
+        headers
+    }
+
     /// Where an event is sent.
-    pub(super) fn url_of(&self, event: &Event) -> Option<Cow<'_, Url>> {
+    pub(crate) fn url_of(&self, event: &Event) -> Option<Cow<'_, Url>> {
         match &self.url {
             Some(url) => Some(Cow::Borrowed(url)),
             None => Url::parse(&event.task_facts().callback_url?).ok().map(Cow::Owned),
@@ -45,8 +77,14 @@ impl Target {
     }
 }
 
+fn insert(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}
+
 /// How a webhook proves where it comes from.
-pub(super) enum Proof {
+enum Proof {
     /// A signature for each key; with the end of each, if it has one.
     Hmac(Vec<(HmacKey, Option<Timestamp>)>),
     /// A shared secret in a header.
@@ -63,15 +101,21 @@ struct Prepared {
 
 /// Targets by endpoint, made again when the registry or the ring changes.
 #[derive(Default)]
-pub(super) struct Targets {
+pub struct Targets {
     prepared: RwLock<Prepared>,
     /// Many attempts may find the registry changed at once; one of them reads the secrets.
     refreshing: tokio::sync::Mutex<()>,
 }
 
+impl std::fmt::Debug for Targets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Targets").field("number", &self.read().number).finish_non_exhaustive()
+    }
+}
+
 impl Targets {
     /// The target of an endpoint under this registry; `None` if it can't be sent to.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         db: &Db,
         vault: &Vault,
@@ -83,7 +127,7 @@ impl Targets {
     }
 
     /// The endpoints that have a target under this registry.
-    pub(super) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
+    pub(crate) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
         self.refresh(db, vault, registry).await?;
         let prepared = self.read();
         Ok(prepared.targets.iter().filter(|(_, target)| target.has_key()).map(|(id, _)| *id).collect())
