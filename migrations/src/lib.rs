@@ -44,3 +44,11 @@ async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbE
     }
     Ok(())
 }
+
+/// The same on PostgreSQL alone.
+async fn run_on_postgres(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    match manager.get_database_backend() {
+        sea_orm_migration::sea_orm::DatabaseBackend::Postgres => run(manager, statements).await,
+        _ => Ok(()),
+    }
+}

@@ -96,6 +96,8 @@ pub struct Config {
     pub delivery_deadline: Duration,
     /// How much longer than that a lease runs.
     pub lease_margin: Duration,
+    /// How long deliveries that ended are kept.
+    pub keep_deliveries: Duration,
     /// `--dev`.
     pub dev: bool,
     /// What was set and has no effect in this version.
@@ -186,6 +188,8 @@ impl Config {
             let what = "is set beside TASK_INBOX_MASTER_KEY; set one of them".to_owned();
             refuse(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
         }
+        let keep_deliveries =
+            keep(settings.required("TASK_INBOX_KEEP_DELIVERIES", positive_duration), refuse);
         let lease_margin = keep(settings.required("TASK_INBOX_LEASE_MARGIN", margin), refuse);
         Some(Self {
             database_url: database_url?,
@@ -202,6 +206,7 @@ impl Config {
             log_format: log_format?,
             delivery_deadline: deadline?,
             lease_margin: lease_margin?,
+            keep_deliveries: keep_deliveries?,
             dev,
             unused: NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect(),
         })

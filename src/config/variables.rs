@@ -123,6 +123,13 @@ pub const VARIABLES: &[Variable] = &[
     )
     .like("5s"),
     Variable::new(
+        "TASK_INBOX_KEEP_DELIVERIES",
+        "30d",
+        "How long deliveries that ended and their attempts are kept, to be looked at and sent again: `30d`, `12h`. \
+         What waits is kept until it ends; the log and the tasks are not touched.",
+    )
+    .like("90d"),
+    Variable::new(
         "TASK_INBOX_SERVER",
         "",
         "The server that commands work on by HTTP, instead of a database. `task-inbox login` keeps one with its key, \

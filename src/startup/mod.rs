@@ -85,7 +85,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let policy = policy(config);
     let app = App { db: db.clone(), reader, commit, registry, keys, vault, bus, policy, client, targets };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
-    let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
+    let housekeeping =
+        tokio::spawn(housekeeping::run(db.clone(), config.keep_deliveries, background.clone()));
 
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen)
