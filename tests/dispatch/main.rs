@@ -5,6 +5,8 @@
 mod support;
 
 mod answers;
+mod breaker;
+mod endpoints;
 mod fairness;
 mod fixture;
 mod receiver;
