@@ -5,16 +5,31 @@ use std::path::{Path, PathBuf};
 
 /// The layers of `src`, each with what it may import besides itself. `lib.rs` declares them.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("store", &[]),
+    ("measure", &[]),
+    ("store", &["measure"]),
     ("outbound", &[]),
     ("bus", &["store"]),
     ("app", &["store", "outbound", "bus"]),
-    ("dispatch", &["app", "store", "outbound", "bus"]),
-    ("http", &["app", "store", "outbound", "bus"]),
+    ("dispatch", &["measure", "app", "store", "outbound", "bus"]),
+    ("http", &["measure", "app", "store", "outbound", "bus"]),
     ("config", &["app", "store"]),
     ("telemetry", &["config"]),
     ("shutdown", &[]),
-    ("startup", &["config", "telemetry", "shutdown", "http", "dispatch", "app", "store", "outbound", "bus"]),
+    (
+        "startup",
+        &[
+            "measure",
+            "config",
+            "telemetry",
+            "shutdown",
+            "http",
+            "dispatch",
+            "app",
+            "store",
+            "outbound",
+            "bus",
+        ],
+    ),
 ];
 
 /// Crates that belong to one layer.

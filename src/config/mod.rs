@@ -98,6 +98,8 @@ pub struct Config {
     pub lease_margin: Duration,
     /// How long deliveries that ended are kept.
     pub keep_deliveries: Duration,
+    /// Whether `/metrics` is there.
+    pub metrics: bool,
     /// `--dev`.
     pub dev: bool,
     /// What was set and has no effect in this version.
@@ -182,6 +184,7 @@ impl Config {
         let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
         let deadline = keep(settings.required("TASK_INBOX_DELIVERY_DEADLINE", positive_duration), refuse);
         let docs = keep(settings.required("TASK_INBOX_DOCS", switch), refuse);
+        let metrics = keep(settings.required("TASK_INBOX_METRICS", switch), refuse);
         let (master_key, master_key_file) =
             (some("TASK_INBOX_MASTER_KEY"), some("TASK_INBOX_MASTER_KEY_FILE"));
         if master_key.is_some() && master_key_file.is_some() {
@@ -207,6 +210,7 @@ impl Config {
             delivery_deadline: deadline?,
             lease_margin: lease_margin?,
             keep_deliveries: keep_deliveries?,
+            metrics: metrics?,
             dev,
             unused: NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect(),
         })

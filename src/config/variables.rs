@@ -74,6 +74,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
         .like("https://inbox.example.com"),
     Variable::new("TASK_INBOX_DOCS", "on", "Whether `/docs` serves a page to read and try the API with.").like("off"),
+    Variable::new(
+        "TASK_INBOX_METRICS",
+        "on",
+        "Whether `/metrics` tells Prometheus what is counted and timed: how much is done, not what.",
+    )
+    .like("off"),
     Variable::new("TASK_INBOX_CORS_ORIGINS", "", "Origins whose scripts may call the API. Not used yet."),
     Variable::new(
         "TASK_INBOX_TRUSTED_PROXIES",

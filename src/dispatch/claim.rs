@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Shared, places};
 use crate::bus::Topic;
+use crate::measure;
 use crate::store::deliveries::Claimed;
 use crate::store::registry::Endpoint;
 use crate::store::{Result, deliveries};
@@ -88,11 +89,13 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
         shared.slots.set_behind(endpoint, true);
         return Ok(false);
     }
+    let begun = Instant::now();
     let found = find(shared, known, open, places).await;
     let Ok(Claimed { leased: claimed, wait }) = found else {
         shared.slots.give(endpoint, places);
         return found.map(|_| false);
     };
+    measure::claimed(claimed.len(), begun.elapsed());
     shared.slots.give(endpoint, places - claimed.len());
     let full = claimed.len() == places;
     if let Some(wait) = wait {

@@ -51,6 +51,7 @@ const END: Duration = Duration::from_secs(27);
 /// Whatever keeps it from starting, with what to do about it.
 pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let stop = crate::shutdown::on_signal().context("signals can't be listened to")?;
+    crate::measure::collect();
     let db = database::connect(&config.database_url).await?;
     let _alone = database::lock(&db)?;
     database::prepare(&db, config).await?;
@@ -96,6 +97,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         trusted_proxies: config.trusted_proxies.clone(),
         docs: config.docs,
         api: config.has(Role::Api),
+        metrics: config.metrics,
         ..http::Settings::default()
     };
     let router = http::router(app.clone(), http_settings);

@@ -32,6 +32,7 @@ pub mod schemas;
 pub mod secrets;
 pub mod task_list;
 pub mod tasks;
+pub mod vitals;
 
 pub use cache::RegistryCache;
 pub use db::{Db, Engine};

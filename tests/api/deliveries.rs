@@ -78,6 +78,7 @@ async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disab
         kind: leased.event.kind,
         schema: leased.event.schema.clone(),
         task_id: leased.event.task_id,
+        happened: leased.event.created,
         number: leased.attempts + 1,
         started: Timestamp::from_micros(1_700_000_000_000_000),
         duration: Duration::from_micros(7_600),

@@ -37,6 +37,7 @@ fn settled(leased: &Leased, fate: Fate) -> Settled {
         kind: leased.event.kind,
         schema: leased.event.schema.clone(),
         task_id: leased.event.task_id,
+        happened: leased.event.created,
         number: leased.attempts + 1,
         started: now(),
         duration: Duration::from_millis(3),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::batch::{self, Done, Failed, Prepared};
 use super::member::{CommitError, Member, Reply};
+use crate::measure;
 use crate::store::deliveries::Leased;
 use crate::store::registry::{Endpoint, Registry};
 use crate::store::{Db, Engine, RegistryCache, Result, StoreError, log};
@@ -270,8 +271,10 @@ async fn persist(
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(2);
     loop {
+        let begun = Instant::now();
         let error = match batch::run(context, registry, members).await {
             Ok(done) => {
+                measure::committed(members.len(), begun.elapsed());
                 context.down.store(false, Ordering::Relaxed);
                 return Ok(done);
             }
