@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::docs;
 use super::problem::{Kind, Problem};
 use super::routes;
+use super::{docs, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,7 +27,9 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let answers_json = route.as_ref().is_some_and(|route| !route.as_str().starts_with(docs::PATH));
+    let answers_json = route
+        .as_ref()
+        .is_some_and(|route| !route.as_str().starts_with(docs::PATH) && route.as_str() != metrics::PATH);
     let mut response = if uri.path().contains("//") {
         // An empty segment names nothing, whatever pattern it fits.
         routes::unknown_route(&uri).into_response()

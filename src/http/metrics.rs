@@ -2,16 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use tokio::sync::Mutex;
 
 use super::Http;
-use super::openapi::problems;
 use super::problem::Problem;
 use crate::measure;
 use crate::store::vitals::{self, Vitals};
+
+/// Where it is.
+pub(super) const PATH: &str = "/metrics";
 
 /// How old what is read from the database may be: several may ask, and counting a long queue costs something.
 const FRESH: Duration = Duration::from_secs(5);
@@ -47,16 +51,12 @@ impl Kept {
     }
 }
 
-/// See what the service counts and times, as Prometheus reads it
-///
-/// Open to whoever reaches it; it tells how much is done, not what. `TASK_INBOX_METRICS=off` hides it.
-#[utoipa::path(
-    get, path = "/metrics", tag = "health", security(()),
-    responses((status = 200, body = String, content_type = "text/plain; version=0.0.4",
-        description = "Metrics, in the text format of Prometheus",
-        example = "task_inbox_attempts_total{outcome=\"delivered\"} 18204"), problems::Open)
-)]
-pub(super) async fn metrics(State(http): State<Http>) -> Result<Response, Problem> {
+/// The route. It is for who operates the service and not in the API's description, as health checks are.
+pub(super) fn router() -> Router<Http> {
+    Router::new().route(PATH, get(metrics))
+}
+
+async fn metrics(State(http): State<Http>) -> Result<Response, Problem> {
     if !http.settings.metrics {
         return Err(Problem::not_found("metrics are switched off here (TASK_INBOX_METRICS)"));
     }

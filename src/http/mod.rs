@@ -94,6 +94,7 @@ pub fn router(app: App, settings: Settings) -> Router {
         Settings { docs: true, .. } => router.merge(docs::router()),
         _ => router,
     };
+    let router = router.merge(metrics::router());
     let whole = settings.timeout * 2;
     let openapi = Bytes::from(openapi::to_text(&openapi));
     routes::layered(

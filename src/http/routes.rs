@@ -12,7 +12,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::problem::{Kind, Problem};
-use super::{Http, edge, health, metrics, openapi, v1};
+use super::{Http, edge, health, openapi, v1};
 
 /// Answers below this stay as they are: gzip would save less than one packet.
 const MIN_COMPRESSED: u64 = 1024;
@@ -53,7 +53,6 @@ fn health_checks() -> OpenApiRouter<Http> {
         .with(routes!(health::health))
         .with(routes!(health::live))
         .with(routes!(health::ready))
-        .with(routes!(metrics::metrics))
 }
 
 /// What a process without the API answers.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use reqwest::Method;
 use serde_json::json;
 use task_inbox::app::{Principal, schemas};
 use task_inbox::http::Settings;
@@ -37,7 +38,9 @@ async fn what_waits_is_told_by_the_state_of_its_endpoint(engine: Engine) {
     for _ in 0..3 {
         server.post(&json!({"schema_name": "m", "task": "t"})).await.ok(201);
     }
-    let answer = server.get("/metrics").await;
+    // As a scraper of OpenMetrics asks, who takes no JSON.
+    let asked = server.bare(Method::GET, "/metrics").header("accept", "text/plain;version=0.0.4");
+    let answer = asked.send().await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"), "Prometheus asks for it");
     let samples = samples(&String::from_utf8_lossy(&answer.bytes));
