@@ -166,6 +166,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("completions zsh", "for a file _task-inbox in a folder of $fpath"),
         ],
     ),
+    (
+        "verify",
+        &[
+            (
+                "verify body.json --headers headers.txt --secret-file secret.txt",
+                "what a receiver refused, as it was recorded",
+            ),
+            (
+                "verify - --id evt_0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --timestamp 1614265330 --signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= --at 2021-02-25T15:02:10Z",
+                "a body on stdin, judged at the time of its arrival, with the secret in WEBHOOK_SECRET",
+            ),
+        ],
+    ),
     ("man", &[("man", "for `man -l -`, or for a file task-inbox.1 in a folder man1")]),
 ];
 

@@ -13,6 +13,7 @@ mod rekey;
 mod schemas;
 mod serve;
 mod tasks;
+mod verify;
 mod webhook_keys;
 mod whoami;
 
@@ -111,6 +112,8 @@ pub(crate) enum Alone {
     Completions(documents::Completions),
     /// Print the manual
     Man,
+    /// Say what is wrong with a webhook's signature
+    Verify(verify::Verify),
 }
 
 /// Runs a command to its end; `None` if it said everything itself.
@@ -130,12 +133,14 @@ fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
         Alone::Openapi => "openapi",
         Alone::Completions(_) => "completions",
         Alone::Man => "man",
+        Alone::Verify(_) => "verify",
     })?;
     match command {
         Alone::GenerateKeys => Ok(config::generate_keys()),
         Alone::Openapi => documents::openapi(),
         Alone::Completions(args) => Ok(documents::completions(args)),
         Alone::Man => documents::man(),
+        Alone::Verify(args) => verify::run(args),
     }
 }
 
@@ -184,9 +189,14 @@ const MOST: u64 = 1 << 20;
 
 /// Reads a document from a file, which may be one without an end.
 fn read_text(file: impl Read) -> Result<String> {
-    let mut text = String::new();
-    if file.take(MOST + 1).read_to_string(&mut text)? as u64 > MOST {
+    String::from_utf8(read_bytes(file)?).map_err(|_| Error::other("it is not UTF-8"))
+}
+
+/// The same of what need not be text.
+fn read_bytes(file: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file.take(MOST + 1).read_to_end(&mut bytes)? as u64 > MOST {
         return Err(Error::other("it is larger than 1 MiB"));
     }
-    Ok(text)
+    Ok(bytes)
 }

@@ -92,6 +92,9 @@ const CASES: &[Case] = &[
     case("generate-keys", Local, (&[], "TASK_INBOX_MASTER_KEY="), &["TASK_INBOX_MASTER_KEY"], (&["x"], 2, "unexpected argument")),
     case("openapi", Local, (&[], "\"openapi\""), &["openapi", "paths"], (&["x"], 2, "unexpected argument")),
     case("completions", Local, (&["bash"], "complete -F"), &["shell", "script"], (&["cmd.exe"], 2, "bash, elvish, fish")),
+    case("verify", Local, (&["{body}", "--headers", "{headers}", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "--at", "1614265331"],
+        "the signature is right; it was sent 1 s ago"), &["ok", "signature", "secret", "age_seconds", "problems"],
+        (&["none.json", "--secret", "x"], 1, "none.json can't be read")),
     case("man", Local, (&[], ".TH task-inbox 1"), &["page"], (&["x"], 2, "unexpected argument")),
 ];
 
@@ -111,6 +114,12 @@ impl Inbox {
             "{task}" => text(&self.json(&["mktask", "ti:sample", "flag-content"])["task"]["id"]),
             "{key}" => text(&self.json(&["api_key", "--name", "gone"])["id"]),
             "{webhook_key}" => text(&self.json(&["webhook_key", "ti:sample", "--rotate"])["id"]),
+            "{body}" => self.write("body.json", r#"{"test": 2432232314}"#),
+            "{headers}" => self.write(
+                "headers.txt",
+                "POST /hook HTTP/1.1\nHost: a.example\nWebhook-Id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
+                 WEBHOOK-SIGNATURE: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n",
+            ),
             "{forged}" => {
                 let mut checkpoint = self.json(&["audit", "checkpoint"]);
                 checkpoint["hash"] = "0".repeat(64).into();
@@ -184,10 +193,11 @@ async fn every_command_is_done_and_refused(inbox: Inbox) {
 #[test]
 fn what_is_local_by_nature_refuses_a_server() {
     let inbox = Inbox::new();
-    let local = ["serve", "migrate", "config", "generate-keys", "openapi", "completions", "man"];
+    let local = ["serve", "migrate", "config", "generate-keys", "openapi", "completions", "man", "verify"];
     for case in CASES.iter().filter(|case| local.contains(&case.command.split(' ').next().expect("a word"))) {
         let server = ["--server", "http://127.0.0.1:1"];
-        let arguments = if case.command == "completions" { &["bash"][..] } else { &[] };
+        let needs_some = ["completions", "verify"].contains(&case.command);
+        let arguments = if needs_some { case.done.0 } else { &[] };
         let said = inbox.run_case(case.command, arguments, &server).refused(2);
         assert!(said.contains("not over HTTP") && said.lines().count() == 1, "{said}");
     }

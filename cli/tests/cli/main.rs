@@ -21,4 +21,5 @@ mod schemas;
 mod serve;
 mod tasks;
 mod terminal;
+mod verify;
 mod webhook_key;
