@@ -117,6 +117,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "listen",
+        &[
+            (
+                "listen --forward http://localhost:3000/hook --server https://inbox.example.com",
+                "what happens from now on, as webhooks to your machine, signed with a secret that it prints",
+            ),
+            (
+                "listen --print --from-start --schema ti:sample --type task.state_changed",
+                "every decision so far, and on",
+            ),
+        ],
+    ),
+    (
         "audit verify",
         &[
             ("audit verify --from checkpoint.json", "prove that nothing before the checkpoint was changed"),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -135,11 +136,11 @@ impl Remote {
                 return Err(Setback::Final(Refusal::new(format!("{} answered without end", self.server))));
             }
         }
-        self.read(status, &headers, &body).await
+        self.read(status, &headers, body.into()).await
     }
 
     /// Reads an answer, if it is one of ours.
-    async fn read(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Setback> {
+    async fn read(&self, status: u16, headers: &HeaderMap, body: Bytes) -> Result<Reply, Setback> {
         let refuse =
             |message: String| Err(Setback::Final(Refusal { status: Some(status), ..Refusal::new(message) }));
         let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -155,7 +156,7 @@ impl Remote {
             (media_type.as_str(), status),
             ("application/json", 200..300) | ("application/problem+json", 400..600)
         );
-        let Some(json) = is_ours.then(|| serde_json::from_slice::<Value>(body).ok()).flatten() else {
+        let Some(json) = is_ours.then(|| serde_json::from_slice::<Value>(&body).ok()).flatten() else {
             let what =
                 if media_type.is_empty() { "nothing that says what it is".to_owned() } else { media_type };
             return refuse(format!(
@@ -165,7 +166,7 @@ impl Remote {
             ));
         };
         if status < 300 {
-            return Ok(Reply { status, json });
+            return Ok(Reply { status, json, body });
         }
         let refusal = Refusal::of_problem(status, &json);
         let said = refusal.message.clone();

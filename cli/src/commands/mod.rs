@@ -6,6 +6,7 @@ mod deliveries;
 mod documents;
 mod endpoints;
 mod keys;
+mod listen;
 mod login;
 mod migrate;
 mod post_task;
@@ -93,6 +94,8 @@ pub(crate) enum Request {
     Endpoints(endpoints::Endpoints),
     /// List webhooks that were sent or wait, newest first; with an id, its attempts
     Deliveries(deliveries::Deliveries),
+    /// Print events as they happen, and post them as webhooks to a developer's machine
+    Listen(listen::Listen),
     /// Prove that the log is what was written
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -116,15 +119,16 @@ pub(crate) enum Alone {
     Verify(verify::Verify),
 }
 
-/// Runs a command to its end; `None` if it said everything itself.
-pub(crate) fn run(command: Command, place: &Where) -> anyhow::Result<Option<Answer>> {
+/// Runs a command to its end; `None` if it said everything itself. With `is_json`, stdout is left to the
+/// answer alone.
+pub(crate) fn run(command: Command, place: &Where, is_json: bool) -> anyhow::Result<Option<Answer>> {
     match command {
         Command::Serve(args) => return serve::run(&args, place).map(|()| None),
         Command::Alone(command) => return alone(&command, place).map(Some),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work(command, place)).map(Some)
+    runtime.block_on(work(command, place, is_json)).map(Some)
 }
 
 fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
@@ -144,7 +148,7 @@ fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
     }
 }
 
-async fn work(command: Command, place: &Where) -> anyhow::Result<Answer> {
+async fn work(command: Command, place: &Where, is_json: bool) -> anyhow::Result<Answer> {
     match command {
         Command::Migrate(args) => migrate::run(&args, place).await,
         Command::Rekey(args) => rekey::run(&args, place).await,
@@ -154,7 +158,7 @@ async fn work(command: Command, place: &Where) -> anyhow::Result<Answer> {
         Command::Config(args) => config::run(&args, place).await,
         Command::Request(command) => {
             let api = place.open().await?;
-            let done = request(command, &api).await;
+            let done = request(command, &api, is_json).await;
             api.close().await?;
             done
         }
@@ -162,7 +166,7 @@ async fn work(command: Command, place: &Where) -> anyhow::Result<Answer> {
     }
 }
 
-async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
+async fn request(command: Request, api: &Api, is_json: bool) -> anyhow::Result<Answer> {
     match command {
         Request::Taskschema(args) => schemas::install(&args, api).await,
         Request::Rmschema(args) => schemas::remove(&args, api).await,
@@ -179,6 +183,7 @@ async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
         Request::RevokeWebhookKey(args) => webhook_keys::revoke(&args, api).await,
         Request::Endpoints(args) => endpoints::run(&args, api).await,
         Request::Deliveries(args) => deliveries::run(&args, api).await,
+        Request::Listen(args) => listen::run(&args, api, is_json).await,
         Request::Audit(args) => audit::run(&args, api).await,
         Request::Whoami => whoami::run(api).await,
     }

@@ -75,6 +75,8 @@ const CASES: &[Case] = &[
     case("revoke_webhook_key", Anywhere, (&["{webhook_key}"], "has ended"), &["id", "expires"], (&[NONE], 1, NONE)),
     case("endpoints", Anywhere, (&[], "localhost:5001"), &["endpoints"], (&[NONE], 1, NONE)),
     case("deliveries", Anywhere, (&[], "task.state_changed"), &["deliveries", "next_cursor"], (&[NONE], 1, NONE)),
+    case("listen", Anywhere, (&["--print", "--from-start", "--until", "2"], "task.created ti:sample flag-content"),
+        &["events", "cursor", "secret"], (&["--print", "--after", "x"], 1, "is not a cursor")),
     case("audit verify", Anywhere, (&[], "the log is whole"), &["ok", "events", "first_bad", "proved_from"],
         (&["--from", "{forged}"], 1, "not signed")),
     case("audit checkpoint", Anywhere, (&[], "signature"), &["seq", "hash", "signature"], (&["x"], 2, "unexpected argument")),

@@ -12,6 +12,7 @@ mod config;
 mod deliveries;
 mod documents;
 mod keys;
+mod listen;
 mod login;
 mod migrate;
 mod network;
