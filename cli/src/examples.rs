@@ -167,6 +167,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("logout", &[("logout", "forget the server and its key"), ("logout --profile test", "one of several")]),
+    (
+        "doctor",
+        &[
+            ("doctor", "where the server runs: settings, database, keys, clock, and every endpoint"),
+            ("doctor --server https://inbox.example.com", "what a server tells of itself"),
+        ],
+    ),
     ("config check", &[("config check", "before a start, or in CI: exit code 1 if anything is wrong")]),
     ("config show", &[("config show", "what is set, and by whom")]),
     ("config docs", &[("config docs --write", "make docs/CONFIG.md and .env.example anew")]),

@@ -18,6 +18,7 @@ pub mod answers;
 pub mod audit;
 pub mod checkpoints;
 pub mod commit;
+pub mod condition;
 pub mod deliveries;
 pub mod delivery_list;
 pub mod endpoints;
@@ -33,6 +34,6 @@ pub mod task_list;
 pub mod tasks;
 
 pub use cache::RegistryCache;
-pub use db::{Db, Engine};
+pub use db::{Db, Engine, POSTGRES_CONNECTIONS};
 pub use error::{Result, StoreError};
 pub use reader::TaskReader;

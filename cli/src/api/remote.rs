@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
@@ -99,6 +99,22 @@ impl Remote {
             }
             attempt += 1;
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Looks at a path that needs no key; returns the answer and its date.
+    pub(crate) async fn look(&self, path: &str) -> Result<(Value, Option<String>), Refusal> {
+        let failed = |e: &reqwest::Error| {
+            Refusal::new(failure::of(e, &self.server, self.timeout.as_secs_f64()).message)
+        };
+        let answer =
+            self.client.get(format!("{}{path}", self.server)).send().await.map_err(|e| failed(&e))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await.map_err(|e| failed(&e))?;
+        let date = headers.get(DATE).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        match self.read(status, &headers, body).await {
+            Ok(reply) => Ok((reply.json, date)),
+            Err(Setback::Busy(_, refusal) | Setback::Lost(refusal) | Setback::Final(refusal)) => Err(refusal),
         }
     }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod config;
 mod deliveries;
+mod doctor;
 mod documents;
 mod endpoints;
 mod keys;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Login,
     /// Forget a server that `login` kept
     Logout,
+    /// Look at everything that an inbox hangs on, and say what to do
+    Doctor,
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -155,6 +158,7 @@ async fn work(command: Command, place: &Where, is_json: bool) -> anyhow::Result<
         Command::PostTask(args) => post_task::run(&args, place).await,
         Command::Login => login::login(place).await,
         Command::Logout => login::logout(place),
+        Command::Doctor => doctor::run(place).await,
         Command::Config(args) => config::run(&args, place).await,
         Command::Request(command) => {
             let api = place.open().await?;

@@ -87,6 +87,7 @@ const CASES: &[Case] = &[
     case("post_task", In("post_task.rs"), (&[], ""), &[], (&[], 1, "LOCAL_INBOUND_API_KEY is not set")),
     case("login", In("login.rs"), (&[], ""), &[], (&["--timeout", "soon"], 2, "--timeout")),
     case("logout", In("login.rs"), (&[], ""), &[], (&["--profile", "none"], 1, "profile")),
+    case("doctor", In("doctor.rs"), (&[], ""), &[], (&["x"], 2, "unexpected argument")),
     case("config check", In("config.rs"), (&[], ""), &[], (&["x"], 2, "unexpected argument")),
     case("config show", Local, (&[], "DATABASE_URL"), &["DATABASE_URL", "TASK_INBOX_MASTER_KEY"], (&["x"], 2, "unexpected argument")),
     case("config docs", Local, (&[], "# Configuration"), &["docs/CONFIG.md", ".env.example"],

@@ -10,6 +10,7 @@ mod audit;
 mod commands;
 mod config;
 mod deliveries;
+mod doctor;
 mod documents;
 mod keys;
 mod listen;

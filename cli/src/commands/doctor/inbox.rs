@@ -1,0 +1,221 @@
+//! What the API tells of an inbox: keys, endpoints, deliveries, checkpoints.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use task_inbox::app::App;
+use task_inbox::startup::Finding;
+use task_inbox_domain::Timestamp;
+use url::Url;
+
+use super::unseen;
+use crate::api::{Api, Call, Refusal};
+use crate::output::{list, shown, text};
+
+/// How much sooner than its end a key is worth a look.
+const SOON: Duration = Duration::from_hours(7 * 24);
+/// How old a checkpoint may be: what came after it can be altered without a trace.
+const OLD: Duration = Duration::from_hours(7 * 24);
+/// How many failed attempts are no accident: ten minutes of them.
+const MANY_ATTEMPTS: i64 = 4;
+/// How many deliveries are looked at.
+const PAGE: usize = 100;
+
+/// Looks at all of it.
+pub(super) async fn look(api: &Api) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(api_keys(api).await.unwrap_or_else(|refusal| vec![unseen("api keys", &refusal)]));
+    findings.extend(endpoints(api).await.unwrap_or_else(|refusal| vec![unseen("endpoints", &refusal)]));
+    findings.extend(deliveries(api).await.unwrap_or_else(|refusal| vec![unseen("deliveries", &refusal)]));
+    findings.push(checkpoints(api).await.unwrap_or_else(|refusal| unseen("checkpoints", &refusal)));
+    findings
+}
+
+/// Where webhooks go, each address once.
+pub(super) async fn urls(api: &Api) -> Vec<Url> {
+    let answer = api.send(Call::get(&["endpoints"])).await.unwrap_or_default();
+    let used = list(&answer, "endpoints").iter().filter(|e| text(e, "status") != "removed");
+    let mut urls: Vec<_> = used.filter_map(|endpoint| Url::parse(text(endpoint, "url")).ok()).collect();
+    urls.sort();
+    urls.dedup();
+    urls
+}
+
+fn time(document: &Value, name: &str) -> Option<Timestamp> {
+    document[name].as_str().and_then(|text| Timestamp::parse(text).ok())
+}
+
+async fn api_keys(api: &Api) -> Result<Vec<Finding>, Refusal> {
+    const CHECK: &str = "api keys";
+    let answer = api.send(Call::get(&["api-keys"])).await?;
+    let now = App::now();
+    let works = |key: &&Value| key["revoked"].is_null() && time(key, "expires").is_none_or(|end| end > now);
+    let live: Vec<_> = list(&answer, "api_keys").iter().filter(works).collect();
+    if live.is_empty() {
+        return Ok(vec![
+            Finding::warning(CHECK, "there is none, so no application can post a task")
+                .advise("task-inbox api_key --name NAME"),
+        ]);
+    }
+    let mut findings = vec![Finding::ok(CHECK, format!("{} may be used", live.len()))];
+    let ending = live.iter().filter(|key| time(key, "expires").is_some_and(|end| end < now.plus(SOON)));
+    findings.extend(ending.map(|key| {
+        Finding::warning(
+            CHECK,
+            format!("{} ({}) ends at {}", shown(key, "name"), shown(key, "id"), shown(key, "expires")),
+        )
+        .advise("make another and give it to whoever uses this one")
+    }));
+    Ok(findings)
+}
+
+async fn endpoints(api: &Api) -> Result<Vec<Finding>, Refusal> {
+    const CHECK: &str = "endpoints";
+    let answer = api.send(Call::get(&["endpoints"])).await?;
+    let used: Vec<_> = list(&answer, "endpoints").iter().filter(|e| text(e, "status") != "removed").collect();
+    let held: Vec<_> = used.iter().filter_map(|endpoint| held(CHECK, endpoint)).collect();
+    let free = used.len() - held.len();
+    let summary = match used.len() {
+        0 => "there are none: applications read the log".to_owned(),
+        all => format!("{free} of {all} take webhooks"),
+    };
+    Ok([Finding::ok(CHECK, summary)]
+        .into_iter()
+        .filter(|_| free > 0 || used.is_empty())
+        .chain(held)
+        .collect())
+}
+
+/// Why nothing goes to an endpoint, if so.
+fn held(check: &'static str, endpoint: &Value) -> Option<Finding> {
+    let why = endpoint["held"].as_str()?;
+    let schema = text(endpoint, "schema");
+    let ttype = endpoint["type"].as_str().map_or_else(String::new, |name| format!(" --type {name}"));
+    let waiting = endpoint["waiting"].as_i64().unwrap_or(0);
+    let whose = format!("{} of {schema}{}", text(endpoint, "url"), ttype.replace(" --type", ""));
+    let key = format!("task-inbox webhook_key {schema}{ttype}");
+    let wait = format!("{waiting} webhooks wait");
+    Some(match why {
+        // Nothing is lost yet, and nothing is missed.
+        "no_key" if waiting == 0 => {
+            Finding::warning(check, format!("{whose} has no key to sign with")).advise(key)
+        }
+        "no_key" => Finding::failure(check, format!("{whose} has no key to sign with; {wait}")).advise(key),
+        "no_master_key" => Finding::failure(
+            check,
+            format!("the key of {whose} is encrypted under a master key that is not here; {wait}"),
+        )
+        .advise(format!("add it to the ring of TASK_INBOX_MASTER_KEY, or make another key: {key} --rotate")),
+        "disabled" => Finding::failure(
+            check,
+            format!("{whose} is disabled ({}); {wait}", shown(endpoint, "status_reason")),
+        )
+        .advise(format!("{key} --rotate makes it active again, and so does another address")),
+        other => Finding::warning(check, format!("{whose} is held: {other}; {wait}")),
+    })
+}
+
+async fn deliveries(api: &Api) -> Result<Vec<Finding>, Refusal> {
+    const CHECK: &str = "deliveries";
+    let page = async |status: &str| {
+        api.send(Call::get(&["deliveries"]).query("status", Some(status)).query("limit", Some(PAGE))).await
+    };
+    let count = |page: &Value, deliveries: &[&Value]| match page["next_cursor"].as_str() {
+        Some(_) => format!("{} of the latest {PAGE}", deliveries.len()),
+        None => deliveries.len().to_string(),
+    };
+    let mut findings = Vec::new();
+    let answer = page("dead").await?;
+    let dead: Vec<_> = list(&answer, "deliveries").iter().collect();
+    if let [newest, ..] = dead.as_slice() {
+        let more = if answer["next_cursor"].is_string() { " or more" } else { "" };
+        findings.push(
+            Finding::warning(
+                CHECK,
+                format!(
+                    "{}{more} were given up, the latest to {} ({})",
+                    dead.len(),
+                    shown(newest, "url"),
+                    shown(newest, "reason")
+                ),
+            )
+            .advise(
+                "`task-inbox deliveries --status dead` lists them; what a receiver missed it can read from \
+                 GET /api/v1/events",
+            ),
+        );
+    }
+    let answer = page("pending").await?;
+    let pending = list(&answer, "deliveries").iter();
+    let failing: Vec<_> = pending
+        .filter(|d| d["attempts"].as_i64().is_some_and(|attempts| attempts >= MANY_ATTEMPTS))
+        .collect();
+    if let [newest, ..] = failing.as_slice() {
+        findings.push(
+            Finding::warning(
+                CHECK,
+                format!(
+                    "{} that wait have failed {MANY_ATTEMPTS} times or more, the latest to {}",
+                    count(&answer, &failing),
+                    shown(newest, "url")
+                ),
+            )
+            .advise(format!("`task-inbox deliveries {}` shows what was answered", shown(newest, "id"))),
+        );
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "none was given up, and none fails again and again"));
+    }
+    Ok(findings)
+}
+
+async fn checkpoints(api: &Api) -> Result<Finding, Refusal> {
+    const CHECK: &str = "checkpoints";
+    const ADVICE: &str =
+        "task-inbox audit checkpoint --json, now and then, and keep it where nobody can change it";
+    let seq = api.send(Call::get(&["log"])).await?["seq"].as_i64().unwrap_or(0);
+    let answer = api.send(Call::get(&["checkpoints"])).await?;
+    Ok(match list(&answer, "checkpoints").last() {
+        None if seq == 0 => Finding::ok(CHECK, "the log is empty"),
+        None => Finding::warning(CHECK, format!("there is none of the log's {seq} events")).advise(ADVICE),
+        Some(latest) => {
+            let since = seq - latest["seq"].as_i64().unwrap_or(0);
+            let made = time(latest, "created");
+            let detail =
+                format!("the latest is of {}, and {since} events came after it", shown(latest, "created"));
+            match made {
+                Some(made) if since > 0 && App::now().since(made) > OLD => {
+                    Finding::warning(CHECK, detail).advise(ADVICE)
+                }
+                _ => Finding::ok(CHECK, detail),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use task_inbox::startup::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_holds_an_endpoint_says_what_frees_it() {
+        let endpoint = |why: &str, waiting: i64| {
+            json!({"held": why, "waiting": waiting, "schema": "shop", "type": "refund",
+                "url": "https://a.example/hook", "status_reason": "gone"})
+        };
+        for (why, waiting, status, words) in [
+            ("no_key", 0, Status::Warning, "webhook_key shop --type refund"),
+            ("no_key", 3, Status::Failure, "3 webhooks wait"),
+            ("no_master_key", 1, Status::Failure, "TASK_INBOX_MASTER_KEY"),
+            ("disabled", 2, Status::Failure, "disabled (gone)"),
+            ("something else", 2, Status::Warning, "is held: something else"),
+        ] {
+            let found = held("endpoints", &endpoint(why, waiting)).expect("held");
+            assert!(found.status == status && found.to_string().contains(words), "{found}");
+        }
+        assert_eq!(held("endpoints", &json!({"held": null})), None);
+    }
+}
