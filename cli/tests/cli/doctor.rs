@@ -43,7 +43,7 @@ async fn what_holds_webhooks_up_is_said(inbox: Inbox) {
     says(&examine(&inbox, &[]), "endpoints", "warning", "task-inbox webhook_key s");
     let posted = inbox.json(&["mktask", "s", "t"]);
     inbox.json(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]);
-    says(&examine(&inbox, &[]), "endpoints", "failure", "1 webhooks wait");
+    says(&examine(&inbox, &[]), "endpoints", "failure", "webhooks that wait: 1");
     let without = examine(&inbox, &[]);
     says(&without, "checkpoints", "warning", "audit checkpoint");
     inbox.json(&["webhook_key", "s"]);
@@ -51,7 +51,7 @@ async fn what_holds_webhooks_up_is_said(inbox: Inbox) {
     inbox.json(&["api_key", "--name", "short", "--expires", "2d"]);
     let later = examine(&inbox, &[]);
     says(&later, "endpoints", "ok", "1 of 1 take webhooks");
-    says(&later, "checkpoints", "ok", "0 events came after it");
+    says(&later, "checkpoints", "ok", "events since: 0");
     says(&later, "api keys", "warning", "short");
     says(&later, "deliveries", "ok", "none was given up");
     says(&later, "clock", "ok", "agrees");
@@ -160,7 +160,7 @@ async fn dead_deliveries_and_disabled_endpoints_are_found() {
     });
     let found = found.await.expect("settled");
     says(&found, "endpoints", "failure", "--rotate makes it active again");
-    says(&found, "deliveries", "warning", "1 were given up");
+    says(&found, "deliveries", "warning", "given up: 1, the latest to ");
     says(&found, "server", "ok", "is task-inbox");
     says(&found, "ready", "ok", "its database answers");
     says(&found, "key", "ok", "ops");

@@ -93,7 +93,7 @@ async fn prints_what_the_filter_lets_through(inbox: Inbox) {
     assert!(all[0].contains("schema.version_created s 1"), "{all:?}");
     assert!(all[1].ends_with(&format!("task.created s t {first} unset")), "{all:?}");
     assert!(all[3].ends_with(&format!("task.state_changed s t {second} unset -> done")), "{all:?}");
-    assert!(all[4].starts_with("4 events; go on with --after ") && all.len() == 5, "{all:?}");
+    assert!(all[4].starts_with("events: 4; go on with --after ") && all.len() == 5, "{all:?}");
     assert_eq!(listen(&["--type", "task.state_changed"], "1")[0], all[3]);
     assert_eq!(listen(&["--ttype", "t", "--task", &second], "2")[..2], [all[2].clone(), all[3].clone()]);
     let cursor = all[4].rsplit_once(' ').expect("a cursor").1;
@@ -177,7 +177,10 @@ async fn forwards_the_originals_form_too() {
         assert_eq!(header(&arrival.head, "webhook-signature"), None);
     }
     inbox.run(&["listen", "--forward", &url, "--header", "Host", "--key", "x"]).refused(2);
-    inbox.run(&["listen", "--forward", &url, "--secret", "hush"]).refused(2);
+    for secret in [&["--secret", "hush-hush"][..], &["--header", "x-key", "--key", "hush hush"]] {
+        let said = inbox.run(&[&["listen", "--forward", &url], secret].concat()).refused(2);
+        assert!(said.contains(secret[secret.len() - 2]) && !said.contains("hush"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -94,7 +94,7 @@ fn held(check: &'static str, endpoint: &Value) -> Option<Finding> {
     let waiting = endpoint["waiting"].as_i64().unwrap_or(0);
     let whose = format!("{} of {schema}{}", text(endpoint, "url"), ttype.replace(" --type", ""));
     let key = format!("task-inbox webhook_key {schema}{ttype}");
-    let wait = format!("{waiting} webhooks wait");
+    let wait = format!("webhooks that wait: {waiting}");
     Some(match why {
         // Nothing is lost yet, and nothing is missed.
         "no_key" if waiting == 0 => {
@@ -133,7 +133,7 @@ async fn deliveries(api: &Api) -> Result<Vec<Finding>, Refusal> {
             Finding::warning(
                 CHECK,
                 format!(
-                    "{}{more} were given up, the latest to {} ({})",
+                    "given up: {}{more}, the latest to {} ({})",
                     dead.len(),
                     shown(newest, "url"),
                     shown(newest, "reason")
@@ -155,7 +155,7 @@ async fn deliveries(api: &Api) -> Result<Vec<Finding>, Refusal> {
             Finding::warning(
                 CHECK,
                 format!(
-                    "{} that wait have failed {MANY_ATTEMPTS} times or more, the latest to {}",
+                    "failed {MANY_ATTEMPTS} times or more, and waiting: {}, the latest to {}",
                     count(&answer, &failing),
                     shown(newest, "url")
                 ),
@@ -177,12 +177,12 @@ async fn checkpoints(api: &Api) -> Result<Finding, Refusal> {
     let answer = api.send(Call::get(&["checkpoints"])).await?;
     Ok(match list(&answer, "checkpoints").last() {
         None if seq == 0 => Finding::ok(CHECK, "the log is empty"),
-        None => Finding::warning(CHECK, format!("there is none of the log's {seq} events")).advise(ADVICE),
+        None => Finding::warning(CHECK, format!("there is none, and the log ends with event {seq}"))
+            .advise(ADVICE),
         Some(latest) => {
             let since = seq - latest["seq"].as_i64().unwrap_or(0);
             let made = time(latest, "created");
-            let detail =
-                format!("the latest is of {}, and {since} events came after it", shown(latest, "created"));
+            let detail = format!("the latest is of {}; events since: {since}", shown(latest, "created"));
             match made {
                 Some(made) if since > 0 && App::now().since(made) > OLD => {
                     Finding::warning(CHECK, detail).advise(ADVICE)
@@ -208,7 +208,7 @@ mod tests {
         };
         for (why, waiting, status, words) in [
             ("no_key", 0, Status::Warning, "webhook_key shop --type refund"),
-            ("no_key", 3, Status::Failure, "3 webhooks wait"),
+            ("no_key", 3, Status::Failure, "webhooks that wait: 3"),
             ("no_master_key", 1, Status::Failure, "TASK_INBOX_MASTER_KEY"),
             ("disabled", 2, Status::Failure, "disabled (gone)"),
             ("something else", 2, Status::Warning, "is held: something else"),

@@ -37,14 +37,14 @@ pub(crate) struct Listen {
     /// Only print a line for each event
     #[arg(long)]
     print: bool,
-    /// Sign with this secret, whsec_..., instead of making one
-    #[arg(long, value_name = "SECRET", env = "WEBHOOK_SECRET", hide_env = true, value_parser = forward::secret)]
+    /// Sign with this secret, whsec_..., instead of making one; in WEBHOOK_SECRET nobody can read along
+    #[arg(long, value_name = "SECRET", env = "WEBHOOK_SECRET", hide_env = true)]
     secret: Option<String>,
     /// Send the original's webhook, which carries a key in this header and is not signed
     #[arg(long, value_name = "NAME", requires = "key", value_parser = forward::header)]
     header: Option<String>,
     /// The key in that header
-    #[arg(long, requires = "header", value_parser = forward::key)]
+    #[arg(long, requires = "header")]
     key: Option<String>,
     /// Only events of this schema
     #[arg(long)]
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: &Listen, api: &Api, is_json: bool) -> anyhow::Resu
     }
     let Position { cursor, events } = position;
     let secret = forward.as_ref().and_then(Forward::made_secret);
-    let said = format!("{events} events; go on with --after {cursor}");
+    let said = format!("events: {events}; go on with --after {cursor}");
     Ok(Answer::new(json!({"events": events, "cursor": cursor, "secret": secret}), said))
 }
 
