@@ -170,7 +170,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "doctor",
         &[
-            ("doctor", "where the server runs: settings, database, keys, clock, and every endpoint"),
+            (
+                "doctor",
+                "where the server runs: settings, database, keys, clock, every endpoint; exit code 1 if something fails",
+            ),
             ("doctor --server https://inbox.example.com", "what a server tells of itself"),
         ],
     ),

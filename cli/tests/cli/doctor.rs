@@ -139,6 +139,19 @@ fn settings_keys_and_database_are_looked_at_as_far_as_they_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_sends_is_found() {
+    let inbox = Inbox::new();
+    inbox.install(&schema_to("http://127.0.0.1:9/hook")).ok();
+    inbox.json(&["webhook_key", "s"]);
+    let posted = inbox.json(&["mktask", "s", "t"]);
+    inbox.json(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]);
+    says(&examine(&inbox, &[]), "deliveries", "ok", "none was given up");
+    // As if it were some time ago.
+    inbox.installation().database().execute("UPDATE deliveries SET due_at = 1").await.expect("runs");
+    says(&examine(&inbox, &[]), "deliveries", "warning", "role dispatcher");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_deliveries_and_disabled_endpoints_are_found() {
     let inbox = Inbox::at(Place::Remote).await;
     let receiver = Receiver::start().await.expect("a receiver");

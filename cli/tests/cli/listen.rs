@@ -248,6 +248,17 @@ async fn a_server_that_restarts_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_been_trimmed_is_passed_over_or_told() {
+    let inbox = Inbox::new();
+    inbox.install(&schema_to("http://127.0.0.1:9/hook")).ok();
+    let task = post(&inbox);
+    inbox.installation().database().execute("UPDATE log_head SET floor_seq = 1").await.expect("runs");
+    let kept = inbox.run(&["listen", "--print", "--from-start", "--until", "1"]).ok();
+    assert!(kept.contains(&task), "{kept}");
+    inbox.run(&["listen", "--print", "--after", "AQAAAAAAAAAA"]).says(&["have been trimmed", "cursor"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_may_not_read_is_refused_clearly() {
     let inbox = Inbox::at(Place::Remote).await;
     let made = inbox.json(&["api_key", "--name", "posts", "--permission", "tasks:write"]);

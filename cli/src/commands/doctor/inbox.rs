@@ -1,5 +1,6 @@
 //! What the API tells of an inbox: keys, endpoints, deliveries, checkpoints.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,6 +19,8 @@ const SOON: Duration = Duration::from_hours(7 * 24);
 const OLD: Duration = Duration::from_hours(7 * 24);
 /// How many failed attempts are no accident: ten minutes of them.
 const MANY_ATTEMPTS: i64 = 4;
+/// How late a delivery may be: longer than it takes to notice it.
+const LATE: Duration = Duration::from_mins(1);
 /// How many deliveries are looked at.
 const PAGE: usize = 100;
 
@@ -163,10 +166,48 @@ async fn deliveries(api: &Api) -> Result<Vec<Finding>, Refusal> {
             .advise(format!("`task-inbox deliveries {}` shows what was answered", shown(newest, "id"))),
         );
     }
+    let sending = page("sending").await?;
+    // Of a task's deliveries the first alone is due; where there are more than a page, it may not be seen.
+    if answer["next_cursor"].is_null() && sending["next_cursor"].is_null() {
+        let endpoints = api.send(Call::get(&["endpoints"])).await?;
+        let live = list(&answer, "deliveries").iter().chain(list(&sending, "deliveries"));
+        findings.extend(overdue(list(&endpoints, "endpoints"), live, App::now()).map(|delivery| {
+            Finding::warning(
+                CHECK,
+                format!("one is due since {} and was not sent", shown(delivery, "due_at")),
+            )
+            .advise("let a server run with the role dispatcher, or one more")
+        }));
+    }
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, "none was given up, and none fails again and again"));
     }
     Ok(findings)
+}
+
+/// The delivery that is due for the longest time, where it is long and nothing holds it.
+fn overdue<'a>(
+    endpoints: &[Value],
+    live: impl Iterator<Item = &'a Value>,
+    now: Timestamp,
+) -> Option<&'a Value> {
+    let is_held = |id: &Value| endpoints.iter().any(|e| e["id"] == *id && !e["held"].is_null());
+    let mut first: HashMap<(&str, &str), &Value> = HashMap::new();
+    let mut alone = Vec::new();
+    for delivery in live.filter(|delivery| !is_held(&delivery["endpoint_id"])) {
+        let (Some(task), endpoint) = (delivery["task_id"].as_str(), text(delivery, "endpoint_id")) else {
+            alone.push(delivery);
+            continue;
+        };
+        let earliest = first.entry((task, endpoint)).or_insert(delivery);
+        if delivery["version"].as_i64() < earliest["version"].as_i64() {
+            *earliest = delivery;
+        }
+    }
+    let waits = first.into_values().chain(alone).filter(|delivery| text(delivery, "status") == "pending");
+    let late = waits.filter_map(|delivery| Some((time(delivery, "due_at")?, delivery)));
+    let late = late.filter(|(due, _)| now.since(*due) > LATE);
+    late.min_by_key(|(due, _)| *due).map(|(_, delivery)| delivery)
 }
 
 async fn checkpoints(api: &Api) -> Result<Finding, Refusal> {
@@ -217,5 +258,28 @@ mod tests {
             assert!(found.status == status && found.to_string().contains(words), "{found}");
         }
         assert_eq!(held("endpoints", &json!({"held": null})), None);
+    }
+
+    #[test]
+    fn a_delivery_that_waits_for_another_is_not_late() {
+        let now = Timestamp::parse("2026-11-25T10:00:00Z").expect("a time");
+        let delivery = |task: Option<&str>, version: i64, status: &str, due: &str| {
+            json!({"endpoint_id": "e", "task_id": task, "version": version, "status": status,
+                "due_at": format!("2026-11-25T{due}:00Z")})
+        };
+        let found = |held: Option<&str>, live: &[Value]| {
+            let endpoints = [json!({"id": "e", "held": held})];
+            overdue(&endpoints, live.iter(), now).map(|d| d["due_at"].clone())
+        };
+        let late = delivery(Some("a"), 2, "pending", "09:00");
+        assert_eq!(found(None, std::slice::from_ref(&late)), Some(late["due_at"].clone()));
+        assert_eq!(found(Some("no_key"), std::slice::from_ref(&late)), None);
+        // The one before it is tried again later, or is on its way.
+        for before in [("pending", "11:00"), ("sending", "09:30")] {
+            assert_eq!(found(None, &[late.clone(), delivery(Some("a"), 1, before.0, before.1)]), None);
+        }
+        let of_no_task = delivery(None, 0, "pending", "08:00");
+        assert_eq!(found(None, &[late.clone(), of_no_task.clone()]), Some(of_no_task["due_at"].clone()));
+        assert_eq!(found(None, &[delivery(Some("b"), 1, "pending", "10:00")]), None);
     }
 }
