@@ -12,7 +12,7 @@ pub(super) fn kind_of(file: &Path) -> Option<String> {
 }
 
 /// Whether other machines may have the same files open: locks and shared memory, which SQLite's write-ahead
-/// log needs, end at the machine's border (https://sqlite.org/wal.html).
+/// log needs, end at the machine's border (<https://sqlite.org/wal.html>).
 pub(super) fn is_remote(kind: &str) -> bool {
     const KINDS: [&str; 15] = [
         "9p",
