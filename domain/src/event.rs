@@ -275,10 +275,7 @@ impl Event {
     pub fn webhook_body(&self, seq: i64, auth: &HookAuth, shape: HookBody) -> String {
         match (auth, shape) {
             (HookAuth::Hmac, HookBody::Full) => self.envelope(seq),
-            (HookAuth::Head { .. }, HookBody::Full) => {
-                let parts = self.parts();
-                format!(r#"{{"task":{},"ttype":{}}}"#, raw(parts.task), raw(parts.ttype))
-            }
+            (HookAuth::Head { .. }, HookBody::Full) => head_body(&self.body),
             (_, HookBody::Output) => {
                 let parts = self.parts();
                 let state = parts
@@ -303,13 +300,19 @@ impl Event {
     }
 
     fn parts(&self) -> BodyParts<'_> {
-        serde_json::from_str(&self.body).unwrap_or(BodyParts {
-            task: None,
-            ttype: None,
-            reason: None,
-            output: None,
-        })
+        parts(&self.body)
     }
+}
+
+/// The body of the original's webhook, out of what an event says: its body, or its `data` as readers of
+/// the log get it.
+pub fn head_body(data: &str) -> String {
+    let parts = parts(data);
+    format!(r#"{{"task":{},"ttype":{}}}"#, raw(parts.task), raw(parts.ttype))
+}
+
+fn parts(body: &str) -> BodyParts<'_> {
+    serde_json::from_str(body).unwrap_or(BodyParts { task: None, ttype: None, reason: None, output: None })
 }
 
 #[derive(serde::Deserialize)]

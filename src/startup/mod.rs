@@ -5,9 +5,13 @@
 
 mod announce;
 mod check;
+mod condition;
 mod database;
+mod findings;
 mod housekeeping;
 mod master_key;
+mod mounts;
+mod reach;
 mod watch;
 
 use std::io::Write;
@@ -18,9 +22,12 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use check::check;
+pub use check::{check, examine};
+pub use condition::clock;
 pub use database::{connect, lock};
+pub use findings::{Finding, Status};
 pub use master_key::file as master_key_file;
+pub use reach::reach;
 
 use crate::app::targets::Targets;
 use crate::app::{App, KeyCache, Vault};

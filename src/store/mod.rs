@@ -18,6 +18,7 @@ pub mod answers;
 pub mod audit;
 pub mod checkpoints;
 pub mod commit;
+pub mod condition;
 pub mod deliveries;
 pub mod delivery_list;
 pub mod endpoints;
@@ -35,6 +36,6 @@ pub mod tasks;
 pub mod vitals;
 
 pub use cache::RegistryCache;
-pub use db::{Db, Engine};
+pub use db::{Db, Engine, POSTGRES_CONNECTIONS};
 pub use error::{Result, StoreError};
 pub use reader::TaskReader;

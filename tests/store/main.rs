@@ -5,6 +5,7 @@ mod support;
 
 mod audit;
 mod commit;
+mod condition;
 mod deliveries;
 mod fixture;
 mod lists;

@@ -16,6 +16,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Everything that is wrong with a body or a file, each with its place.
     pub(crate) problems: Vec<String>,
+    /// Where to go on in a list, if that is the answer to it.
+    pub(crate) cursor: Option<String>,
 }
 
 impl std::error::Error for Refusal {}
@@ -29,7 +31,7 @@ impl fmt::Display for Refusal {
 impl Refusal {
     /// One without an answer.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { status: None, message: message.into(), problems: Vec::new() }
+        Self { status: None, message: message.into(), problems: Vec::new(), cursor: None }
     }
 
     /// What a problem document says (RFC 9457).
@@ -62,7 +64,13 @@ impl Refusal {
             status: Some(status),
             problems: errors.iter().filter(|e| !is_said(e)).map(problem).collect(),
             message,
+            cursor: document["cursor"].as_str().map(str::to_owned),
         }
+    }
+
+    /// Whether it may go away by itself: no answer, overload, a database that is away.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status.is_none_or(|status| status == 429 || status >= 500)
     }
 
     /// Says something else about it.

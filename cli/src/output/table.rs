@@ -30,7 +30,7 @@ impl Cell {
         let tone = match text.split_whitespace().next().unwrap_or_default() {
             "active" | "delivered" | "ok" | "applied" | "resolved" => Tone::Good,
             "pending" | "sending" | "no_key" | "until" | "warning" => Tone::Doubtful,
-            "dead" | "disabled" | "revoked" | "ended" | "failed" | "wrong" => Tone::Bad,
+            "dead" | "disabled" | "revoked" | "ended" | "failed" | "failure" | "wrong" => Tone::Bad,
             _ => Tone::Plain,
         };
         Self { text, tone }

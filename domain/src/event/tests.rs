@@ -55,6 +55,15 @@ fn wire_names_come_back() {
     assert_eq!(EventType::parse("task.createD"), None);
 }
 
+proptest! {
+    /// Whoever has an event from the feed can make the same body of it.
+    #[test]
+    fn the_originals_body_comes_out_of_the_feeds_data((event, ..) in transitions(), seq in 1_i64..) {
+        let sent = event.webhook_body(seq, &HEAD(), HookBody::Full);
+        prop_assert_eq!(head_body(&event.data(seq)), sent);
+    }
+}
+
 #[test]
 fn a_webhook_is_this_text() {
     let mut task = Task {
