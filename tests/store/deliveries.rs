@@ -28,7 +28,7 @@ on_both_engines!(
 
 const LEASE: Duration = Duration::from_mins(1);
 
-fn settled(leased: &Leased, fate: Fate) -> Settled {
+pub(crate) fn settled(leased: &Leased, fate: Fate) -> Settled {
     Settled {
         id: leased.id,
         token: leased.token,

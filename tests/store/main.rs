@@ -14,3 +14,4 @@ mod migrations;
 mod overtaken;
 mod schemas;
 mod secrets;
+mod upkeep;
