@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use task_inbox::app::guards::Guards;
 use task_inbox::app::keys::{self, NewKey};
 use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
@@ -115,6 +116,7 @@ impl Server {
             policy: Policy::new([]),
             client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
             targets: Arc::default(),
+            guards: Guards::default(),
             db,
             commit,
             registry,
