@@ -6,6 +6,7 @@ use crate::schema::{Guard, Hook, HookAuth, OnError};
 use crate::testing::indented;
 
 pub(super) const SAMPLE: &str = include_str!("../../../../schemas/sample.yml");
+pub(super) const PAYOUT: &str = include_str!("../../../../schemas/payout.yml");
 pub(super) const AGENT: &str = include_str!("../../../../schemas/agent-command.yml");
 
 /// A file of one type with further lines in it.
@@ -62,6 +63,16 @@ fn the_other_example_uses_more() {
     assert!(run.allowed_transitions(Some("denied")).is_empty());
     assert_eq!(run.reason_required, ["denied"]);
     assert!(run.input.is_some() && run.output.contains_key("approved") && run.output.len() == 1);
+}
+
+#[test]
+fn the_example_with_a_guard_has_it_where_money_leaves() {
+    let schema = valid(PAYOUT);
+    assert!(schema.unsupported.is_empty(), "{:?}", schema.unsupported);
+    let ttype = schema.task_type("pay-out").expect("declared");
+    let guarded: Vec<_> = ttype.states().filter(|state| ttype.guard_of(*state).is_some()).collect();
+    assert_eq!(guarded, [Some("approved")]);
+    assert_eq!(ttype.guard.as_ref().map(|guard| guard.on_error), Some(OnError::Deny));
 }
 
 #[test]
