@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
 use task_inbox_domain::schema::validate::Problem;
-use task_inbox_domain::schema::{Schema, parse};
+use task_inbox_domain::schema::{OnError, Schema, parse};
 use url::Url;
 
 use super::error::Result;
@@ -93,7 +93,7 @@ pub async fn install(
             Ok(installed) => {
                 report.warnings.extend(installed.endpoints_without_key.iter().map(|e| missing_key(e)));
                 report.warnings.extend(address_warnings(app, &schema));
-                app.registry.refresh(&app.db).await?;
+                report.warnings.extend(guards_without_key(&*app.registry.refresh(&app.db).await?, &schema));
                 app.bus.publish(Topic::Registry);
                 app.bus.publish(Topic::Log);
                 return Ok(report);
@@ -219,12 +219,42 @@ fn missing_key(endpoint: &Endpoint) -> String {
     )
 }
 
-/// Installing only warns of addresses that sending will refuse: they may be opened later.
+/// Installing only warns of addresses that sending and asking will refuse: they may be opened later.
 fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
-    let refused = hooks.filter_map(|hook| {
-        let reason = content::refused_address(&app.policy, &Url::parse(&hook.url).ok()?)?;
-        Some(format!("webhooks to {} will be refused: {reason}", hook.url))
+    let hooks = hooks.map(|hook| ("webhooks to", &hook.url));
+    let guards = schema.task_types.iter().filter_map(|t| t.guard.as_ref());
+    let guards = guards.map(|guard| ("asking the guard at", &guard.url));
+    let refused = hooks.chain(guards).filter_map(|(what, url)| {
+        let reason = content::refused_address(&app.policy, &Url::parse(url).ok()?)?;
+        Some(format!("{what} {url} will be refused: {reason}"))
     });
     refused.collect()
+}
+
+/// Guards that can't be asked because nothing signs the question.
+fn guards_without_key(registry: &Registry, schema: &Schema) -> Vec<String> {
+    let name = &schema.name;
+    let guarded = schema.task_types.iter().filter_map(|ttype| Some((ttype, ttype.guard.as_ref()?)));
+    let unsigned = guarded.filter_map(|(ttype, guard)| {
+        let signer = registry.signer(name, &ttype.name);
+        let advice = match signer {
+            Some(signer) if signer.has_key => return None,
+            Some(signer) => {
+                let of_type = signer.ttype.as_ref().map(|t| format!(" --type {t}")).unwrap_or_default();
+                format!("make one with `task-inbox webhook_key {name}{of_type}`")
+            }
+            None => "keys belong to endpoints, so declare a default_hook_url, or a hook_url of the type"
+                .to_owned(),
+        };
+        let until = match guard.on_error {
+            OnError::Allow => "is let pass",
+            OnError::Deny => "is refused",
+        };
+        Some(format!(
+            "the guard of {} can't be asked without a key, and what it guards {until} until then; {advice}",
+            ttype.name
+        ))
+    });
+    unsigned.collect()
 }

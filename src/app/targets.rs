@@ -29,6 +29,8 @@ pub(crate) struct Target {
     headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) timeout: Option<Duration>,
     proof: Proof,
+    /// Whether deliveries go out; of one that is paused or disabled, what is asked is signed all the same.
+    sendable: bool,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
     end: Option<Timestamp>,
 }
@@ -36,6 +38,10 @@ pub(crate) struct Target {
 impl Target {
     fn has_key(&self) -> bool {
         self.end.is_none_or(|end| end > Timestamp::from(chrono::Utc::now()))
+    }
+
+    fn is_sendable(&self) -> bool {
+        self.sendable && self.has_key()
     }
 
     /// The headers of a request: its own, what identifies and dates it, and what proves where it comes from.
@@ -122,6 +128,17 @@ impl Targets {
         registry: &Registry,
         endpoint: Uuid,
     ) -> Result<Option<Arc<Target>>> {
+        Ok(self.signer(db, vault, registry, endpoint).await?.filter(|target| target.is_sendable()))
+    }
+
+    /// What signs with an endpoint's keys, whether or not deliveries go there now; `None` if it has no key.
+    pub(crate) async fn signer(
+        &self,
+        db: &Db,
+        vault: &Vault,
+        registry: &Registry,
+        endpoint: Uuid,
+    ) -> Result<Option<Arc<Target>>> {
         self.refresh(db, vault, registry).await?;
         Ok(self.read().targets.get(&endpoint).filter(|target| target.has_key()).cloned())
     }
@@ -130,7 +147,7 @@ impl Targets {
     pub(crate) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
         self.refresh(db, vault, registry).await?;
         let prepared = self.read();
-        Ok(prepared.targets.iter().filter(|(_, target)| target.has_key()).map(|(id, _)| *id).collect())
+        Ok(prepared.targets.iter().filter(|(_, target)| target.is_sendable()).map(|(id, _)| *id).collect())
     }
 
     async fn refresh(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<()> {
@@ -161,7 +178,7 @@ impl Targets {
 fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prepared {
     let targets = registry
         .endpoints()
-        .filter(|endpoint| endpoint.is_sendable())
+        .filter(|endpoint| endpoint.has_key)
         .filter_map(|endpoint| match target(endpoint, vault, secrets) {
             Ok(target) => Some((endpoint.id, Arc::new(target))),
             Err(reason) => {
@@ -231,6 +248,7 @@ fn target(
         headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
         timeout: endpoint.treatment.timeout,
         proof,
+        sendable: endpoint.is_sendable(),
         end,
     })
 }

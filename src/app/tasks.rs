@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::content::{self, content_hash};
 use super::error::Result;
+use super::guards;
 use super::{App, AppError, Permission, Principal};
 use crate::store::answers;
 use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
@@ -228,7 +229,7 @@ pub async fn history<T>(
     Ok(log::history(&app.db, id, line).await?)
 }
 
-/// Moves a task.
+/// Moves a task. If its type declares a guard, the application server is asked first.
 pub async fn transition(
     app: &App,
     who: &Principal,
@@ -245,12 +246,15 @@ pub async fn transition(
         .check(ttype.ttype())
         .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
     let actor = Actor { on_behalf_of, ..who.actor.clone() };
+    // Once, before anything is locked: what it says holds for the version of the task that was read above.
+    let consent = guards::consent(app, &task, &ttype, &decision, &actor, idem.as_ref()).await?;
     for _ in 0..ATTEMPTS {
         let decide = Decide {
             seen: task.clone(),
             ttype: ttype.clone(),
             decision: decision.clone(),
             actor: actor.clone(),
+            consent,
         };
         let operation = Operation::Decide(Box::new(decide));
         let member = Member { registry: app.registry.current(), idempotency: idem.clone(), operation };

@@ -29,6 +29,7 @@ pub use findings::{Finding, Status};
 pub use master_key::file as master_key_file;
 pub use reach::reach;
 
+use crate::app::guards::Guards;
 use crate::app::targets::Targets;
 use crate::app::{App, KeyCache, Vault};
 use crate::bus::Bus;
@@ -91,7 +92,19 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
     let reader = TaskReader::start(&db);
     let policy = policy(config);
-    let app = App { db: db.clone(), reader, commit, registry, keys, vault, bus, policy, client, targets };
+    let app = App {
+        db: db.clone(),
+        reader,
+        commit,
+        registry,
+        keys,
+        vault,
+        bus,
+        policy,
+        client,
+        targets,
+        guards: Guards::default(),
+    };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
     let housekeeping =
         tokio::spawn(housekeeping::run(db.clone(), config.keep_deliveries, background.clone()));
@@ -238,6 +251,7 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
         policy: policy(config),
         client: client(config)?,
         targets: Arc::default(),
+        guards: Guards::default(),
     })
 }
 

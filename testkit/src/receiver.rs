@@ -18,6 +18,8 @@ use crate::signature::Secret;
 pub enum Behaviour {
     /// Answers at once with this status.
     Answer(u16),
+    /// Answers 200 at once with this JSON.
+    Say(&'static str),
     /// Answers with the status after a while.
     Slow(u16, Duration),
     /// Never answers; keeps the connection.
@@ -149,10 +151,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
     let mut stream = Stream::new(stream)?;
     while let Some(message) = stream.read_message().await? {
         let is_last = message.is_last();
-        let (status, delay) = match *shared.behaviour.borrow() {
-            Behaviour::Answer(status) => (Some(status), None),
-            Behaviour::Slow(status, delay) => (Some(status), Some(delay)),
-            Behaviour::Hang => (None, None),
+        let (status, delay, text) = match *shared.behaviour.borrow() {
+            Behaviour::Answer(status) => (Some(status), None, ""),
+            Behaviour::Say(text) => (Some(200), None, text),
+            Behaviour::Slow(status, delay) => (Some(status), Some(delay), ""),
+            Behaviour::Hang => (None, None, ""),
         };
         shared.record(message, status);
         if let Some(delay) = delay {
@@ -161,7 +164,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
         let Some(status) = status else {
             return std::future::pending().await;
         };
-        stream.write_all(format!("HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n").as_bytes()).await?;
+        let length = text.len();
+        let answer = format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n\r\n{text}");
+        stream.write_all(answer.as_bytes()).await?;
         if is_last {
             break;
         }

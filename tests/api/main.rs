@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod application;
 mod contract;
 mod server;
 
@@ -19,6 +20,7 @@ mod deliveries;
 mod docs;
 mod events;
 mod external_ids;
+mod guards;
 mod health;
 mod idempotency;
 mod lists;

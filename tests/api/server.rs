@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use task_inbox::app::guards::Guards;
 use task_inbox::app::keys::{self, NewKey};
 use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
@@ -87,7 +88,16 @@ impl Server {
     pub(crate) async fn with(engine: Engine, settings: http::Settings) -> Self {
         let (database, db) = TestDatabase::migrated(engine).await;
         db.close().await.expect("closes");
-        Self::on(database, String::new(), settings).await
+        Self::on(database, String::new(), settings, Policy::new([])).await
+    }
+
+    /// A server with nothing installed that may reach loopback, and a key that may do everything.
+    pub(crate) async fn beside_an_application(engine: Engine) -> Self {
+        let (database, db) = TestDatabase::migrated(engine).await;
+        db.close().await.expect("closes");
+        let server = Self::on(database, String::new(), http::Settings::default(), Policy::dev()).await;
+        let key = server.key(None, &Permission::ALL).await;
+        Self { key, ..server }
     }
 
     /// A server on a new database with both schemas, and a key that may do everything.
@@ -100,7 +110,7 @@ impl Server {
         Self { key, ..server }
     }
 
-    async fn on(database: TestDatabase, key: String, settings: http::Settings) -> Self {
+    async fn on(database: TestDatabase, key: String, settings: http::Settings, policy: Policy) -> Self {
         outbound::install_crypto_provider();
         let db = database.connect().await;
         let registry = RegistryCache::load(&db).await.expect("a registry");
@@ -112,9 +122,10 @@ impl Server {
             keys: KeyCache::load(&db).await.expect("keys"),
             vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
             bus: Bus::memory(),
-            policy: Policy::new([]),
-            client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
+            client: Client::new(policy.clone(), Limits::default(), "task-inbox/test").expect("a client"),
+            policy,
             targets: Arc::default(),
+            guards: Guards::default(),
             db,
             commit,
             registry,
@@ -143,7 +154,7 @@ impl Server {
         serving.await.expect("it ends").expect("without an error");
         app.commit.close().await;
         app.db.close().await.expect("closes");
-        Self::on(database, key, http::Settings::default()).await
+        Self::on(database, key, http::Settings::default(), Policy::new([])).await
     }
 
     /// A key for these schemas (`None`: all) with these permissions.

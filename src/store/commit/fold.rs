@@ -208,6 +208,7 @@ impl State<'_> {
             decide.ttype.ttype(),
             &decide.decision,
             &decide.actor,
+            decide.consent,
             Uuid::now_v7(),
             self.now,
         );

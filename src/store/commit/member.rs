@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use task_inbox_domain::log::{Hash, digest};
-use task_inbox_domain::transition::{Decision, Refusal};
+use task_inbox_domain::transition::{Consent, Decision, Refusal};
 use task_inbox_domain::{Actor, Event, Task};
 
 use crate::store::registry::{InstalledType, Registry};
@@ -81,6 +81,8 @@ pub struct Decide {
     pub decision: Decision,
     /// Who decides.
     pub actor: Actor,
+    /// What the transition's guard said, and of which version, if one was asked.
+    pub consent: Option<Consent>,
 }
 
 /// What became of a member, once it is durable.

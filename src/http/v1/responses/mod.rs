@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
+use task_inbox_domain::event::guard::Passed;
 use task_inbox_domain::schema::TaskType;
 use task_inbox_domain::schema::validate::Validator;
 use task_inbox_domain::{Actor, Timestamp};
@@ -121,6 +122,7 @@ struct Body<'a> {
     output: Option<&'a RawValue>,
     #[serde(borrow)]
     update_meta: Option<&'a RawValue>,
+    guard: Option<Passed>,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +147,9 @@ struct Line<'a> {
     actor: Option<Actor>,
     reason: Option<&'a RawValue>,
     output: Option<&'a RawValue>,
+    /// Only of a guarded transition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<Passed>,
     seq: i64,
 }
 
@@ -162,6 +167,7 @@ impl<'a> Line<'a> {
             actor: body.actor,
             reason: body.reason,
             output: body.output,
+            guard: body.guard,
             seq: logged.seq,
         }
     }
