@@ -18,6 +18,7 @@ pub mod endpoints;
 pub mod events;
 pub mod key_cache;
 pub mod keys;
+pub mod maintenance;
 pub mod rate;
 pub mod rekey;
 pub mod replays;

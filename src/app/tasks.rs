@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::content::{self, content_hash};
 use super::error::Result;
-use super::{App, AppError, Permission, Principal};
+use super::{App, AppError, Permission, Principal, maintenance};
 use crate::store::answers;
 use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
 use crate::store::log::{self, Logged};
@@ -134,6 +134,7 @@ async fn create_now(
     let content_hash = content_hash(post);
     for _ in 0..ATTEMPTS {
         let (registry, ttype) = latest_type(app, who, &post.schema_name, &post.task).await?;
+        maintenance::written(&registry, &post.schema_name)?;
         if let Some(url) = &post.callback_url {
             content::check_callback(url, &ttype.version.schema, &app.policy)?;
         }
@@ -246,6 +247,8 @@ pub async fn transition(
         .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
     let actor = Actor { on_behalf_of, ..who.actor.clone() };
     for _ in 0..ATTEMPTS {
+        let registry = app.registry.current();
+        maintenance::written(&registry, &task.schema)?;
         let decide = Decide {
             seen: task.clone(),
             ttype: ttype.clone(),
@@ -253,7 +256,7 @@ pub async fn transition(
             actor: actor.clone(),
         };
         let operation = Operation::Decide(Box::new(decide));
-        let member = Member { registry: app.registry.current(), idempotency: idem.clone(), operation };
+        let member = Member { registry, idempotency: idem.clone(), operation };
         match app.commit.submit(member).await {
             Ok(reply) => return view(app, reply.task().clone()).await,
             Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,

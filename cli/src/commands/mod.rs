@@ -7,6 +7,7 @@ mod documents;
 mod endpoints;
 mod keys;
 mod login;
+mod maintenance;
 mod migrate;
 mod post_task;
 mod rekey;
@@ -92,6 +93,9 @@ pub(crate) enum Request {
     Endpoints(endpoints::Endpoints),
     /// List webhooks that were sent or wait, newest first; with an id, its attempts
     Deliveries(deliveries::Deliveries),
+    /// Refuse writes for a while, with a message, and let reads go on
+    #[command(subcommand)]
+    Maintenance(maintenance::Maintenance),
     /// Prove that the log is what was written
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -174,6 +178,7 @@ async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
         Request::RevokeWebhookKey(args) => webhook_keys::revoke(&args, api).await,
         Request::Endpoints(args) => endpoints::run(&args, api).await,
         Request::Deliveries(args) => deliveries::run(&args, api).await,
+        Request::Maintenance(command) => maintenance::run(&command, api).await,
         Request::Audit(args) => audit::run(&args, api).await,
         Request::Whoami => whoami::run(api).await,
     }
