@@ -22,6 +22,7 @@ mod external_ids;
 mod health;
 mod idempotency;
 mod lists;
+mod maintenance;
 mod openapi;
 mod original;
 mod protocol;

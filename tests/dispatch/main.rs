@@ -7,6 +7,7 @@ mod support;
 mod answers;
 mod fairness;
 mod fixture;
+mod maintenance;
 mod receiver;
 mod sending;
 mod stopping;

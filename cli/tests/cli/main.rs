@@ -13,6 +13,7 @@ mod deliveries;
 mod documents;
 mod keys;
 mod login;
+mod maintenance;
 mod migrate;
 mod network;
 mod post_task;
