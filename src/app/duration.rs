@@ -47,7 +47,7 @@ mod tests {
         for text in ["500ms", "1500ms", "15s", "90s", "10m", "12h", "36h", "90d", "0ms"] {
             assert_eq!(parse(text).map(write).as_deref(), Ok(text));
         }
-        assert_eq!(write(Duration::from_secs(300)), "5m");
+        assert_eq!(write(Duration::from_mins(90)), "90m");
         for text in ["", "15", "s", "-1s", "1.5s", "1w", "99999999999999999999s", "18446744073709551615d"] {
             assert!(parse(text).expect_err(text).contains("such as"), "{text}");
         }

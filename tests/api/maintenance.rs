@@ -69,7 +69,7 @@ async fn one_schema_leaves_the_others_alone(engine: Engine) {
     let server = Server::start(engine).await;
     let (flag, refund) = (server.flag(json!({})).await, server.refund().await);
     begin(&server, &json!({"schema": "shop"})).await.ok(200);
-    let answer = server.decide(&refund, "paid").send().await;
+    let answer = server.decide(&refund, "checked").send().await;
     let problem = answer.problem(503);
     assert!(problem["detail"].as_str().is_some_and(|d| d.contains("shop is in maintenance")), "{problem}");
     assert_eq!(answer.header("retry-after"), "300");

@@ -27,7 +27,7 @@ fn of(schema: Option<&str>, hold_deliveries: bool) -> Maintenance {
     Maintenance {
         schema: schema.map(str::to_owned),
         message: "we move".to_owned(),
-        retry_after: Duration::from_secs(300),
+        retry_after: Duration::from_mins(5),
         hold_deliveries,
         since: now(),
         by: "cli".to_owned(),

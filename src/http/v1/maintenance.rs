@@ -14,8 +14,8 @@ use crate::http::problem::Problem;
 
 /// Read what is in maintenance
 ///
-/// For any key: the maintenance of the whole inbox, and of the schemas that the key sees. Nothing is, where
-/// the list is empty.
+/// Needs no permission: any key may read of the maintenance of the whole inbox, and of the schemas that it sees.
+/// An empty list says that there is none.
 #[utoipa::path(
     get, path = "/api/v1/maintenance", tag = "maintenance", operation_id = "listMaintenance",
     responses(
