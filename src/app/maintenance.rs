@@ -3,7 +3,7 @@
 //! A post or a decision is checked on the registry's snapshot that its commit is held to: once `begin` has
 //! answered, none commits that was prepared before, on any replica. All else notices within a second.
 //!
-//! The operator at the command line goes on with all but posting and deciding: maintenance is his.
+//! The operator at the command line goes on with all but posting and deciding: whoever mends must write.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -20,9 +20,9 @@ async fn a_command_that_meets_it_is_told_when_to_come_back(inbox: Inbox) {
     // The operator has the database; a key has not.
     let made = inbox.run(&["api_key", "--name", "x"]);
     if inbox.is_remote() {
-        made.says(&["Back at noon; try again in 15m"])
+        made.says(&["Back at noon; try again in 15m"]);
     } else {
-        drop(made.ok())
+        drop(made.ok());
     }
     let status = inbox.run(&["maintenance", "status"]).ok();
     assert!(status.contains("the whole inbox") && status.contains("held"), "{status}");
