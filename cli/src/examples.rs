@@ -130,6 +130,24 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "maintenance on",
+        &[
+            (
+                "maintenance on --message 'Back at 14:00 UTC.' --retry-after 15m",
+                "the whole inbox; reads go on",
+            ),
+            ("maintenance on --schema ti:sample --hold-deliveries", "one schema, whose webhooks wait"),
+        ],
+    ),
+    (
+        "maintenance off",
+        &[
+            ("maintenance off", "the whole inbox; schemas that are in maintenance stay so"),
+            ("maintenance off --schema ti:sample", "one schema; what was held goes out"),
+        ],
+    ),
+    ("maintenance status", &[("maintenance status", "what is refused, since when, and who said so")]),
+    (
         "audit verify",
         &[
             ("audit verify --from checkpoint.json", "prove that nothing before the checkpoint was changed"),

@@ -74,6 +74,14 @@ pub enum AppError {
         /// When it is worth another try.
         retry_after: Duration,
     },
+    /// The inbox, or the schema that is concerned, is in maintenance.
+    #[error("{message}")]
+    Maintenance {
+        /// What goes on.
+        message: String,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
     /// Not now: overload, or a database that can't be reached.
     #[error("{detail}")]
     Unavailable {

@@ -19,6 +19,7 @@ pub mod events;
 pub mod guards;
 pub mod key_cache;
 pub mod keys;
+pub mod maintenance;
 pub mod rate;
 pub mod rekey;
 pub mod replays;

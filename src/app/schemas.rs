@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content};
+use super::{App, AppError, Permission, Principal, content, maintenance};
 use crate::bus::Topic;
 use crate::store::StoreError;
 use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
@@ -85,6 +85,7 @@ pub async fn install(
             report.warnings.extend(address_warnings(app, &schema));
             return Ok(report);
         }
+        maintenance::administered(&registry, who, Some(&schema.name))?;
         let now = App::now();
         match stored::install(&app.db, &registry, &schema, source, &who.actor, now).await {
             Err(InstallError::Store(StoreError::Contended(_)) | InstallError::Raced) => {}
@@ -113,6 +114,7 @@ pub async fn remove(app: &App, who: &Principal, name: &str, dry_run: bool) -> Re
     let removal = if dry_run {
         stored::count(&app.db, name).await?
     } else {
+        maintenance::administered(&*app.registry.refresh(&app.db).await?, who, Some(name))?;
         let now = App::now();
         patiently(|| stored::remove(&app.db, name, &who.actor, now)).await?
     };

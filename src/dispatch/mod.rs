@@ -310,6 +310,11 @@ impl Shared {
             return None;
         }
         let registry = self.registry.current();
+        if registry.holds_deliveries(&leased.event.schema) {
+            // Maintenance began while it waited for a place.
+            self.give_back([(leased.id, leased.token)]);
+            return None;
+        }
         let target = match self.targets.get(&self.db, &self.vault, &registry, leased.endpoint).await {
             Ok(Some(target)) => target,
             other => {

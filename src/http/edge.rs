@@ -51,7 +51,8 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     if let Some(problem) = &problem {
         *response.body_mut() = problem.write(uri.path(), response.headers_mut());
     }
-    let cause = problem.as_ref().and_then(Problem::cause);
+    let failed = response.status().is_server_error() && !problem.as_ref().is_some_and(Problem::is_intended);
+    let cause = failed.then(|| problem.as_ref().and_then(Problem::cause).unwrap_or_default());
     let route = route.as_ref().map_or("-", |r| r.as_str().trim_end_matches('/'));
     log(method.as_str(), route, response.status(), started.elapsed(), &id, cause);
     let headers = response.headers_mut();
@@ -66,12 +67,12 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
 }
 
 /// One line a request, with the route in place of the path: ids and names of people's things stay
-/// out of the log, and lines can be counted by route. A 5xx is logged here and nowhere else.
+/// out of the log, and lines can be counted by route. A failure (with its cause) is logged here and nowhere
+/// else: a 5xx, but what maintenance refuses.
 fn log(method: &str, route: &str, status: StatusCode, took: Duration, id: &HeaderValue, cause: Option<&str>) {
     let (status, took) = (status.as_u16(), took.as_micros() as u64);
     let request_id = id.to_str().unwrap_or_default();
-    if status >= 500 {
-        let cause = cause.unwrap_or_default();
+    if let Some(cause) = cause {
         tracing::error!(target: "task_inbox::access", method, route, status, took_us = took, request_id, cause, "request failed");
     } else {
         tracing::info!(target: "task_inbox::access", method, route, status, took_us = took, request_id, "request");

@@ -27,6 +27,7 @@ pub mod housekeeping;
 pub mod keys;
 pub mod listen;
 pub mod log;
+pub mod maintenance;
 pub mod registry;
 pub mod replays;
 pub mod schemas;

@@ -24,6 +24,7 @@ mod guards;
 mod health;
 mod idempotency;
 mod lists;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod original;

@@ -9,6 +9,7 @@ mod breaker;
 mod endpoints;
 mod fairness;
 mod fixture;
+mod maintenance;
 mod receiver;
 mod sending;
 mod stopping;

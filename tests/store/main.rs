@@ -10,6 +10,7 @@ mod deliveries;
 mod fixture;
 mod lists;
 mod log;
+mod maintenance;
 mod migrations;
 mod overtaken;
 mod schemas;

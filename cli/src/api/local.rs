@@ -49,7 +49,10 @@ impl Local {
         // There is no server whose log would tell.
         Err(match answer.cause {
             Some(cause) => refusal.saying(cause),
-            None => refusal,
+            None => match answer.retry_after {
+                Some(after) if refusal.is_maintenance => refusal.until(after),
+                _ => refusal,
+            },
         })
     }
 

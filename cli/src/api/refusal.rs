@@ -1,8 +1,10 @@
 //! Why a request came to nothing, as an operator should read it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
+use task_inbox::config::duration;
 
 /// How a problem's detail ends that has nothing to say but that there are errors.
 const LISTED: &str = "errors lists what is wrong";
@@ -18,6 +20,8 @@ pub(crate) struct Refusal {
     pub(crate) problems: Vec<String>,
     /// Where to go on in a list, if that is the answer to it.
     pub(crate) cursor: Option<String>,
+    /// Whether it is maintenance that refused it.
+    pub(crate) is_maintenance: bool,
 }
 
 impl std::error::Error for Refusal {}
@@ -31,7 +35,13 @@ impl fmt::Display for Refusal {
 impl Refusal {
     /// One without an answer.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { status: None, message: message.into(), problems: Vec::new(), cursor: None }
+        Self {
+            status: None,
+            message: message.into(),
+            problems: Vec::new(),
+            cursor: None,
+            is_maintenance: false,
+        }
     }
 
     /// What a problem document says (RFC 9457).
@@ -63,6 +73,7 @@ impl Refusal {
         Self {
             status: Some(status),
             problems: errors.iter().filter(|e| !is_said(e)).map(problem).collect(),
+            is_maintenance: document["type"] == "/problems/maintenance",
             message,
             cursor: document["cursor"].as_str().map(str::to_owned),
         }
@@ -77,6 +88,13 @@ impl Refusal {
     pub(crate) fn saying(mut self, message: String) -> Self {
         self.message = message;
         self
+    }
+
+    /// Says when it is worth another try.
+    pub(crate) fn until(self, after: Duration) -> Self {
+        let message =
+            format!("{}; try again in {}", self.message.trim_end_matches('.'), duration::write(after));
+        self.saying(message)
     }
 
     /// The same with a secret taken out, wherever it came in.

@@ -196,6 +196,7 @@ impl Remote {
                 let when = pause.map_or_else(|| "later".to_owned(), |p| format!("in {} s", p.as_secs()));
                 Setback::Final(refusal.saying(format!("{said}; try again {when}")))
             }
+            (503, Some(pause)) if refusal.is_maintenance => Setback::Busy(pause, refusal.until(pause)),
             (503, Some(pause)) => {
                 let message = format!("{said} (the server asks to wait {} s)", pause.as_secs());
                 Setback::Busy(pause, refusal.saying(message))

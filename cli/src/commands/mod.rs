@@ -9,6 +9,7 @@ mod endpoints;
 mod keys;
 mod listen;
 mod login;
+mod maintenance;
 mod migrate;
 mod post_task;
 mod rekey;
@@ -99,6 +100,9 @@ pub(crate) enum Request {
     Deliveries(deliveries::Deliveries),
     /// Print events as they happen, and post them as webhooks to a developer's machine
     Listen(listen::Listen),
+    /// Refuse writes for a while, with a message, and let reads go on
+    #[command(subcommand)]
+    Maintenance(maintenance::Maintenance),
     /// Prove that the log is what was written
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -188,6 +192,7 @@ async fn request(command: Request, api: &Api, is_json: bool) -> anyhow::Result<A
         Request::Endpoints(args) => endpoints::run(&args, api).await,
         Request::Deliveries(args) => deliveries::run(&args, api).await,
         Request::Listen(args) => listen::run(&args, api, is_json).await,
+        Request::Maintenance(command) => maintenance::run(&command, api).await,
         Request::Audit(args) => audit::run(&args, api).await,
         Request::Whoami => whoami::run(api).await,
     }

@@ -77,6 +77,12 @@ const CASES: &[Case] = &[
     case("deliveries", Anywhere, (&[], "task.state_changed"), &["deliveries", "next_cursor"], (&[NONE], 1, NONE)),
     case("listen", Anywhere, (&["--print", "--from-start", "--until", "2"], "task.created ti:sample flag-content"),
         &["events", "cursor", "secret"], (&["--print", "--after", "x"], 1, "is not a cursor")),
+    case("maintenance on", Anywhere, (&["--schema", "{schema}"], "is in maintenance"),
+        &["schema", "message", "retry_after", "hold_deliveries", "since", "by"],
+        (&["--schema", "other"], 1, "no schema \"other\"")),
+    case("maintenance status", Anywhere, (&[], "the schema s"), &["maintenance"], (&["x"], 2, "unexpected argument")),
+    case("maintenance off", Anywhere, (&["--schema", "{maintained}"], "has ended"), &["schema", "since"],
+        (&["--schema", "ti:sample"], 1, "is not in maintenance")),
     case("audit verify", Anywhere, (&[], "the log is whole"), &["ok", "events", "first_bad", "proved_from"],
         (&["--from", "{forged}"], 1, "not signed")),
     case("audit checkpoint", Anywhere, (&[], "signature"), &["seq", "hash", "signature"], (&["x"], 2, "unexpected argument")),
@@ -114,6 +120,11 @@ impl Inbox {
             "{file}" => self.write(&format!("s{number}.yml"), &schema),
             "{broken}" => self.write("broken.yml", "name: x\nsemver: y\n"),
             "{schema}" => text(&self.json(&["taskschema", &self.write("s.yml", &schema)])["name"]),
+            "{maintained}" => {
+                let schema = self.argument("{schema}");
+                self.json(&["maintenance", "on", "--schema", &schema]);
+                schema
+            }
             "{task}" => text(&self.json(&["mktask", "ti:sample", "flag-content"])["task"]["id"]),
             "{key}" => text(&self.json(&["api_key", "--name", "gone"])["id"]),
             "{webhook_key}" => text(&self.json(&["webhook_key", "ti:sample", "--rotate"])["id"]),

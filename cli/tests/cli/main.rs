@@ -15,6 +15,7 @@ mod documents;
 mod keys;
 mod listen;
 mod login;
+mod maintenance;
 mod migrate;
 mod network;
 mod post_task;

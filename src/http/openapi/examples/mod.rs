@@ -6,12 +6,14 @@
 mod deliveries;
 mod keys;
 mod log;
+mod maintenance;
 mod schemas;
 mod tasks;
 
 pub(in crate::http) use deliveries::*;
 pub(in crate::http) use keys::*;
 pub(in crate::http) use log::*;
+pub(in crate::http) use maintenance::*;
 pub(in crate::http) use schemas::*;
 pub(in crate::http) use tasks::*;
 

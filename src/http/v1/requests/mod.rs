@@ -3,6 +3,7 @@
 pub(super) mod deliveries;
 pub(super) mod keys;
 pub(super) mod log;
+pub(super) mod maintenance;
 
 use axum::http::{HeaderMap, Uri, header};
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};

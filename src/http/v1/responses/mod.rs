@@ -3,6 +3,7 @@
 pub(super) mod deliveries;
 pub(super) mod keys;
 pub(super) mod log;
+pub(super) mod maintenance;
 
 use std::collections::BTreeMap;
 
