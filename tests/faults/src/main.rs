@@ -4,6 +4,7 @@
 //! Black box: the real binary, a real database, HTTP, the command line and signals.
 #![allow(clippy::print_stdout, reason = "its report is its output")]
 
+mod alone;
 mod audit;
 mod collect;
 mod journal;
@@ -11,6 +12,7 @@ mod load;
 mod reader;
 mod scenario;
 mod schema;
+mod site;
 mod stage;
 
 use std::path::PathBuf;
@@ -46,6 +48,9 @@ enum Command {
     /// Let 64 clients post and decide on 20 tasks and 10 idempotency keys (60 s): two replicas on
     /// PostgreSQL; on SQLite, one server with the command line beside it
     Contention(Options),
+    /// Let receivers fail in every way there is, beside healthy ones: errors, hanging, endless answers,
+    /// garbage, redirects, names that turn inwards, bad certificates, 410, 429, nobody there
+    Receiver(Options),
     /// Change a byte, remove a row, swap two, cut the tail, each on a copy of a database, and let
     /// `audit verify` find it against a kept checkpoint
     Tamper(Options),
@@ -90,6 +95,7 @@ async fn main() -> Result<ExitCode> {
         Command::PgRestart(options) => run("pg-restart", options).await?,
         Command::CommitCut(options) => run("commit-cut", options).await?,
         Command::Contention(options) => run("contention", options).await?,
+        Command::Receiver(options) => run("receiver", options).await?,
         Command::Tamper(options) => run("tamper", options).await?,
         Command::All(options) => {
             let mut is_clean = true;

@@ -56,7 +56,13 @@ fn check_answer(call: &Call, report: &mut Report) {
     match &call.outcome {
         Outcome::NotSent => report.count("calls not sent", 1),
         Outcome::Unknown => report.count("calls without answer", 1),
-        Outcome::Answered { status, has_retry_after, detail, .. } => {
+        Outcome::Answered { status, has_retry_after, is_problem, detail, .. } => {
+            if *status >= 400 && !is_problem {
+                report.broken(
+                    "an error is a problem document",
+                    format!("{status} to {:?}: {detail:?}", call.op),
+                );
+            }
             match status {
                 200..=299 => report.count("calls acknowledged", 1),
                 503 if *has_retry_after => report.count("calls answered 503 with Retry-After", 1),

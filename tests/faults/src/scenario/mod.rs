@@ -4,6 +4,7 @@ mod commit_cut;
 mod contention;
 mod kill9;
 mod pg_restart;
+mod receiver;
 mod sigstop;
 mod tamper;
 
@@ -13,12 +14,13 @@ use crate::Options;
 use crate::audit::Report;
 
 /// Every scenario, and why one is not for SQLite.
-pub(crate) const ALL: [(&str, Option<&str>); 6] = [
+pub(crate) const ALL: [(&str, Option<&str>); 7] = [
     ("kill9", None),
     ("sigstop", Some("on SQLite a second serve is refused, so there is no other replica")),
     ("pg-restart", Some("SQLite has no server to restart; kill9 is what crashes it")),
     ("commit-cut", Some("SQLite has no connection to cut")),
     ("contention", None),
+    ("receiver", None),
     ("tamper", None),
 ];
 
@@ -30,6 +32,7 @@ pub(crate) async fn run(name: &str, options: Options) -> Result<Report> {
         "pg-restart" => pg_restart::run(&options).await,
         "commit-cut" => commit_cut::run(&options).await,
         "contention" => contention::run(&options).await,
+        "receiver" => receiver::run(&options).await,
         "tamper" => tamper::run(&options).await,
         _ => bail!("no scenario is called {name}"),
     }
