@@ -1,6 +1,7 @@
 //! What every scenario stands on: a database, the service on it under load, a receiver, readers of
 //! the log; and the end that all have in common, the audit.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -24,6 +25,9 @@ use crate::{Options, collect};
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// The hard end of an attempt.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
+/// How long what is left may stand still when something breaks: the time-outs on locks and idle
+/// transactions are 2 s; as much again for a busy machine.
+pub(crate) const GOES_ON_WITHIN: Duration = Duration::from_secs(4);
 const LEASE_MARGIN: &str = "1s";
 const READERS: usize = 3;
 /// Clients, where a scenario or its caller doesn't say otherwise.
@@ -284,6 +288,14 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Ok(begun.elapsed())
+    }
+
+    /// How many webhooks arrived that had arrived before.
+    pub(crate) fn repeated_arrivals(&self) -> usize {
+        self.receiver.inspect(|journal| {
+            let mut seen = HashSet::new();
+            journal.iter().filter(|arrival| !seen.insert(&arrival.webhook_id)).count()
+        })
     }
 
     /// What arrived anywhere, in order.

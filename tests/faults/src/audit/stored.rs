@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::Report;
+use super::{REFUSED, Report};
 use crate::journal::{CREATED, Call, Event, Op, Outcome, Run, STATE_CHANGED, TaskSeen};
 use crate::schema;
 
@@ -65,7 +65,7 @@ fn check_answer(call: &Call, report: &mut Report) {
             }
             match status {
                 200..=299 => report.count("calls acknowledged", 1),
-                503 if *has_retry_after => report.count("calls answered 503 with Retry-After", 1),
+                503 if *has_retry_after => report.count(REFUSED, 1),
                 500.. => report.broken(
                     "no 5xx but 503 with Retry-After",
                     format!("{status} to {:?}: {}", call.op, detail.as_deref().unwrap_or_default()),
