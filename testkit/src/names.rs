@@ -52,17 +52,6 @@ impl NameServer {
     pub fn set(&self, name: &str, turns: Turns) {
         lock(&self.zone).names.insert(name.to_owned(), turns);
     }
-
-    /// How often the addresses of a name were asked for.
-    pub fn asked(&self, name: &str) -> usize {
-        let zone = lock(&self.zone);
-        [TYPE_A, TYPE_AAAA]
-            .iter()
-            .filter_map(|kind| zone.asked.get(&(name.to_owned(), *kind)))
-            .copied()
-            .max()
-            .unwrap_or_default()
-    }
 }
 
 impl Drop for NameServer {
