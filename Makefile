@@ -50,7 +50,7 @@ fuzz: ## Each fuzz target for a minute
 	scripts/fuzz 60
 
 .PHONY: faults
-faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (10 minutes)
+faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (12 minutes)
 	@scripts/tools postgresql sqlite3 iproute2
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite

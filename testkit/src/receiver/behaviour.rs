@@ -29,6 +29,8 @@ pub enum Behaviour {
     Long(u64),
     /// Answers 200 with a body that has no end, as fast as it is taken.
     Endless,
+    /// Sends header lines that have no end, as fast as they are taken.
+    EndlessHead,
     /// Answers what is not HTTP.
     Garbage,
     /// Answers 200, announces a body and closes in the middle of it.
@@ -46,11 +48,16 @@ impl Behaviour {
             | Self::Slow(status, _) => Some(*status),
             // Its beginning is an answer, and nobody is obliged to read more.
             Self::Long(_) | Self::Endless => Some(200),
-            Self::Hang | Self::DripHead(_) | Self::Drip(_) | Self::Garbage | Self::BreakOff => None,
+            Self::Hang
+            | Self::DripHead(_)
+            | Self::Drip(_)
+            | Self::EndlessHead
+            | Self::Garbage
+            | Self::BreakOff => None,
         }
     }
 
-    /// Does it on a connection; tells how long a body went out, and whether another message may follow.
+    /// Does it on a connection; tells how many bytes of it went out if it is long, and whether another message may follow.
     pub(super) async fn answer(&self, stream: &mut Stream) -> Result<(u64, bool)> {
         match self {
             Self::Answer(status) => short(stream, *status, "").await,
@@ -75,12 +82,16 @@ impl Behaviour {
             Self::Long(length) => {
                 let head = format!("HTTP/1.1 200 Told\r\ncontent-length: {length}\r\n\r\n");
                 stream.write_all(head.as_bytes()).await?;
-                Ok((pour(stream, *length).await, true))
+                Ok((pour(stream, b"x", *length).await, true))
             }
             Self::Endless => {
                 // Without a length, the body ends with the connection.
                 stream.write_all(b"HTTP/1.1 200 Told\r\nconnection: close\r\n\r\n").await?;
-                Ok((pour(stream, u64::MAX).await, false))
+                Ok((pour(stream, b"x", u64::MAX).await, false))
+            }
+            Self::EndlessHead => {
+                stream.write_all(b"HTTP/1.1 200 Told\r\n").await?;
+                Ok((pour(stream, b"x-more: and more\r\n", u64::MAX).await, false))
             }
             Self::Garbage => {
                 stream.write_all(b"\x16\x03\x01\0not a webhook receiver\r\n\0\r\n\r\n").await?;
@@ -107,12 +118,12 @@ async fn drip(stream: &mut Stream, pause: Duration) -> Result<(u64, bool)> {
     }
 }
 
-/// Sends up to so many bytes until the peer takes no more of them; tells how many it took.
-async fn pour(stream: &mut Stream, length: u64) -> u64 {
-    let piece = vec![b'x'; PIECE];
+/// Sends this again and again, up to so many bytes, until the peer takes no more; tells how many it took.
+async fn pour(stream: &mut Stream, what: &[u8], length: u64) -> u64 {
+    let piece = what.repeat(PIECE / what.len());
     let mut sent = 0;
     while sent < length {
-        let next = (length - sent).min(PIECE as u64) as usize;
+        let next = (length - sent).min(piece.len() as u64) as usize;
         if stream.write_all(&piece[..next]).await.is_err() {
             break;
         }

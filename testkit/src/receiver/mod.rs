@@ -114,7 +114,7 @@ impl Receiver {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// How many bytes of a body went out in the longest answer, those in the sockets' buffers included.
+    /// How many bytes of the longest of its long answers went out, those in the sockets' buffers included.
     pub fn longest_answer(&self) -> u64 {
         self.shared.longest_answer.load(Ordering::Relaxed)
     }

@@ -24,10 +24,13 @@ pub(super) const LEAVES: &str = "leaves";
 pub(super) const GONE: &str = "gone-for-good";
 /// The endpoints that ask for a time by `Retry-After`.
 pub(super) const ASKING: [&str; 2] = ["retry-in-seconds", "retry-at-a-date"];
-/// The endpoints whose answers have no end worth waiting for.
+/// The endpoints whose answers have a body with no end worth waiting for.
 pub(super) const POURING: [&str; 2] = ["endless", "gigabyte"];
 /// The name that leads somewhere else each time.
 pub(super) const TURNING: &str = "turns-its-name";
+
+/// Of many deliveries that fail, a service need not try more before it spares the endpoint.
+const TRIED: usize = 10;
 
 /// An endpoint that fails.
 pub(super) struct Case {
@@ -39,6 +42,13 @@ pub(super) struct Case {
     /// The status that was answered.
     pub(super) status: Option<u16>,
     fault: Fault,
+}
+
+impl Case {
+    /// How many attempts there must be before it may recover.
+    pub(super) fn tried(&self) -> usize {
+        self.tasks.min(TRIED)
+    }
 }
 
 enum Fault {
@@ -109,6 +119,8 @@ impl Cases {
             tasks: match name {
                 // Together they would fill what one by itself does not.
                 _ if POURING.contains(&name) => 20,
+                // Enough to be noticed, and to be spared more.
+                "errors" => 20,
                 // The first ends it.
                 LEAVES => 1,
                 // Fewer failures than would change how the endpoint is treated.
@@ -128,6 +140,7 @@ impl Cases {
             case("drips", &["timeout"], None, Behaviour::Drip(DRIP)),
             case("endless", &["delivered"], Some(200), Behaviour::Endless),
             case("gigabyte", &["delivered"], Some(200), Behaviour::Long(GIGABYTE)),
+            case("endless-head", &["protocol"], None, Behaviour::EndlessHead),
             case("garbage", &["protocol"], None, Behaviour::Garbage),
             case("breaks-off", &["protocol"], None, Behaviour::BreakOff),
             case("redirects", &["status"], Some(307), Behaviour::AnswerWith(307, elsewhere)),

@@ -96,7 +96,7 @@ async fn trouble(stage: &mut Stage, place: usize, cases: &Cases) -> Result<Vec<C
     for posted in posting.join_all().await {
         calls.extend(posted?);
     }
-    wait_for(stage, |all| cases.all.iter().all(|case| count(all, case.name) >= case.tasks)).await?;
+    wait_for(stage, |all| cases.all.iter().all(|case| count(all, case.name) >= case.tried())).await?;
     Ok(calls)
 }
 
