@@ -207,6 +207,29 @@ fn finds_what_was_stored_twice_or_wrongly() {
 }
 
 #[test]
+fn a_decision_that_names_no_version_may_be_taken_again() {
+    let mut run = good();
+    let again = event(6, STATE_CHANGED, task("c", 4, Some("level1")), Some("level2"), "m8");
+    let of_another = event(5, STATE_CHANGED, task("c", 3, Some("level2")), Some("level1"), "m9");
+    let history = [
+        event(3, CREATED, task("c", 1, None), None, "m7"),
+        event(4, STATE_CHANGED, task("c", 2, Some("level1")), None, "m8"),
+        of_another,
+        again,
+    ];
+    run.events.extend(history);
+    let rule = "a call leaves one event";
+    run.calls.push(decide("m8", "c", "level1", answered(200, Some(task("c", 4, Some("level1"))))));
+    assert!(judge(&run).rules().contains(&rule), "one call, two events");
+    run.calls.push(decide("m8", "c", "level1", Outcome::Unknown));
+    assert!(!judge(&run).rules().contains(&rule), "it was repeated, and another's came between");
+    let last = run.calls.len() - 1;
+    run.calls[last].op =
+        Op::Decide { task: "c".to_owned(), state: Some("level1".to_owned()), expected_version: Some(1) };
+    assert!(judge(&run).rules().contains(&rule), "on the same sight of the task");
+}
+
+#[test]
 fn finds_illegal_histories() {
     let legal = "a task's history is a legal chain";
     breaks(legal, |run| run.events[4].previous_state = None);
