@@ -89,7 +89,7 @@ mod tests {
     struct Coded(&'static str);
 
     impl DatabaseError for Coded {
-        fn message(&self) -> &str {
+        fn message(&self) -> &'static str {
             "refused"
         }
 
