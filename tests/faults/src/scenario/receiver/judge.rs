@@ -17,8 +17,9 @@ const LATE: Duration = Duration::from_secs(3);
 /// Of an answer without end, what may go out before its receiver hears that nobody reads it: both
 /// sockets' buffers, at the largest that Linux gives them, and one more piece.
 const BUFFERED: u64 = 12 << 20;
-/// Under this, nobody calls it a delay on a machine that does everything at once.
-const PROMPT: Duration = Duration::from_millis(500);
+/// Whoever waits for a failing endpoint waits for its deadline. What takes less, a machine that does
+/// everything at once may need.
+const PROMPT: Duration = Duration::from_millis(1500);
 
 /// Every attempt while all failed.
 pub(super) fn attempts(stage: &mut Stage, cases: &Cases, tried: &[Tried]) {
