@@ -20,6 +20,8 @@ on_both_engines!(
 );
 
 const LEASE: Duration = Duration::from_mins(1);
+/// No maintenance.
+static NOTHING: Held = Held::Schemas(Vec::new());
 
 async fn sql(f: &Fixture, statement: &str) {
     let connection = Database::connect(&f.database.url).await.expect("connects");
@@ -42,31 +44,28 @@ async fn one_probe_among_all_who_ask(engine: Engine) {
     let (first, second) = (f.database.connect().await, f.database.connect().await);
     let endpoint = f.endpoint();
     let (a, b) = tokio::join!(
-        deliveries::probe(&first, endpoint, LEASE, &Held::default()),
-        deliveries::probe(&second, endpoint, LEASE)
+        deliveries::probe(&first, endpoint, LEASE, &NOTHING),
+        deliveries::probe(&second, endpoint, LEASE, &NOTHING)
     );
     let taken = a.map_or(0, |l| l.len()) + b.map_or(0, |l| l.len());
     assert_eq!(taken, 1, "one of them, and one delivery");
     assert!(
-        deliveries::probe(&first, endpoint, LEASE, &Held::default()).await.expect("asked").is_empty(),
+        deliveries::probe(&first, endpoint, LEASE, &NOTHING).await.expect("asked").is_empty(),
         "it is under way"
     );
     // Nobody said what became of it: the next may go when its lease has run out.
     sql(&f, "UPDATE endpoints SET open_until = 1").await;
-    let next = deliveries::probe(&second, endpoint, LEASE, &Held::default()).await.expect("asked");
+    let next = deliveries::probe(&second, endpoint, LEASE, &NOTHING).await.expect("asked");
     assert!(next.len() == 1 && next[0].probe);
 }
 
 async fn a_probe_with_nothing_to_send_keeps_its_turn(engine: Engine) {
     let f = Fixture::new(engine).await;
     sql(&f, "UPDATE endpoints SET open_until = 1, failing_since = 1, failures = 10").await;
-    assert!(deliveries::probe(&f.db, f.endpoint(), LEASE, &Held::default()).await.expect("asked").is_empty());
+    assert!(deliveries::probe(&f.db, f.endpoint(), LEASE, &NOTHING).await.expect("asked").is_empty());
     assert_eq!(count(&f, "SELECT open_until FROM endpoints").await, 1);
     f.posted().await;
-    assert_eq!(
-        deliveries::probe(&f.db, f.endpoint(), LEASE, &Held::default()).await.expect("asked").len(),
-        1
-    );
+    assert_eq!(deliveries::probe(&f.db, f.endpoint(), LEASE, &NOTHING).await.expect("asked").len(), 1);
 }
 
 async fn a_rate_is_shared_by_claimers(engine: Engine) {
@@ -76,16 +75,15 @@ async fn a_rate_is_shared_by_claimers(engine: Engine) {
     let (first, second) = (f.database.connect().await, f.database.connect().await);
     let endpoint = f.endpoint();
     let (a, b) = tokio::join!(
-        deliveries::claim_paced(&first, endpoint, rate, 100, LEASE, &Held::default()),
-        deliveries::claim_paced(&second, endpoint, rate, 100, LEASE, &Held::default())
+        deliveries::claim_paced(&first, endpoint, rate, 100, LEASE, &NOTHING),
+        deliveries::claim_paced(&second, endpoint, rate, 100, LEASE, &NOTHING)
     );
     let (a, b) = (a.expect("claimed"), b.expect("claimed"));
     let claimed = a.leased.len() + b.leased.len();
     // One second's worth, and perhaps one more whose time came between the two.
     assert!((10..=11).contains(&claimed), "{claimed}");
     assert!(a.wait.is_some() || b.wait.is_some());
-    let again =
-        deliveries::claim_paced(&first, endpoint, rate, 100, LEASE, &Held::default()).await.expect("asked");
+    let again = deliveries::claim_paced(&first, endpoint, rate, 100, LEASE, &NOTHING).await.expect("asked");
     assert!(again.leased.len() <= 2, "{}", again.leased.len());
     assert!(again.wait.expect("used up") <= Duration::from_millis(200));
 }
@@ -94,7 +92,7 @@ async fn old_deliveries_go_and_what_lives_stays(engine: Engine) {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let f = Fixture::new(engine).await;
     f.submit_all((0..6).map(|_| f.post(None, "x")).collect()).await;
-    let claimed = deliveries::claim(&f.db, f.endpoint(), 5, LEASE, &Held::default()).await.expect("claims");
+    let claimed = deliveries::claim(&f.db, f.endpoint(), 5, LEASE, &NOTHING).await.expect("claims");
     let registry = f.registry.current();
     let mut attempts: Vec<_> =
         claimed.iter().map(|leased| crate::deliveries::settled(leased, Fate::Delivered)).collect();

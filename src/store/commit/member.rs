@@ -135,6 +135,9 @@ pub enum CommitError {
     /// idempotency key or an `external_id`.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written, because there is no room for it.
+    #[error("the database's disk is full: {0}")]
+    Full(String),
     /// The database refused this member's data.
     #[error("the database refused the data: {0}")]
     Data(String),

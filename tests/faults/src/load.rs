@@ -177,22 +177,22 @@ impl Worker {
             let name = format!("{}-{marker}", self.plan.seed);
             let idempotency_key = self.rng.random_bool(0.6).then(|| name.clone());
             let external_id = self.rng.random_bool(0.3).then_some(name);
-            return intent_to_post(key, marker, idempotency_key, external_id, &mut self.rng);
+            return intent_to_post(key, marker, idempotency_key, external_id, None, &mut self.rng);
         };
         match self.rng.random_range(0..20) {
             // Fresh tasks, so that appending to the log is contended too.
-            0..4 => intent_to_post(key, marker, None, None, &mut self.rng),
+            0..4 => intent_to_post(key, marker, None, None, None, &mut self.rng),
             // Another body under a used key: to be refused, at least after the first.
             4 => {
                 let shared = self.rng.random_range(0..keys);
-                intent_to_post(key, marker, Some(format!("shared-{shared}")), None, &mut self.rng)
+                intent_to_post(key, marker, Some(format!("shared-{shared}")), None, None, &mut self.rng)
             }
             _ => {
                 let shared = self.rng.random_range(0..keys);
                 // All that has this key has this body, to the byte.
                 let mut rng = StdRng::seed_from_u64(u64::from(shared));
                 let marker = format!("shared-{}-{shared}", key.id);
-                intent_to_post(key, marker, Some(format!("shared-{shared}")), None, &mut rng)
+                intent_to_post(key, marker, Some(format!("shared-{shared}")), None, None, &mut rng)
             }
         }
     }
@@ -218,12 +218,7 @@ impl Worker {
         let (task, version) = target;
         let expected_version = version.filter(|_| self.rng.random_bool(0.5));
         let state = schema::STATES[self.rng.random_range(0..schema::STATES.len())].map(str::to_owned);
-        let body = json!({"state": state, "reason": marker}).to_string();
-        let etag = expected_version.map(|version| format!("\"{version}\""));
-        let mut headers = vec![("api-key", key.secret.as_str())];
-        headers.extend(etag.as_deref().map(|etag| ("if-match", etag)));
-        let request = Request::json("PATCH", &format!("/api/v1/tasks/{task}/state"), &headers, &body);
-        Intent { marker, op: Op::Decide { task, state, expected_version }, request, key, is_repeatable: true }
+        intent_to_decide(key, marker, task, state, expected_version)
     }
 }
 
@@ -233,10 +228,35 @@ pub(crate) async fn post_until_acknowledged(
     key: &Key,
     marker: &str,
 ) -> Result<Vec<Call>> {
+    post_to(address, key, marker, None).await
+}
+
+async fn post_to(address: SocketAddr, key: &Key, marker: &str, ttype: Option<&str>) -> Result<Vec<Call>> {
     let mut rng = StdRng::seed_from_u64(0);
     let name = Some(marker.to_owned());
-    let Intent { marker, op, request, .. } =
-        intent_to_post(key.clone(), marker.to_owned(), name, None, &mut rng);
+    let intent = intent_to_post(key.clone(), marker.to_owned(), name, None, ttype, &mut rng);
+    until_acknowledged(address, intent).await
+}
+
+/// Posts one task of a type and decides it, each again and again until it is acknowledged.
+pub(crate) async fn post_and_decide(
+    address: SocketAddr,
+    key: &Key,
+    marker: &str,
+    ttype: &str,
+) -> Result<Vec<Call>> {
+    let mut calls = post_to(address, key, marker, Some(ttype)).await?;
+    let Some(Outcome::Answered { task: Some(task), .. }) = calls.last().map(|call| &call.outcome) else {
+        bail!("an acknowledged post shows no task: {:?}", calls.last());
+    };
+    let (task, marker) = (task.id.clone(), format!("{marker}-decided"));
+    let intent = intent_to_decide(key.clone(), marker, task, Some(schema::DECIDED.to_owned()), None);
+    calls.extend(until_acknowledged(address, intent).await?);
+    Ok(calls)
+}
+
+async fn until_acknowledged(address: SocketAddr, intent: Intent) -> Result<Vec<Call>> {
+    let Intent { key, marker, op, request, .. } = intent;
     let mut client = Client::new(address).with_timeout(TIMEOUT);
     let mut calls = Vec::new();
     for _ in 0..100 {
@@ -248,21 +268,38 @@ pub(crate) async fn post_until_acknowledged(
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    bail!("a post was never acknowledged; at last: {:?}", calls.last())
+    bail!("a call was never acknowledged; at last: {:?}", calls.last())
 }
 
+fn intent_to_decide(
+    key: Key,
+    marker: String,
+    task: String,
+    state: Option<String>,
+    expected_version: Option<i64>,
+) -> Intent {
+    let body = json!({"state": state, "reason": marker}).to_string();
+    let etag = expected_version.map(|version| format!("\"{version}\""));
+    let mut headers = vec![("api-key", key.secret.as_str())];
+    headers.extend(etag.as_deref().map(|etag| ("if-match", etag)));
+    let request = Request::json("PATCH", &format!("/api/v1/tasks/{task}/state"), &headers, &body);
+    Intent { marker, op: Op::Decide { task, state, expected_version }, request, key, is_repeatable: true }
+}
+
+/// A task of this type, or of one of the load's own.
 fn intent_to_post(
     key: Key,
     marker: String,
     idempotency_key: Option<String>,
     external_id: Option<String>,
+    ttype: Option<&str>,
     rng: &mut StdRng,
 ) -> Intent {
-    let (ttype, _) = schema::TYPES[rng.random_range(0..schema::TYPES.len())];
+    let (own, _) = schema::TYPES[rng.random_range(0..schema::TYPES.len())];
     let state = rng.random_bool(0.3).then_some(schema::PENDING[0]);
     let mut body = json!({
         "schema_name": schema::NAME,
-        "task": ttype,
+        "task": ttype.unwrap_or(own),
         "state": state,
         "meta": {"marker": marker, "filler": "x".repeat(rng.random_range(0..FILLER))},
     });
@@ -287,6 +324,7 @@ fn outcome(result: Result<Answer, Failure>) -> Outcome {
                 status: answer.status,
                 task: if is_success { task_seen(&answer.json()["task"]) } else { None },
                 has_retry_after: answer.header("retry-after").is_some(),
+                is_problem: answer.header("content-type") == Some("application/problem+json"),
                 detail: (!is_success)
                     .then(|| String::from_utf8_lossy(answer.body()).chars().take(500).collect()),
             }

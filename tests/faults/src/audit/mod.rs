@@ -18,6 +18,9 @@ use std::fmt;
 
 use crate::journal::Run;
 
+/// The figure that tells how many calls were refused for a time.
+pub(crate) const REFUSED: &str = "calls answered 503 with Retry-After";
+
 /// Shown of each broken rule.
 const EXAMPLES: usize = 5;
 
@@ -32,6 +35,11 @@ impl Report {
     /// Adds to a figure that is worth knowing.
     pub(crate) fn count(&mut self, what: &'static str, by: usize) {
         *self.counts.entry(what).or_default() += by as u64;
+    }
+
+    /// A figure.
+    pub(crate) fn counted(&self, what: &str) -> u64 {
+        self.counts.get(what).copied().unwrap_or_default()
     }
 
     /// Notes that a rule was broken.

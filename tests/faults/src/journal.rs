@@ -42,6 +42,8 @@ pub(crate) enum Outcome {
         /// The task in a 2xx answer.
         task: Option<TaskSeen>,
         has_retry_after: bool,
+        /// Whether it is `application/problem+json`.
+        is_problem: bool,
         /// The body of any other answer.
         detail: Option<String>,
     },
@@ -135,6 +137,12 @@ pub(crate) struct Attempt {
     pub(crate) status: Option<u16>,
 }
 
+/// An endpoint that the scenario never lets recover: what goes there waits, or ends dead.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    pub(crate) endpoint: String,
+}
+
 /// What `task-inbox audit verify` said.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Verification {
@@ -153,10 +161,16 @@ pub(crate) struct Run {
     pub(crate) readings: Vec<Reading>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) attempts: Vec<Attempt>,
+    pub(crate) lost: Vec<Lost>,
     pub(crate) verification: Verification,
 }
 
 impl Run {
+    /// Whether a delivery goes where nothing can arrive.
+    pub(crate) fn is_lost(&self, delivery: &Delivery) -> bool {
+        self.lost.iter().any(|lost| lost.endpoint == delivery.endpoint)
+    }
+
     /// Writes one file for each part.
     pub(crate) fn save(&self, directory: &Path) -> Result<()> {
         write(directory, "calls", &self.calls)?;
@@ -166,6 +180,7 @@ impl Run {
         write(directory, "readings", &self.readings)?;
         write(directory, "deliveries", &self.deliveries)?;
         write(directory, "attempts", &self.attempts)?;
+        write(directory, "lost", &self.lost)?;
         write(directory, "verification", std::slice::from_ref(&self.verification))
     }
 
@@ -179,6 +194,7 @@ impl Run {
             readings: read(directory, "readings")?,
             deliveries: read(directory, "deliveries")?,
             attempts: read(directory, "attempts")?,
+            lost: read(directory, "lost")?,
             verification: read(directory, "verification")?.pop().context("verification.jsonl is empty")?,
         })
     }

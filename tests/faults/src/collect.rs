@@ -4,12 +4,15 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use task_inbox_testkit::http::{Client, Request};
 use task_inbox_testkit::{Database, Installation, receiver};
 
-use crate::journal::{Arrival, Attempt, CREATED, Delivery, Event, TaskSeen, Verification};
+use crate::journal::{
+    Arrival, Attempt, CREATED, Delivery, Event, Lost, STATE_CHANGED, TaskSeen, Verification,
+};
 use crate::load::task_seen;
 
 async fn get(client: &mut Client, path: &str, key: &str) -> Result<Value> {
@@ -41,7 +44,12 @@ fn event(item: &Value) -> Result<Event> {
     let data = &item["data"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let kind = text(&item["type"]).with_context(|| format!("an event without type: {item}"))?;
-    let marker = if kind == CREATED { text(&data["task"]["meta"]["marker"]) } else { text(&data["reason"]) };
+    let marker = match kind.as_str() {
+        CREATED => text(&data["task"]["meta"]["marker"]),
+        STATE_CHANGED => text(&data["reason"]),
+        // Nobody's call made it.
+        _ => None,
+    };
     Ok(Event {
         seq: data["seq"].as_i64().context("an event without seq")?,
         id: text(&data["event_id"]).context("an event without id")?,
@@ -116,10 +124,54 @@ pub(crate) async fn attempts(database: &Database) -> Result<Vec<Attempt>> {
     rows.into_iter().map(|row| Ok(serde_json::from_value(row)?)).collect()
 }
 
-/// How many deliveries still live.
-pub(crate) async fn live_deliveries(database: &Database) -> Result<i64> {
-    let rows = database.query("SELECT count(*) AS live FROM deliveries").await?;
+/// A list for `IN`, which PostgreSQL wants to hold something.
+fn quoted(ttypes: &[String]) -> String {
+    ttypes.iter().fold("''".to_owned(), |list, ttype| list + ", '" + ttype + "'")
+}
+
+/// How many deliveries still live, but for those to endpoints of these types.
+pub(crate) async fn live_deliveries(database: &Database, without: &[String]) -> Result<i64> {
+    let rows = database
+        .query(&format!(
+            "SELECT count(*) AS live FROM deliveries WHERE endpoint_id NOT IN
+                (SELECT id FROM endpoints WHERE ttype IN ({}))",
+            quoted(without)
+        ))
+        .await?;
     rows[0]["live"].as_i64().context("a count")
+}
+
+/// The ids of the endpoints of these types.
+pub(crate) async fn lost(database: &Database, ttypes: &[String]) -> Result<Vec<Lost>> {
+    let select = format!(
+        "SELECT {} AS endpoint FROM endpoints WHERE ttype IN ({})",
+        id(database, "id"),
+        quoted(ttypes)
+    );
+    let rows = database.query(&select).await?;
+    rows.into_iter().map(|row| Ok(serde_json::from_value(row)?)).collect()
+}
+
+/// A settled attempt, with what came of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tried {
+    /// The type whose endpoint it went to.
+    pub(crate) ttype: String,
+    pub(crate) number: i64,
+    pub(crate) outcome: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) milliseconds: i64,
+    /// Bytes of the answer that were kept.
+    pub(crate) kept: i64,
+}
+
+/// Every settled attempt at an endpoint that a type has for itself.
+pub(crate) async fn tried(database: &Database) -> Result<Vec<Tried>> {
+    let select = "SELECT e.ttype, a.number, a.outcome, a.status, a.duration_us / 1000 AS milliseconds,
+            coalesce(length(a.response), 0) AS kept
+         FROM attempts a JOIN endpoints e ON e.id = a.endpoint_id WHERE e.ttype IS NOT NULL";
+    let rows = database.query(select).await?;
+    rows.into_iter().map(|row| Ok(serde_json::from_value(row)?)).collect()
 }
 
 /// Runs `audit verify`, from a checkpoint if there is one.

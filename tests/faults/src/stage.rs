@@ -1,31 +1,34 @@
 //! What every scenario stands on: a database, the service on it under load, a receiver, readers of
 //! the log; and the end that all have in common, the audit.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use serde_json::Value;
 use task_inbox_testkit::postgres::url_at;
-use task_inbox_testkit::signature::Secret;
 use task_inbox_testkit::{Database, Installation, Postgres, Proxy, Receiver, Server};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::audit::{Report, judge};
-use crate::journal::{Call, Reading, Run};
+use crate::journal::{Arrival, Call, Reading, Run};
 use crate::load::{Key, Load, Plan, Work};
 use crate::reader::Readers;
-use crate::{Options, collect, schema};
+use crate::site::{Neighbour, Site, install};
+use crate::{Options, collect};
 
 /// How long a lease is here: long enough to work, short enough to see it run out.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
-const DEADLINE: &str = "2s";
+/// The hard end of an attempt.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
+/// How long what is left may stand still when something breaks: the time-outs on locks and idle
+/// transactions are 2 s; as much again for a busy machine.
+pub(crate) const GOES_ON_WITHIN: Duration = Duration::from_secs(4);
 const LEASE_MARGIN: &str = "1s";
-/// Several keys, so that the same decision by another actor is another decision.
-const KEYS: usize = 4;
 const READERS: usize = 3;
 /// Clients, where a scenario or its caller doesn't say otherwise.
 const CLIENTS: usize = 8;
@@ -47,6 +50,9 @@ pub(crate) struct Stage {
     pub(crate) postgres: Option<Postgres>,
     pub(crate) keys: Vec<Key>,
     pub(crate) load: Option<Load>,
+    pub(crate) neighbours: Vec<Neighbour>,
+    /// Neighbours that never recover.
+    lost: Vec<String>,
     /// The replicas, by place; none where one was killed.
     servers: Vec<Option<Server>>,
     addresses: watch::Sender<Vec<SocketAddr>>,
@@ -60,6 +66,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets up the database, the schema, keys and the receiver. Nothing serves yet.
     pub(crate) async fn build(options: &Options) -> Result<Self> {
+        Self::build_at(options, Site::default()).await
+    }
+
+    /// The same at a site of the scenario's choice. Where the receiver is not on loopback, nothing on
+    /// loopback can be reached.
+    pub(crate) async fn build_at(options: &Options, site: Site) -> Result<Self> {
         let (directory, mut scratch) = if let Some(kept) = &options.keep {
             (std::path::absolute(kept)?, None)
         } else {
@@ -68,7 +80,10 @@ impl Stage {
         };
         std::fs::create_dir_all(&directory)?;
         let (postgres, database) = match options.engine {
-            Engine::Sqlite => (None, Database::Sqlite(directory.join("task-inbox.db"))),
+            Engine::Sqlite => {
+                let folder = site.disk.as_deref().unwrap_or(&directory);
+                (None, Database::Sqlite(folder.join("task-inbox.db")))
+            }
             Engine::Postgres => {
                 let cluster = Postgres::start().await?;
                 let name = cluster.create_database().await?;
@@ -77,11 +92,15 @@ impl Stage {
             }
         };
         let installation = Installation::new(&directory, database)?
-            .with("TASK_INBOX_DELIVERY_DEADLINE", DEADLINE)
-            .with("TASK_INBOX_LEASE_MARGIN", LEASE_MARGIN)
-            .with("TASK_INBOX_ALLOW_NETS", "127.0.0.0/8");
-        let receiver = Receiver::start().await?;
-        let keys = install(&installation, &receiver, &directory).await?;
+            .with("TASK_INBOX_DELIVERY_DEADLINE", &format!("{}s", DEADLINE.as_secs()))
+            .with("TASK_INBOX_LEASE_MARGIN", LEASE_MARGIN);
+        let installation = if site.receiver.is_loopback() {
+            installation.with("TASK_INBOX_ALLOW_NETS", "127.0.0.0/8")
+        } else {
+            installation.in_production()
+        };
+        let receiver = Receiver::start_at((site.receiver, 0).into()).await?;
+        let keys = install(&installation, &receiver, &site.neighbours, &directory).await?;
         if let Some(scratch) = &mut scratch {
             // Until the audit has passed.
             scratch.disable_cleanup(true);
@@ -93,6 +112,8 @@ impl Stage {
             postgres,
             keys,
             load: None,
+            neighbours: site.neighbours,
+            lost: Vec::new(),
             servers: Vec::new(),
             addresses: watch::Sender::new(Vec::new()),
             readers: None,
@@ -128,13 +149,35 @@ impl Stage {
 
     /// `kill -9`, then a start on the same database.
     pub(crate) async fn kill_and_restart(&mut self, place: usize) -> Result<()> {
+        self.kill(place).await?;
+        self.start_again(place).await
+    }
+
+    /// `kill -9`. Clients go to those that are left.
+    pub(crate) async fn kill(&mut self, place: usize) -> Result<()> {
         if let Some(server) = self.servers[place].take() {
             self.announce(None);
             server.kill9().await?;
         }
+        Ok(())
+    }
+
+    /// SIGTERM. Clients hear of the end like everybody: by its connections' end.
+    pub(crate) async fn terminate(&mut self, place: usize, within: Duration) -> Result<ExitStatus> {
+        let server = self.servers[place].take().context("the server is not running")?;
+        server.terminate(within).await
+    }
+
+    /// Starts one that ended, on the same database.
+    pub(crate) async fn start_again(&mut self, place: usize) -> Result<()> {
         self.servers[place] = Some(self.installation.serve(&format!("server-{place}")).await?);
         self.announce(None);
         Ok(())
+    }
+
+    /// Lets a neighbour never recover: what is to go there need not arrive.
+    pub(crate) fn give_up(&mut self, neighbour: &str) {
+        self.lost.push(neighbour.to_owned());
     }
 
     /// The server at a place.
@@ -189,10 +232,16 @@ impl Stage {
     /// the scenario made itself.
     pub(crate) async fn finish(mut self, more: Vec<Call>) -> Result<Report> {
         let report = self.audit(more).await?;
+        Ok(self.conclude(report))
+    }
+
+    /// Adds what was noted since the audit, and removes the run's files if nothing was wrong.
+    pub(crate) fn conclude(mut self, mut report: Report) -> Report {
+        report.merge(std::mem::take(&mut self.report));
         if report.is_clean() {
             self.clean_up();
         }
-        Ok(report)
+        report
     }
 
     /// What [`Stage::finish`] does, where the scenario goes on after it.
@@ -233,10 +282,35 @@ impl Stage {
 
     async fn drain(&self) -> Result<Duration> {
         let begun = Instant::now();
-        while begun.elapsed() < DRAIN && collect::live_deliveries(self.installation.database()).await? > 0 {
+        while begun.elapsed() < DRAIN
+            && collect::live_deliveries(self.installation.database(), &self.lost).await? > 0
+        {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Ok(begun.elapsed())
+    }
+
+    /// How many webhooks arrived that had arrived before.
+    pub(crate) fn repeated_arrivals(&self) -> usize {
+        self.receiver.inspect(|journal| {
+            let mut seen = HashSet::new();
+            journal.iter().filter(|arrival| !seen.insert(&arrival.webhook_id)).count()
+        })
+    }
+
+    /// What arrived anywhere, in order.
+    fn arrivals(&self) -> Vec<Arrival> {
+        let others = self.neighbours.iter().filter_map(|neighbour| neighbour.receiver.as_ref());
+        let mut arrivals: Vec<_> = std::iter::once(&self.receiver)
+            .chain(others)
+            .flat_map(|receiver| {
+                receiver.inspect(|journal| {
+                    journal.iter().map(|seen| (seen.at, collect::arrival(seen))).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        arrivals.sort_by_key(|(at, _)| *at);
+        arrivals.into_iter().map(|(_, arrival)| arrival).collect()
     }
 
     async fn collect(&self, calls: Vec<Call>, readings: Vec<Reading>) -> Result<Run> {
@@ -247,9 +321,10 @@ impl Stage {
             readings,
             events: collect::events(address, key).await?,
             tasks: collect::tasks(address, key).await?,
-            arrivals: self.receiver.inspect(|journal| journal.iter().map(collect::arrival).collect()),
+            arrivals: self.arrivals(),
             deliveries: collect::deliveries(database).await?,
             attempts: collect::attempts(database).await?,
+            lost: collect::lost(database, &self.lost).await?,
             verification: collect::verification(&self.installation, None).await?,
         })
     }
@@ -261,33 +336,4 @@ impl Drop for Stage {
             println!("kept for a closer look: {}", scratch.path().display());
         }
     }
-}
-
-async fn install(installation: &Installation, receiver: &Receiver, directory: &Path) -> Result<Vec<Key>> {
-    installation.cli(&["migrate", "up"]).await?;
-    let file = directory.join("faults.yml");
-    std::fs::write(&file, schema::file(|path| receiver.url(path)))?;
-    installation.cli(&["taskschema", &file.display().to_string()]).await?;
-    let text = |value: &Value, field: &str| {
-        value[field].as_str().map(str::to_owned).with_context(|| format!("no {field} in {value}"))
-    };
-    for (place, (ttype, path)) in schema::TYPES.iter().enumerate() {
-        let mut arguments = vec!["webhook_key", schema::NAME];
-        if place > 0 {
-            arguments.extend(["--type", ttype]);
-        }
-        let secret = text(&installation.cli(&arguments).await?, "key")?;
-        receiver.expect_secret(path, Secret::parse(&secret).context("webhook_key gives a whsec_ secret")?);
-    }
-    let mut keys = Vec::new();
-    for number in 0..KEYS {
-        let name = format!("load-{number}");
-        let mut arguments = vec!["api_key", "--name", &name];
-        for permission in ["tasks:write", "tasks:read", "tasks:resolve"] {
-            arguments.extend(["--permission", permission]);
-        }
-        let made = installation.cli(&arguments).await?;
-        keys.push(Key { id: text(&made, "id")?, secret: text(&made, "key")? });
-    }
-    Ok(keys)
 }

@@ -58,13 +58,21 @@ async fn decide_beside(stage: &mut Stage, tasks: &[String], until: Instant) -> R
                 status: 200,
                 task: task_seen(&output.json["task"]),
                 has_retry_after: false,
+                is_problem: false,
                 detail: None,
             }
         } else {
             if ["locked", "busy", "panicked"].iter().any(|word| output.stderr.contains(word)) {
                 stage.broken("the command line writes beside the server", output.stderr.trim());
             }
-            Outcome::Answered { status: 409, task: None, has_retry_after: false, detail: Some(output.stderr) }
+            // The command line says it in words.
+            Outcome::Answered {
+                status: 409,
+                task: None,
+                has_retry_after: false,
+                is_problem: true,
+                detail: Some(output.stderr),
+            }
         };
         let op = Op::Decide { task, state: Some(to.to_owned()), expected_version: None };
         calls.push(Call { actor: "cli".to_owned(), marker, op, outcome });

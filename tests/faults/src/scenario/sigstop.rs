@@ -12,10 +12,8 @@ use crate::Options;
 use crate::audit::Report;
 use crate::journal::Call;
 use crate::load::{self, Work};
-use crate::stage::{LEASE, Stage};
+use crate::stage::{GOES_ON_WITHIN, LEASE, Stage};
 
-/// The time-outs on locks and idle transactions are 2 s; as much again for a busy machine.
-const GOES_ON_WITHIN: Duration = Duration::from_secs(4);
 /// The statement that takes the log's head.
 const HEAD: Statement = Statement::Mentions("UPDATE log_head");
 
@@ -55,7 +53,7 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
         }
     }
     stage.expect_progress(100, Duration::from_secs(30)).await?;
-    let taken_over = repeated_arrivals(&stage);
+    let taken_over = stage.repeated_arrivals();
     stage.count("deliveries taken over", taken_over);
     if taken_over == 0 {
         stage.broken("the scenario lets leases run out", "no delivery was sent twice");
@@ -79,11 +77,4 @@ async fn probe(stage: &mut Stage, other: usize, marker: &str) -> Result<Vec<Call
         stage.broken("a frozen replica stops nobody", format!("{marker}: a post took {worst:?}"));
     }
     Ok(calls)
-}
-
-fn repeated_arrivals(stage: &Stage) -> usize {
-    stage.receiver.inspect(|journal| {
-        let mut seen = std::collections::HashSet::new();
-        journal.iter().filter(|arrival| !seen.insert(&arrival.webhook_id)).count()
-    })
 }

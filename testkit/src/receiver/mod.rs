@@ -1,11 +1,14 @@
 //! A webhook receiver that remembers everything, in order of arrival, and answers as told.
 
+mod behaviour;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,24 +16,15 @@ use tokio::task::JoinHandle;
 use crate::http::{Message, Stream};
 use crate::signature::Secret;
 
-/// How the receiver treats what arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behaviour {
-    /// Answers at once with this status.
-    Answer(u16),
-    /// Answers 200 at once with this JSON.
-    Say(&'static str),
-    /// Answers with the status after a while.
-    Slow(u16, Duration),
-    /// Never answers; keeps the connection.
-    Hang,
-}
+pub use behaviour::Behaviour;
 
 /// One delivery attempt, as received.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// When it was complete.
     pub at: Instant,
+    /// The same, by the clock on the wall.
+    pub wall: SystemTime,
     /// The path it was posted to.
     pub path: String,
     /// The header `webhook-id`.
@@ -41,7 +35,7 @@ pub struct Arrival {
     pub head: String,
     /// The body, byte for byte.
     pub body: Vec<u8>,
-    /// The status it gets; `None` if it hangs.
+    /// The status it gets; `None` if it gets no whole answer.
     pub status: Option<u16>,
 }
 
@@ -50,6 +44,8 @@ struct Shared {
     secrets: Mutex<HashMap<String, Secret>>,
     journal: Mutex<Vec<Arrival>>,
     count: watch::Sender<usize>,
+    connections: AtomicU64,
+    longest_answer: AtomicU64,
     keeps: bool,
 }
 
@@ -63,26 +59,39 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver that answers 200 and keeps a journal.
     pub async fn start() -> Result<Self> {
-        Self::start_with(true).await
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// The same at another address; port 0 picks one.
+    pub async fn start_at(address: SocketAddr) -> Result<Self> {
+        Self::start_with(address, true).await
     }
 
     /// A receiver that answers 200 and only counts: for measurements.
     pub async fn start_counting() -> Result<Self> {
-        Self::start_with(false).await
+        Self::start_with(SocketAddr::from(([127, 0, 0, 1], 0)), false).await
     }
 
-    async fn start_with(keeps: bool) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    async fn start_with(address: SocketAddr, keeps: bool) -> Result<Self> {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             behaviour: watch::Sender::new(Behaviour::Answer(200)),
             secrets: Mutex::default(),
             journal: Mutex::default(),
             count: watch::Sender::new(0),
+            connections: AtomicU64::new(0),
+            longest_answer: AtomicU64::new(0),
             keeps,
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, task })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where a path of it is reached.
@@ -98,6 +107,16 @@ impl Receiver {
     /// Verifies the signatures of what is posted to this path from now on.
     pub fn expect_secret(&self, path: &str, secret: Secret) {
         lock(&self.shared.secrets).insert(path.to_owned(), secret);
+    }
+
+    /// How many connections were made to it, whatever came of them.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of the longest of its long answers went out, those in the sockets' buffers included.
+    pub fn longest_answer(&self) -> u64 {
+        self.shared.longest_answer.load(Ordering::Relaxed)
     }
 
     /// How many attempts arrived.
@@ -139,6 +158,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
+                    shared.connections.fetch_add(1, Ordering::Relaxed);
                     connections.spawn(serve(stream, Arc::clone(&shared)));
                 }
             }
@@ -151,23 +171,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
     let mut stream = Stream::new(stream)?;
     while let Some(message) = stream.read_message().await? {
         let is_last = message.is_last();
-        let (status, delay, text) = match *shared.behaviour.borrow() {
-            Behaviour::Answer(status) => (Some(status), None, ""),
-            Behaviour::Say(text) => (Some(200), None, text),
-            Behaviour::Slow(status, delay) => (Some(status), Some(delay), ""),
-            Behaviour::Hang => (None, None, ""),
-        };
-        shared.record(message, status);
-        if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
-        }
-        let Some(status) = status else {
-            return std::future::pending().await;
-        };
-        let length = text.len();
-        let answer = format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n\r\n{text}");
-        stream.write_all(answer.as_bytes()).await?;
-        if is_last {
+        let behaviour = shared.behaviour.borrow().clone();
+        shared.record(message, behaviour.status());
+        let (length, goes_on) = behaviour.answer(&mut stream).await?;
+        shared.longest_answer.fetch_max(length, Ordering::Relaxed);
+        if is_last || !goes_on {
             break;
         }
     }
@@ -189,7 +197,8 @@ impl Shared {
                 )
             });
             let Message { head, body } = message;
-            let arrival = Arrival { at: Instant::now(), path, webhook_id, is_authentic, head, body, status };
+            let (at, wall) = (Instant::now(), SystemTime::now());
+            let arrival = Arrival { at, wall, path, webhook_id, is_authentic, head, body, status };
             lock(&self.journal).push(arrival);
         }
         self.count.send_modify(|count| *count += 1);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::Report;
+use super::{REFUSED, Report};
 use crate::journal::{CREATED, Call, Event, Op, Outcome, Run, STATE_CHANGED, TaskSeen};
 use crate::schema;
 
@@ -56,10 +56,16 @@ fn check_answer(call: &Call, report: &mut Report) {
     match &call.outcome {
         Outcome::NotSent => report.count("calls not sent", 1),
         Outcome::Unknown => report.count("calls without answer", 1),
-        Outcome::Answered { status, has_retry_after, detail, .. } => {
+        Outcome::Answered { status, has_retry_after, is_problem, detail, .. } => {
+            if *status >= 400 && !is_problem {
+                report.broken(
+                    "an error is a problem document",
+                    format!("{status} to {:?}: {detail:?}", call.op),
+                );
+            }
             match status {
                 200..=299 => report.count("calls acknowledged", 1),
-                503 if *has_retry_after => report.count("calls answered 503 with Retry-After", 1),
+                503 if *has_retry_after => report.count(REFUSED, 1),
                 500.. => report.broken(
                     "no 5xx but 503 with Retry-After",
                     format!("{status} to {:?}: {}", call.op, detail.as_deref().unwrap_or_default()),
@@ -140,23 +146,28 @@ fn check_names(run: &Run, report: &mut Report) {
 }
 
 /// Each call left at most one event, none if it was refused, and nothing else left any.
+///
+/// A decision that names no version and is repeated, since nobody answered, is another decision once
+/// somebody else's came between: then each of its tries may have left one.
 fn check_markers(run: &Run, index: &Index<'_>, report: &mut Report) {
-    let mut without_effect: HashMap<&str, bool> = HashMap::new();
+    let mut most: HashMap<&str, usize> = HashMap::new();
     for call in &run.calls {
-        *without_effect.entry(&call.marker).or_insert(true) &= call.outcome.is_without_effect();
-    }
-    for (marker, events) in &index.marked {
-        match without_effect.get(marker) {
-            None => report.broken("no event without a call", format!("{events:?}")),
-            Some(true) => report.broken("a refused call leaves no event", format!("{events:?}")),
-            Some(false) if events.len() > 1 => {
-                report.broken("a call leaves one event", format!("{events:?}"));
-            }
-            Some(false) => {}
+        let most = most.entry(&call.marker).or_default();
+        if !call.outcome.is_without_effect() {
+            *most = if matches!(call.op, Op::Decide { expected_version: None, .. }) { *most + 1 } else { 1 };
         }
     }
-    let unsettled = without_effect.len() - without_effect.values().filter(|refused| **refused).count();
-    report.count("calls that may have had effect", unsettled);
+    for (marker, events) in &index.marked {
+        match most.get(marker) {
+            None => report.broken("no event without a call", format!("{events:?}")),
+            Some(0) => report.broken("a refused call leaves no event", format!("{events:?}")),
+            Some(most) if events.len() > *most => {
+                report.broken("a call leaves one event", format!("{events:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    report.count("calls that may have had effect", most.values().filter(|most| **most > 0).count());
 }
 
 fn check_history(task: &str, history: &[&Event], stored: Option<&TaskSeen>, report: &mut Report) {

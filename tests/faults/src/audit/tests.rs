@@ -2,8 +2,8 @@
 
 use super::judge;
 use crate::journal::{
-    Arrival, Attempt, CREATED, Call, Delivery, Event, Op, Outcome, Reading, Run, STATE_CHANGED, TaskSeen,
-    Verification,
+    Arrival, Attempt, CREATED, Call, Delivery, Event, Lost, Op, Outcome, Reading, Run, STATE_CHANGED,
+    TaskSeen, Verification,
 };
 
 const ACTOR: &str = "actor-1";
@@ -27,7 +27,7 @@ fn event(seq: i64, kind: &str, task: TaskSeen, previous: Option<&str>, marker: &
 }
 
 fn answered(status: u16, task: Option<TaskSeen>) -> Outcome {
-    Outcome::Answered { status, task, has_retry_after: status == 503, detail: None }
+    Outcome::Answered { status, task, has_retry_after: status == 503, is_problem: true, detail: None }
 }
 
 fn post(marker: &str, outcome: Outcome) -> Call {
@@ -111,6 +111,7 @@ fn good() -> Run {
             attempt(4, 1, Some(200)),
             attempt(5, 1, Some(200)),
         ],
+        lost: Vec::new(),
         verification: Verification { ok: true, events: 5, text: String::new() },
         events,
     }
@@ -124,6 +125,39 @@ fn a_good_run_passes_and_survives_being_kept() {
     good().save(directory.path()).expect("saved");
     let again = judge(&Run::load(directory.path()).expect("loaded"));
     assert_eq!(report.to_string(), again.to_string());
+}
+
+/// The webhook of task `b` never arrived, and after a time its delivery was given up.
+fn given_up() -> Run {
+    let mut run = good();
+    run.arrivals.retain(|arrival| arrival.webhook_id != "evt_e3");
+    run.deliveries[1] = Delivery {
+        endpoint: "gone".to_owned(),
+        outcome: Some("dead".to_owned()),
+        ..run.deliveries[1].clone()
+    };
+    run.attempts[2].status = None;
+    run
+}
+
+#[test]
+fn what_never_recovers_may_wait_or_be_given_up() {
+    assert!(!judge(&given_up()).is_clean());
+    let lost = || Run { lost: vec![Lost { endpoint: "gone".to_owned() }], ..given_up() };
+    let report = judge(&lost());
+    assert!(report.is_clean(), "{report}");
+    let mut waits = lost();
+    waits.deliveries[1].outcome = None;
+    assert!(judge(&waits).is_clean());
+    let broken = |spoil: fn(&mut Run)| {
+        let mut run = lost();
+        spoil(&mut run);
+        judge(&run).rules()
+    };
+    assert_eq!(broken(|run| run.deliveries[1].attempts = 3), ["attempts are numbered and counted"]);
+    assert_eq!(broken(|run| run.attempts[2].status = Some(200)), ["what was delivered is not given up"]);
+    let unknown = broken(|run| run.deliveries[1].outcome = Some("lost".to_owned()));
+    assert!(unknown.contains(&"every delivery ends delivered"), "{unknown:?}");
 }
 
 #[track_caller]
@@ -173,6 +207,29 @@ fn finds_what_was_stored_twice_or_wrongly() {
 }
 
 #[test]
+fn a_decision_that_names_no_version_may_be_taken_again() {
+    let mut run = good();
+    let again = event(6, STATE_CHANGED, task("c", 4, Some("level1")), Some("level2"), "m8");
+    let of_another = event(5, STATE_CHANGED, task("c", 3, Some("level2")), Some("level1"), "m9");
+    let history = [
+        event(3, CREATED, task("c", 1, None), None, "m7"),
+        event(4, STATE_CHANGED, task("c", 2, Some("level1")), None, "m8"),
+        of_another,
+        again,
+    ];
+    run.events.extend(history);
+    let rule = "a call leaves one event";
+    run.calls.push(decide("m8", "c", "level1", answered(200, Some(task("c", 4, Some("level1"))))));
+    assert!(judge(&run).rules().contains(&rule), "one call, two events");
+    run.calls.push(decide("m8", "c", "level1", Outcome::Unknown));
+    assert!(!judge(&run).rules().contains(&rule), "it was repeated, and another's came between");
+    let last = run.calls.len() - 1;
+    run.calls[last].op =
+        Op::Decide { task: "c".to_owned(), state: Some("level1".to_owned()), expected_version: Some(1) };
+    assert!(judge(&run).rules().contains(&rule), "on the same sight of the task");
+}
+
+#[test]
 fn finds_illegal_histories() {
     let legal = "a task's history is a legal chain";
     breaks(legal, |run| run.events[4].previous_state = None);
@@ -191,12 +248,27 @@ fn finds_bad_answers() {
     let rule = "no 5xx but 503 with Retry-After";
     breaks(rule, |run| run.calls[2].outcome = answered(500, None));
     breaks(rule, |run| {
-        run.calls[2].outcome =
-            Outcome::Answered { status: 503, task: None, has_retry_after: false, detail: None };
+        run.calls[2].outcome = Outcome::Answered {
+            status: 503,
+            task: None,
+            has_retry_after: false,
+            is_problem: true,
+            detail: None,
+        };
+    });
+    breaks("an error is a problem document", |run| {
+        run.calls[2].outcome = Outcome::Answered {
+            status: 503,
+            task: None,
+            has_retry_after: true,
+            is_problem: false,
+            detail: None,
+        };
     });
     breaks("no deadlock reaches a client", |run| {
         let detail = Some("Deadlock detected".to_owned());
-        run.calls[6].outcome = Outcome::Answered { status: 409, task: None, has_retry_after: false, detail };
+        run.calls[6].outcome =
+            Outcome::Answered { status: 409, task: None, has_retry_after: false, is_problem: true, detail };
     });
 }
 
