@@ -20,9 +20,6 @@ def filter_case(_context, case):
     # The key that all requests are made with.
     if operation == "revokeApiKey":
         return (case.path_parameters or {}).get("id") != os.environ.get("INBOX_KEY_ID")
-    # In maintenance, every other write would be answered with 503: right, and of no use to this run.
-    if operation == "beginMaintenance":
-        return not isinstance(case.body, dict) or case.body.get("schema") == "resting"
     # A decision's state stands in the query or in the body; one of them is needed.
     if operation == "decideTask" and not isinstance(case.body, (dict, list, str, int)):
         return "state" in (case.query or {})
@@ -30,6 +27,15 @@ def filter_case(_context, case):
     if isinstance(case.body, dict):
         return all(value is not None or name in known(case) for name, value in case.body.items())
     return True
+
+
+@schemathesis.hook
+def before_call(_context, case, _kwargs):
+    """Keeps maintenance from the whole inbox: all other writes would be answered with 503, which is right
+    and of no use to this run. Not a filter: not every case that is sent passes one."""
+    operation = case.operation.definition.raw.get("operationId")
+    if operation == "beginMaintenance" and isinstance(case.body, dict) and case.body.get("schema") is None:
+        case.body["schema"] = "resting"
 
 
 def known(case):
