@@ -160,8 +160,8 @@ async fn what_it_refuses_is_not_made_and_the_person_sees_why(engine: Engine) {
 }
 
 async fn one_that_cannot_be_asked_holds_to_on_error(engine: Engine) {
-    let mut till = Till::open(engine, Says::Nothing, ", timeout: 1s, on_error: deny").await;
-    let allowing = till_named("open", &till.application.url("/may"), ", timeout: 1s, on_error: allow");
+    let mut till = Till::open(engine, Says::Nothing, ", timeout: 2s, on_error: deny").await;
+    let allowing = till_named("open", &till.application.url("/may"), ", timeout: 2s, on_error: allow");
     install(&till.server, &allowing).await;
     let new = NewWebhookKey { schema: "open".to_owned(), ..NewWebhookKey::default() };
     webhook_keys::create(&till.server.app, &Principal::cli(), new).await.expect("a key");
