@@ -224,7 +224,7 @@ fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
     let refused = hooks.filter_map(|hook| {
         let reason = content::refused_address(&app.policy, &Url::parse(&hook.url).ok()?)?;
-        Some(format!("webhooks to {} will be refused: {reason}", hook.url))
+        Some(format!("webhooks to {} {}", hook.url, content::will_be_refused(&reason)))
     });
     refused.collect()
 }

@@ -29,6 +29,8 @@ pub(crate) struct Target {
     headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) timeout: Option<Duration>,
     proof: Proof,
+    /// Whether its deliveries wait: it is paused or disabled.
+    is_held: bool,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
     end: Option<Timestamp>,
 }
@@ -66,6 +68,11 @@ impl Target {
         }
         insert(&mut headers, "webhook-id", id);
         headers
+    }
+
+    /// Where everything is sent, if that is one place.
+    pub(crate) fn url(&self) -> Option<&Url> {
+        self.url.as_ref()
     }
 
     /// Where an event is sent.
@@ -122,6 +129,18 @@ impl Targets {
         registry: &Registry,
         endpoint: Uuid,
     ) -> Result<Option<Arc<Target>>> {
+        let target = self.even_if_held(db, vault, registry, endpoint).await?;
+        Ok(target.filter(|target| !target.is_held))
+    }
+
+    /// The same, even if its deliveries wait: for what is no delivery.
+    pub(crate) async fn even_if_held(
+        &self,
+        db: &Db,
+        vault: &Vault,
+        registry: &Registry,
+        endpoint: Uuid,
+    ) -> Result<Option<Arc<Target>>> {
         self.refresh(db, vault, registry).await?;
         Ok(self.read().targets.get(&endpoint).filter(|target| target.has_key()).cloned())
     }
@@ -130,7 +149,8 @@ impl Targets {
     pub(crate) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
         self.refresh(db, vault, registry).await?;
         let prepared = self.read();
-        Ok(prepared.targets.iter().filter(|(_, target)| target.has_key()).map(|(id, _)| *id).collect())
+        let takes_some = |(_, target): &(&Uuid, &Arc<Target>)| target.has_key() && !target.is_held;
+        Ok(prepared.targets.iter().filter(takes_some).map(|(id, _)| *id).collect())
     }
 
     async fn refresh(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<()> {
@@ -161,7 +181,7 @@ impl Targets {
 fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prepared {
     let targets = registry
         .endpoints()
-        .filter(|endpoint| endpoint.is_sendable())
+        .filter(|endpoint| endpoint.has_key)
         .filter_map(|endpoint| match target(endpoint, vault, secrets) {
             Ok(target) => Some((endpoint.id, Arc::new(target))),
             Err(reason) => {
@@ -231,6 +251,7 @@ fn target(
         headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
         timeout: endpoint.treatment.timeout,
         proof,
+        is_held: !endpoint.is_sendable(),
         end,
     })
 }
