@@ -28,6 +28,9 @@ pub(crate) struct MkTask {
     /// The sender's own name for it; the same again makes no second task
     #[arg(long, alias = "external_id", value_name = "ID")]
     external_id: Option<String>,
+    /// Where else its events go, at one of the schema's callback_hosts
+    #[arg(long, alias = "callback_url", value_name = "URL")]
+    callback_url: Option<String>,
 }
 
 /// Arguments of `decide`.

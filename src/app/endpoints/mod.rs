@@ -76,11 +76,18 @@ async fn views(app: &App, who: &Principal, filter: EndpointFilter) -> Result<Vec
     let rows = stored::list(&app.db, &filter, |endpoint| sees(who, endpoint)).await?;
     let registry = app.registry.current();
     let opened = Opened::of(app).await?;
-    let view = |row: EndpointRow| EndpointView {
-        event_types: event_types(&registry, &row.endpoint),
-        held: opened.held(&row.endpoint).or_else(|| row.health.open_until.map(|_| FAILING)),
-        warnings: Vec::new(),
-        row,
+    let view = |mut row: EndpointRow| {
+        // That a callback uses its schema's keys is known where all endpoints are.
+        if let Some(known) = registry.endpoint(row.endpoint.id) {
+            let Endpoint { keys_of, has_key, key_end, .. } = **known;
+            row.endpoint = Endpoint { keys_of, has_key, key_end, ..row.endpoint };
+        }
+        EndpointView {
+            event_types: event_types(&registry, &row.endpoint),
+            held: opened.held(&row.endpoint).or_else(|| row.health.open_until.map(|_| FAILING)),
+            warnings: Vec::new(),
+            row,
+        }
     };
     Ok(rows.into_iter().map(view).collect())
 }
