@@ -143,7 +143,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
         ],
     ),
-    ("endpoints rm", &[("endpoints rm 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --yes", "with what waits for it")]),
+    (
+        "endpoints rm",
+        &[("endpoints rm 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --yes", "with what waits for it")],
+    ),
     (
         "endpoints pause",
         &[(
@@ -197,7 +200,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     (
         "deliveries cancel",
-        &[("deliveries cancel 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "what it has made goes out, no more is made")],
+        &[(
+            "deliveries cancel 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4",
+            "what it has made goes out, no more is made",
+        )],
     ),
     (
         "audit verify",

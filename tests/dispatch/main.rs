@@ -5,6 +5,7 @@
 mod support;
 
 mod answers;
+mod callbacks;
 mod fairness;
 mod fixture;
 mod receiver;

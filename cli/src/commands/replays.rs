@@ -40,12 +40,11 @@ pub(crate) enum Command {
 }
 
 #[derive(clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["dead", "since"])]
 pub(crate) struct Replay {
     /// The endpoint
     endpoint: Uuid,
-    /// What was given up
-    #[arg(long)]
+    /// What was given up; this or --since
+    #[arg(long, required_unless_present = "since", conflicts_with = "since")]
     dead: bool,
     /// Everything since a time: RFC 3339, or a span such as 2h for so long ago
     #[arg(long, value_name = "TIME", value_parser = since)]
@@ -65,8 +64,9 @@ fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = Timestamp::parse(text) {
         return Ok(time);
     }
-    let ago = duration::parse(text)
-        .map_err(|_| format!("{text:?} is neither a time such as 2026-11-21T10:00:00Z nor a span such as 2h"))?;
+    let ago = duration::parse(text).map_err(|_| {
+        format!("{text:?} is neither a time such as 2026-11-21T10:00:00Z nor a span such as 2h")
+    })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Timestamp::from_micros(now.saturating_sub(ago).as_micros() as i64))
 }
@@ -92,7 +92,8 @@ pub(super) async fn run(command: &Command, api: &Api) -> anyhow::Result<Answer> 
         }
         Command::Cancel { id } => {
             let job = api.send(Call::post(&["replays", &id.to_string(), "cancel"], &json!({}))).await?;
-            let said = format!("{id} is cancelled; the {} deliveries that it made go out", shown(&job, "resent"));
+            let said =
+                format!("{id} is cancelled; the {} deliveries that it made go out", shown(&job, "resent"));
             Ok(Answer::new(job, said))
         }
     }
@@ -113,10 +114,14 @@ async fn replay(args: &Replay, api: &Api) -> anyhow::Result<Answer> {
     if args.watch {
         let job = watch(&id, made, api).await?;
         let is_done = job["status"] == "done";
-        let said = format!("{id} is {}; {} deliveries were made", text(&job, "status"), shown(&job, "resent"));
+        let said =
+            format!("{id} is {}; {} deliveries were made", text(&job, "status"), shown(&job, "resent"));
         return Ok(Answer::new(job, said).ok(is_done));
     }
-    Ok(Answer::new(made, format!("replay {id} is running; `task-inbox deliveries replays {id}` shows how far it is")))
+    Ok(Answer::new(
+        made,
+        format!("replay {id} is running; `task-inbox deliveries replays {id}` shows how far it is"),
+    ))
 }
 
 /// Asks until the job has ended.

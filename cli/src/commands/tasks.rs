@@ -88,7 +88,7 @@ fn cursor(text: &str) -> Result<String, String> {
 pub(crate) async fn create(args: &MkTask, api: &Api) -> anyhow::Result<Answer> {
     let body = json!({
         "schema_name": args.schema, "task": args.ttype, "state": args.state, "meta": args.meta,
-        "external_id": args.external_id,
+        "external_id": args.external_id, "callback_url": args.callback_url,
     });
     let reply = api.ask(Call::post(&["tasks"], &body).keyed()).await?;
     let id = text(&reply.json["task"], "id");

@@ -29,7 +29,9 @@ impl Cell {
         let text = text.into();
         let tone = match text.split_whitespace().next().unwrap_or_default() {
             "active" | "delivered" | "done" | "ok" | "applied" | "resolved" => Tone::Good,
-            "pending" | "sending" | "paused" | "running" | "resent" | "no_key" | "until" | "warning" => Tone::Doubtful,
+            "pending" | "sending" | "paused" | "running" | "resent" | "no_key" | "until" | "warning" => {
+                Tone::Doubtful
+            }
             "dead" | "disabled" | "failing" | "revoked" | "ended" | "failed" | "wrong" => Tone::Bad,
             _ => Tone::Plain,
         };

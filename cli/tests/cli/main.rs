@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod deliveries;
 mod documents;
+mod endpoints;
 mod keys;
 mod login;
 mod migrate;
