@@ -29,7 +29,8 @@ use crate::http::problem::Problem;
     responses(
         (status = 201, body = models::Replay, description = "The job, which runs",
             headers(("Location" = String, description = "Where it can be watched")),
-            links(("watch" = (operation_id = "getReplay", parameters(("id" = "$response.body#/id"))))),
+            links(("watch" = (operation_id = "getReplay", parameters(("id" = "$response.body#/id")))),
+                  ("cancel" = (operation_id = "cancelReplay", parameters(("id" = "$response.body#/id"))))),
             example = json!(examples::replay())),
         (status = 200, body = models::ReplayPreview, description = "With `dry_run`: what it would send",
             example = json!({"count": 318, "at_least": false})),
