@@ -97,7 +97,8 @@ fn body(target: &Target, endpoint: &Endpoint, now: Timestamp) -> (String, &'stat
         }
         None => {
             let data = json!({ "endpoint_id": endpoint.id, "message": MESSAGE });
-            (json!({ "type": "endpoint.test", "timestamp": now, "data": data }).to_string(), JSON)
+            // The type comes first, as in every event.
+            (format!(r#"{{"type":"endpoint.test","timestamp":"{now}","data":{data}}}"#), JSON)
         }
     }
 }
