@@ -54,6 +54,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 r#"mktask ti:sample flag-content --meta '{"url": "https://example.com/17"}' --external-id post-17"#,
                 "with something to look at, and a name that makes no second task",
             ),
+            (
+                "mktask ti:sample flag-content --callback-url https://hooks.example.com/post/17",
+                "and somewhere else to tell of it, which its schema allows",
+            ),
         ],
     ),
     (
@@ -94,6 +98,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "webhook_key ti:sample --type delete-acct --key whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
                 "take over a key, for a type that has its own endpoint",
             ),
+            (
+                "webhook_key --endpoint 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --rotate",
+                "a new one for an endpoint that was registered",
+            ),
         ],
     ),
     ("webhook_keys", &[("webhook_keys ti:sample", "which keys sign, and until when")]),
@@ -105,8 +113,54 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "endpoints",
         &[
             ("endpoints", "where webhooks go, and how many wait"),
-            ("endpoints --schema ti:sample --status disabled", "those that answered 410"),
+            ("endpoints --schema ti:sample --status disabled", "those that answered 410, or failed for days"),
         ],
+    ),
+    (
+        "endpoints add",
+        &[
+            (
+                "endpoints add https://shop.example/hooks --schema ti:sample --state block --rate 100/s",
+                "some events of one schema, not too fast",
+            ),
+            (
+                "endpoints add https://ntfy.sh/my-topic --format ntfy --event task.created",
+                "somebody's phone shows new tasks",
+            ),
+            (
+                "endpoints add https://ops.example/alarms --event endpoint.disabled --event delivery.dead --header 'x-tenant: shop'",
+                "what operators want to hear of",
+            ),
+        ],
+    ),
+    (
+        "endpoints update",
+        &[
+            ("endpoints update 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --rate 20/s", "not so fast"),
+            (
+                "endpoints update 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --unset states --unset rate",
+                "events of all states again, at any rate",
+            ),
+        ],
+    ),
+    (
+        "endpoints rm",
+        &[("endpoints rm 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --yes", "with what waits for it")],
+    ),
+    (
+        "endpoints pause",
+        &[(
+            "endpoints pause 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --message 'the shop is being deployed'",
+            "deliveries wait, none is lost",
+        )],
+    ),
+    (
+        "endpoints resume",
+        &[("endpoints resume 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "what waited goes out, in its order")],
+    ),
+    (
+        "endpoints test",
+        &[("endpoints test 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "is it reached, and does it verify?")],
     ),
     (
         "deliveries",
@@ -115,6 +169,41 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("deliveries --task 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "everything that a task sent"),
             ("deliveries 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "one, with each attempt and its answer"),
         ],
+    ),
+    (
+        "deliveries resend",
+        &[("deliveries resend 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "once more, whatever became of it")],
+    ),
+    (
+        "deliveries replay",
+        &[
+            (
+                "deliveries replay 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --dead --dry-run",
+                "how many were given up",
+            ),
+            (
+                "deliveries replay 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --since 2h --watch",
+                "the receiver lost what it was sent in the last two hours",
+            ),
+            (
+                "deliveries replay 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --since 2026-11-21T10:00:00Z --schema ti:sample",
+                "of one schema, since a time",
+            ),
+        ],
+    ),
+    (
+        "deliveries replays",
+        &[
+            ("deliveries replays", "what is being sent again, and was"),
+            ("deliveries replays 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4", "how far one is"),
+        ],
+    ),
+    (
+        "deliveries cancel",
+        &[(
+            "deliveries cancel 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4",
+            "what it has made goes out, no more is made",
+        )],
     ),
     (
         "listen",

@@ -50,7 +50,8 @@ fn command() -> clap::Command {
 pub fn command_names() -> Vec<String> {
     fn below(command: &clap::Command, words: &str, found: &mut Vec<String>) {
         let subs: Vec<_> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
-        if subs.is_empty() {
+        // One that works without a command below it does something itself.
+        if subs.is_empty() || !(words.is_empty() || command.is_subcommand_required_set()) {
             found.push(words.to_owned());
         }
         for sub in subs {

@@ -30,15 +30,18 @@ pub(crate) fn page() -> anyhow::Result<String> {
     Ok(String::from_utf8(page)?)
 }
 
-/// A command, or each of those below it.
+/// A command, if it does something itself, and each of those below it.
 fn section(page: &mut Roff, command: &Command, is_own: impl Fn(&Arg) -> bool + Copy) {
     if command.get_name() == "help" || command.is_hide_set() {
         return;
     }
-    if command.has_subcommands() {
-        command.get_subcommands().for_each(|sub| section(page, sub, is_own));
-        return;
+    if !command.is_subcommand_required_set() {
+        one(page, command, is_own);
     }
+    command.get_subcommands().for_each(|sub| section(page, sub, is_own));
+}
+
+fn one(page: &mut Roff, command: &Command, is_own: impl Fn(&Arg) -> bool) {
     page.control("SS", [command.get_bin_name().unwrap_or(command.get_name())]);
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string);
     page.text([roman(format!("{}.", about.unwrap_or_default()))]);

@@ -78,7 +78,7 @@ pub(super) fn check_callback(url: &str, schema: &Schema, policy: &Policy) -> Res
     // As for registered endpoints: what is never sent to is said at once.
     match refused_address(policy, &parsed) {
         None => Ok(()),
-        Some(reason) => refuse(format!("callback_url will be refused: {reason}")),
+        Some(reason) => refuse(format!("callback_url {}", will_be_refused(&reason))),
     }
 }
 
@@ -89,7 +89,12 @@ pub(super) fn refused_address(policy: &Policy, url: &Url) -> Option<String> {
         Some("localhost") => policy.judge(Ipv4Addr::LOCALHOST.into()).err()?.to_string(),
         _ => check_url(policy, url).err()?.to_string(),
     };
-    Some(format!("{reason}; TASK_INBOX_ALLOW_NETS opens networks, and `--dev` opens loopback"))
+    Some(reason)
+}
+
+/// That nothing will be sent to an address, and what can be done.
+pub(super) fn will_be_refused(reason: &str) -> String {
+    format!("will be refused: {reason}; TASK_INBOX_ALLOW_NETS opens networks, and `--dev` opens loopback")
 }
 
 /// SHA-256 of what was posted, by meaning: white space, the order of keys and `1` for `1.0` make

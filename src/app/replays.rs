@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::endpoints::sees;
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, deliveries};
+use super::{App, AppError, Permission, Principal, content, deliveries};
 use crate::bus::Topic;
 use crate::store::delivery_list::DeliveryRow;
 use crate::store::log::{self, Logged};
@@ -110,11 +110,11 @@ pub async fn preview(app: &App, who: &Principal, new: NewReplay) -> Result<Previ
 pub async fn list(app: &App, who: &Principal, endpoint: Option<Uuid>, limit: u64) -> Result<Vec<Replay>> {
     who.may(Permission::EndpointsRead)?;
     let registry = app.registry.current();
-    let jobs = stored::list(&app.db, endpoint, limit.clamp(1, MAX_LIMIT)).await?;
-    Ok(jobs
-        .into_iter()
-        .filter(|job| registry.endpoint(job.endpoint_id).is_some_and(|e| sees(who, e)))
-        .collect())
+    // As many as there may be at most, since others' are among them.
+    let mut jobs = stored::list(&app.db, endpoint, MAX_LIMIT).await?;
+    jobs.retain(|job| registry.endpoint(job.endpoint_id).is_some_and(|e| sees(who, e)));
+    jobs.truncate(limit as usize);
+    Ok(jobs)
 }
 
 /// One job.
@@ -151,6 +151,11 @@ async fn checked(
     let known = |e: &&std::sync::Arc<Endpoint>| sees(who, e) && e.status != EndpointStatus::Removed;
     if registry.endpoint(new.endpoint).filter(known).is_none() {
         return Err(AppError::NotFound(format!("there is no endpoint {}", new.endpoint)));
+    }
+    if let Some(schema) = &new.schema
+        && registry.latest(schema).filter(|_| who.sees(schema)).is_none()
+    {
+        return Err(AppError::invalid("/schema", content::no_such_schema(&registry, who, schema)));
     }
     if let What::Since(time) = new.what
         && time > App::now()

@@ -229,7 +229,7 @@ fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let guards = guards.map(|guard| ("asking the guard at", &guard.url));
     let refused = hooks.chain(guards).filter_map(|(what, url)| {
         let reason = content::refused_address(&app.policy, &Url::parse(url).ok()?)?;
-        Some(format!("{what} {url} will be refused: {reason}"))
+        Some(format!("{what} {url} {}", content::will_be_refused(&reason)))
     });
     refused.collect()
 }

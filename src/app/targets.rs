@@ -74,6 +74,11 @@ impl Target {
         headers
     }
 
+    /// Where everything is sent, if that is one place.
+    pub(crate) fn url(&self) -> Option<&Url> {
+        self.url.as_ref()
+    }
+
     /// Where an event is sent.
     pub(crate) fn url_of(&self, event: &Event) -> Option<Cow<'_, Url>> {
         match &self.url {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content};
+use super::{App, AppError, Permission, Principal, content, endpoints};
 use crate::bus::Topic;
 use crate::store::registry::{Endpoint, Registry};
 use crate::store::secrets::{self, Added, MAX_SIDE_BY_SIDE, NewSecret, Replaces, StoredSecret};
@@ -31,6 +31,8 @@ pub struct NewWebhookKey {
     pub schema: String,
     /// The type whose own endpoint it is for; `None`: the schema's.
     pub ttype: Option<String>,
+    /// The endpoint, in the place of a schema and a type.
+    pub endpoint: Option<Uuid>,
     /// The key itself, if it is not to be made.
     pub key: Option<String>,
     /// Whether it takes the place of a key that is there.
@@ -95,7 +97,10 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
     check_overlap(&new)?;
     for _ in 0..ATTEMPTS {
         let registry = app.registry.refresh(&app.db).await?;
-        let endpoint = endpoint(&registry, who, &new.schema, new.ttype.as_deref())?;
+        let endpoint = match new.endpoint {
+            Some(id) => by_id(&registry, who, id)?,
+            None => endpoint(&registry, who, &new.schema, new.ttype.as_deref())?,
+        };
         let (mut created, secret) = prepare(app, endpoint, &new)?;
         let kept = patiently(|| secrets::all(&app.db)).await?;
         if !app.vault.fits(&kept)? {
@@ -128,7 +133,7 @@ pub async fn list(app: &App, who: &Principal, schema: Option<&str>) -> Result<Ve
     who.may(Permission::KeysWrite)?;
     let (secrets, registry) = (secrets::all(&app.db).await?, app.registry.refresh(&app.db).await?);
     let visible = secrets.into_iter().filter_map(|secret| {
-        let endpoint = registry.endpoint(secret.endpoint_id).filter(|e| who.sees(&e.schema))?;
+        let endpoint = registry.endpoint(secret.endpoint_id).filter(|e| endpoints::sees(who, e))?;
         schema.is_none_or(|name| endpoint.schema == name).then(|| WebhookKeyInfo::new(secret, endpoint))
     });
     Ok(visible.collect())
@@ -240,11 +245,12 @@ fn full(next_end: Option<Timestamp>) -> AppError {
 }
 
 fn has_key(new: &NewWebhookKey) -> AppError {
-    let of = match &new.ttype {
-        Some(ttype) => format!("{} {ttype}", new.schema),
-        None => new.schema.clone(),
+    let which = match (&new.endpoint, &new.ttype) {
+        (Some(id), _) => id.to_string(),
+        (None, Some(ttype)) => format!("of {} {ttype}", new.schema),
+        (None, None) => format!("of {}", new.schema),
     };
-    AppError::conflict(format!("the endpoint of {of} has a key; `rotate` (`--rotate`) replaces it"))
+    AppError::conflict(format!("the endpoint {which} has a key; `rotate` (`--rotate`) replaces it"))
 }
 
 /// A new key.
@@ -257,6 +263,19 @@ pub(super) fn generate(auth: &HookAuth) -> Secret {
             Secret::Head(HeadKey::parse(&text).expect("base64 is visible ASCII"))
         }
     }
+}
+
+/// The endpoint with an id. One whose keys are another's, as a callback's are, is told which.
+fn by_id<'a>(registry: &'a Registry, who: &Principal, id: Uuid) -> Result<&'a Endpoint> {
+    let endpoint = registry.endpoint(id).filter(|e| endpoints::sees(who, e));
+    let endpoint = endpoint.ok_or_else(|| AppError::NotFound(format!("there is no endpoint {id}")))?;
+    if endpoint.keys_of != id {
+        return Err(AppError::conflict(format!(
+            "callbacks are signed with the key of their schema: make that with `task-inbox webhook_key {}`",
+            endpoint.schema
+        )));
+    }
+    Ok(endpoint)
 }
 
 fn endpoint<'a>(

@@ -27,7 +27,7 @@ const MAX_SHOWN: usize = 100;
 
 const NOT_VALID: &str = "the body is JSON, but not what this call takes; errors lists what is wrong";
 
-/// The fields of an object. A `null` equals an absent field.
+/// The fields of an object. A `null` equals an absent field, but for [`Fields::change`].
 pub(super) struct Fields<'a> {
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
     errors: Vec<Invalid>,
@@ -111,11 +111,34 @@ impl<'a> Fields<'a> {
         text.unwrap_or_default()
     }
 
-    /// A string whose `null` means something: absent, null or text.
+    /// Notes that a field must be there, unless something is wrong with it anyway.
+    pub(super) fn missing(&mut self, name: &str) {
+        let place = format!("/{name}");
+        if self.errors.iter().all(|error| error.pointer != place) {
+            self.refuse(name, "is required");
+        }
+    }
+
+    /// A field whose `null` means something: absent, null, or what `read` makes of it.
+    #[expect(clippy::option_option, reason = "these are just the three cases")]
+    pub(super) fn change<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let (_, value) = self.entries.iter().find(|(key, _)| key == name)?;
+        if value.get() == "null" {
+            self.take(name);
+            return Some(None);
+        }
+        // What can't be read is refused in the end, whatever is made of it here.
+        Some(read(self, name))
+    }
+
+    /// A string whose `null` means something.
     #[expect(clippy::option_option, reason = "these are just the three cases")]
     pub(super) fn nullable(&mut self, name: &str, longest: usize) -> Option<Option<String>> {
-        let value = self.take(name)?;
-        Some(if value.get() == "null" { None } else { self.read_text(name, value, longest) })
+        self.change(name, |fields, name| fields.text(name, longest))
     }
 
     /// A JSON object, as it was sent.
@@ -177,6 +200,23 @@ impl<'a> Fields<'a> {
                 self.refuse(&place, "must not be empty");
             }
             Some(text)
+        });
+        Some(texts.collect())
+    }
+
+    /// An object of strings, in its order.
+    pub(super) fn texts(&mut self, name: &str, longest: usize) -> Option<Vec<(String, String)>> {
+        let value = self.take_some(name)?;
+        let Ok(members) = serde_json::from_str::<Fields<'a>>(value.get()) else {
+            self.refuse(name, "must be an object whose values are strings");
+            return None;
+        };
+        for error in members.errors {
+            self.errors.push(Invalid::new(format!("/{name}{}", error.pointer), error.detail));
+        }
+        let texts = members.entries.into_iter().filter_map(|(key, value)| {
+            let place = format!("{name}{}", pointer(&key));
+            Some((key.into_owned(), self.read_text(&place, value, longest)?))
         });
         Some(texts.collect())
     }
@@ -355,8 +395,34 @@ mod tests {
         assert_eq!(fields.text("t", 1).as_deref(), Some("é"));
         assert_eq!(fields.nullable("n", 1), Some(None));
         assert_eq!(fields.nullable("absent", 1), None);
+        assert_eq!(fields.change("absent", |fields, name| fields.integer(name, 0..=1)), None);
         assert_eq!(fields.object("m").expect("an object").as_str(), r#"{"a": 1.50}"#);
         assert!(fields.finish().is_ok());
+    }
+
+    #[test]
+    fn a_change_is_absent_null_or_a_value() {
+        let mut fields = Fields::parse(br#"{"n":null,"i":3,"w":"x"}"#).expect("an object");
+        let mut read = |name| fields.change(name, |fields, name| fields.integer(name, 0..=5));
+        assert_eq!((read("absent"), read("n"), read("i")), (None, Some(None), Some(Some(3))));
+        assert_eq!(read("w"), Some(None), "refused in the end");
+        assert!(fields.finish().is_err());
+    }
+
+    #[test]
+    fn an_object_of_texts_keeps_its_order() {
+        let body = br#"{"h":{"b":"1","a":""},"none":null}"#;
+        let mut fields = Fields::parse(body).expect("an object");
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(fields.texts("h", 9), Some(vec![pair("b", "1"), pair("a", "")]));
+        assert_eq!(fields.texts("none", 9), None);
+        assert!(fields.finish().is_ok());
+        let found = problems(r#"{"h":{"a":"1","a":"2","x/y":3,"z":null,"t":"long"},"l":["a"]}"#, |fields| {
+            fields.texts("h", 3);
+            fields.texts("l", 3);
+        });
+        let pointers: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/h/a", "/h/x~1y", "/h/z", "/h/t", "/l"]);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect;
-use url::Url;
+use url::{Host, Url};
 
 use super::address::Policy;
-use super::failure::{Cause, Failure, FailureKind, of_request, of_url};
+use super::failure::{Cause, Failure, FailureKind, of_lookup, of_request, of_url};
 use super::resolve::{Filtered, Resolve, SystemResolver};
 use super::target::check_url;
 
@@ -81,7 +81,7 @@ pub struct BuildError(#[source] reqwest::Error);
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    policy: Policy,
+    names: Filtered,
     limits: Limits,
 }
 
@@ -115,10 +115,10 @@ impl Client {
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, BuildError> {
         install_crypto_provider();
-        let filtered = Filtered { policy: policy.clone(), resolver };
+        let names = Filtered { policy, resolver };
         let http = reqwest::Client::builder()
             .user_agent(user_agent)
-            .dns_resolver(filtered)
+            .dns_resolver(names.clone())
             .redirect(redirect::Policy::none())
             // A proxy resolves and connects for us, past every check in this module.
             .no_proxy()
@@ -131,12 +131,33 @@ impl Client {
             .http2_keep_alive_timeout(PING)
             .build()
             .map_err(BuildError)?;
-        Ok(Self { http, policy, limits })
+        Ok(Self { http, names, limits })
     }
 
     /// The policy, for checking a URL before it is stored.
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        &self.names.policy
+    }
+
+    /// Looks up where a URL leads right now, and sends nothing. That it may be reached now proves
+    /// nothing for later: each connection is judged again.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::AddressRefused`] or [`FailureKind::Url`] if nothing would be sent there,
+    /// [`FailureKind::Dns`] or [`FailureKind::Timeout`] if it is not known.
+    pub async fn look_up(&self, url: &Url, patience: Duration) -> Result<(), Failure> {
+        let start = Instant::now();
+        let fail = |(kind, detail): Cause| Failure { kind, detail, elapsed: start.elapsed() };
+        check_url(self.policy(), url).map_err(|error| fail(of_url(&error)))?;
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+        match tokio::time::timeout(patience, self.names.permitted(name)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(fail(of_lookup(&*error))),
+            Err(_) => {
+                Err(fail((FailureKind::Timeout, format!("{name} was not looked up within {patience:?}"))))
+            }
+        }
     }
 
     /// Posts `body` and reads the answer. Dropping the future cancels the attempt and closes its
@@ -169,7 +190,7 @@ impl Client {
     pub async fn probe(&self, url: &Url) -> Result<u16, Failure> {
         let start = Instant::now();
         let attempt = async {
-            check_url(&self.policy, url).map_err(|error| of_url(&error))?;
+            check_url(self.policy(), url).map_err(|error| of_url(&error))?;
             let response = self.http.head(url.clone()).send().await.map_err(of_request)?;
             Ok(response.status().as_u16())
         };
@@ -190,7 +211,7 @@ impl Client {
         start: Instant,
         status: &mut Option<u16>,
     ) -> Result<Answer, Cause> {
-        check_url(&self.policy, url).map_err(|error| of_url(&error))?;
+        check_url(self.policy(), url).map_err(|error| of_url(&error))?;
         let request = self.http.post(url.clone()).headers(headers).body(body);
         let mut response = request.send().await.map_err(of_request)?;
         let code = response.status().as_u16();

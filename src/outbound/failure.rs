@@ -71,6 +71,11 @@ pub(super) fn of_url(error: &UrlError) -> Cause {
     (kind, error.to_string())
 }
 
+pub(super) fn of_lookup(error: &(dyn Error + Send + Sync + 'static)) -> Cause {
+    let kind = if error.is::<AddressRefused>() { FailureKind::AddressRefused } else { FailureKind::Dns };
+    (kind, error.to_string())
+}
+
 pub(super) fn of_request(error: reqwest::Error) -> Cause {
     let error = error.without_url();
     if let Some(refused) = find::<AddressRefused>(&error) {

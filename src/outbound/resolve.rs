@@ -4,6 +4,8 @@
 //! resolves to something else a moment later (DNS rebinding) gains nothing.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -82,16 +84,27 @@ pub async fn refused(policy: &Policy, resolver: &dyn Resolve, url: &Url) -> Opti
 }
 
 /// The resolver that the HTTP client sees.
+#[derive(Clone)]
 pub(super) struct Filtered {
     pub(super) policy: Policy,
     pub(super) resolver: Arc<dyn Resolve>,
 }
 
-impl reqwest::dns::Resolve for Filtered {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+impl fmt::Debug for Filtered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filtered").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Filtered {
+    /// The addresses of a name, each of which is permitted.
+    pub(super) fn permitted(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>>> + use<> {
         let policy = self.policy.clone();
-        let resolving = self.resolver.resolve(name.as_str());
-        Box::pin(async move {
+        let resolving = self.resolver.resolve(name);
+        async move {
             let addresses = resolving.await?;
             if addresses.is_empty() {
                 return Err("the name has no addresses".into());
@@ -101,8 +114,17 @@ impl reqwest::dns::Resolve for Filtered {
             for ip in &addresses {
                 policy.judge(*ip)?;
             }
+            Ok(addresses)
+        }
+    }
+}
+
+impl reqwest::dns::Resolve for Filtered {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let permitted = self.permitted(name.as_str());
+        Box::pin(async move {
             // Port 0 stands for the URL's port.
-            let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
+            let addresses = permitted.await?.into_iter().map(|ip| SocketAddr::new(ip, 0));
             Ok(Box::new(addresses) as reqwest::dns::Addrs)
         })
     }

@@ -61,6 +61,8 @@ pub struct DeliveryFilter {
     pub id: Option<Uuid>,
     /// Only those of these schemas; what a key may see. `None`: of all.
     pub schemas: Option<Vec<String>>,
+    /// None to these endpoints, which a key may not know of.
+    pub hidden: Vec<Uuid>,
     /// Only those of this schema.
     pub schema: Option<String>,
     /// Only those to this endpoint.
@@ -211,6 +213,9 @@ fn page(mut sql: Sql, filter: &DeliveryFilter, before: Option<Uuid>, limit: i64)
     if let Some(schemas) = &filter.schemas {
         let names = schemas.iter().map(|s| s.as_str().into()).collect();
         sql = sql.push(" AND d.schema_name").any(Ty::Text, names);
+    }
+    if !filter.hidden.is_empty() {
+        sql = sql.push(" AND NOT d.endpoint_id").any_id(filter.hidden.iter().copied());
     }
     if let Some(schema) = &filter.schema {
         sql = sql.push(" AND d.schema_name = ").bind(schema.as_str());

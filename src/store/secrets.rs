@@ -119,7 +119,11 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
         }
     }
     insert(engine, &transaction, &secret).await?;
-    Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, status = ")
+    // Nothing is known against it: its first failure must not be the last of those days.
+    let forgotten = "failing_since = NULL, failures = 0, open_until = NULL, probes = 0";
+    Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, ")
+        .push(forgotten)
+        .push(", status = ")
         .bind(EndpointStatus::Active.as_str())
         .push(" WHERE id = ")
         .bind(secret.endpoint_id)

@@ -65,14 +65,14 @@ fn text(value: &Value) -> &str {
 }
 
 /// Takes what is due at an endpoint, as a dispatcher does.
-async fn claim(server: &Server, endpoint: &Value) -> Vec<Leased> {
+pub(crate) async fn claim(server: &Server, endpoint: &Value) -> Vec<Leased> {
     let id = text(&endpoint["id"]).parse().expect("an id");
     deliveries::claim(&server.app.db, id, 100, Duration::from_mins(1), &Held::default())
         .await
         .expect("claims")
 }
 
-async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disables: bool) {
+pub(crate) async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disables: bool) {
     let attempt = Settled {
         id: leased.id,
         token: leased.token,
@@ -112,7 +112,8 @@ async fn endpoints_tell_where_webhooks_go(engine: Engine) {
         assert_eq!((text(&endpoint["origin"]), text(&endpoint["kind"])), (origin, kind));
         assert_eq!((&endpoint["type"], &endpoint["header"]), (&ttype, &header));
         assert_eq!(endpoint["event_types"], events);
-        assert_eq!((text(&endpoint["body"]), text(&endpoint["status"])), ("full", "active"));
+        assert_eq!((text(&endpoint["format"]), text(&endpoint["status"])), ("full", "active"));
+        assert_eq!((&endpoint["schemas"], &endpoint["states"]), (&json!(["hooked"]), &Value::Null));
         assert!(time(&endpoint["created"]) <= time(&endpoint["updated"]));
         let path = format!("{ENDPOINTS}/{}", text(&endpoint["id"]));
         assert_eq!(server.get(&path).await.ok(200), *endpoint);
@@ -301,6 +302,7 @@ async fn filters_combine(engine: Engine) {
         ("?status=sending".to_owned(), vec![]),
         ("?status=dead".to_owned(), vec![]),
         ("?status=cancelled".to_owned(), vec![]),
+        ("?status=resent".to_owned(), vec![]),
         ("?cursor=".to_owned(), vec![&owns, &waits, &delivered]),
     ];
     for (query, expected) in cases {
@@ -347,7 +349,7 @@ async fn odd_queries_are_refused(engine: Engine) {
     ] {
         server.get(&format!("{DELIVERIES}{query}")).await.problem(400);
     }
-    for query in ["?status=pending", "?status=", "?type=own", "?schema="] {
+    for query in ["?status=pending", "?status=", "?type=own", "?schema=", "?origin=me"] {
         server.get(&format!("{ENDPOINTS}{query}")).await.problem(400);
     }
     server.request(Method::POST, DELIVERIES).json(&json!({})).send().await.problem(405);

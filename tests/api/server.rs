@@ -13,7 +13,7 @@ use task_inbox::app::keys::{self, NewKey};
 use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::http;
-use task_inbox::outbound::{self, Client, Limits, Policy};
+use task_inbox::outbound::{self, Client, Limits, Policy, Resolve, Resolving};
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::Timestamp;
@@ -61,6 +61,26 @@ tasktypes:
   resolved_states: [seen]
 ";
 
+/// The names that there are: one that is public, one that is private, one whose server is silent.
+struct Names;
+
+impl Resolve for Names {
+    fn resolve(&self, host: &str) -> Resolving {
+        let address = match host {
+            "private.example" => Some("10.0.0.1"),
+            "silent.example" => None,
+            host if host.ends_with(".example") => Some("8.8.8.8"),
+            _ => return Box::pin(async { Err(std::io::Error::other("there is no such name")) }),
+        };
+        Box::pin(async move {
+            match address {
+                Some(address) => Ok(vec![address.parse().expect("an address")]),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
 /// A running server.
 pub(crate) struct Server {
     pub(crate) app: App,
@@ -102,7 +122,18 @@ impl Server {
 
     /// A server on a new database with both schemas, and a key that may do everything.
     pub(crate) async fn start(engine: Engine) -> Self {
-        let server = Self::empty(engine).await;
+        Self::with_schemas(Self::empty(engine).await).await
+    }
+
+    /// The same, which may reach loopback.
+    pub(crate) async fn open_to_loopback(engine: Engine) -> Self {
+        let (database, db) = TestDatabase::migrated(engine).await;
+        db.close().await.expect("closes");
+        let settings = http::Settings::default();
+        Self::with_schemas(Self::on(database, String::new(), settings, Policy::dev()).await).await
+    }
+
+    async fn with_schemas(server: Self) -> Self {
         for source in [SAMPLE, SHOP] {
             schemas::install(&server.app, &Principal::cli(), source, false, false).await.expect("installs");
         }
@@ -117,12 +148,14 @@ impl Server {
         let commit = Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default())
             .await
             .expect("a thread");
+        let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
         let app = App {
             reader: TaskReader::start(&db),
             keys: KeyCache::load(&db).await.expect("keys"),
             vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
             bus: Bus::memory(),
-            client: Client::new(policy.clone(), Limits::default(), "task-inbox/test").expect("a client"),
+            client: Client::with_resolver(policy.clone(), limits, "task-inbox/test", Arc::new(Names))
+                .expect("a client"),
             policy,
             targets: Arc::default(),
             guards: Guards::default(),

@@ -168,10 +168,13 @@ async fn what_can_not_be_is_refused(engine: Engine) {
         make(&server, body).await.problem(404);
     }
     let wrong = json!({"type": 1, "key": {}, "rotate": "yes", "overlap": "long", "endpoint": "x"});
-    let expected = ["/schema", "/type", "/key", "/rotate", "/overlap", "/endpoint"];
+    let expected = ["/endpoint", "/type", "/key", "/rotate", "/overlap", "/schema"];
     assert_eq!(make(&server, wrong).await.pointers(), expected);
     for (body, pointer) in [
         (json!({"schema": "hooked", "overlap": "1h"}), "/overlap"),
+        (json!({"rotate": true}), "/schema"),
+        (json!({"schema": "hooked", "endpoint": "0190a0a0-0000-7000-8000-000000000000"}), "/endpoint"),
+        (json!({"type": "own", "endpoint": "0190a0a0-0000-7000-8000-000000000000"}), "/endpoint"),
         (json!({"schema": "hooked", "rotate": true, "overlap": "31d"}), "/overlap"),
         (json!({"schema": "hooked", "key": "not-for-hmac"}), "/key"),
     ] {

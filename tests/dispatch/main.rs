@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod breaker;
+mod callbacks;
 mod endpoints;
 mod fairness;
 mod fixture;

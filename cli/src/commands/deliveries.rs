@@ -1,15 +1,17 @@
-//! `deliveries`.
+//! `deliveries`; what sends them again is in `replays`.
 
 use serde_json::Value;
 use task_inbox::app::deliveries::MAX_LIMIT;
 use task_inbox::store::delivery_list::DeliveryStatus;
 use uuid::Uuid;
 
+use super::replays;
 use crate::api::{Api, Call};
 use crate::output::{Answer, Cell, Table, list, shown};
 
 /// Arguments of `deliveries`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Deliveries {
     /// Show this one, with its attempts
     #[arg(conflicts_with_all = ["schema", "endpoint", "task", "event", "status", "limit", "cursor"])]
@@ -35,12 +37,15 @@ pub(crate) struct Deliveries {
     /// The next_cursor of the page before
     #[arg(long)]
     cursor: Option<String>,
+    #[command(subcommand)]
+    command: Option<replays::Command>,
 }
 
 pub(crate) async fn run(args: &Deliveries, api: &Api) -> anyhow::Result<Answer> {
-    match args.id {
-        Some(id) => one(id, api).await,
-        None => page(args, api).await,
+    match (&args.command, args.id) {
+        (Some(command), _) => replays::run(command, api).await,
+        (None, Some(id)) => one(id, api).await,
+        (None, None) => page(args, api).await,
     }
 }
 
@@ -88,6 +93,7 @@ async fn one(id: Uuid, api: &Api) -> anyhow::Result<Answer> {
         "url",
         "status",
         "reason",
+        "is_resend",
         "created",
         "due_at",
         "finished",

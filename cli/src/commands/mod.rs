@@ -13,6 +13,7 @@ mod maintenance;
 mod migrate;
 mod post_task;
 mod rekey;
+mod replays;
 mod schemas;
 mod serve;
 mod tasks;
@@ -94,9 +95,9 @@ pub(crate) enum Request {
     /// End a webhook key at once
     #[command(name = "revoke_webhook_key", alias = "revoke-webhook-key")]
     RevokeWebhookKey(webhook_keys::RevokeWebhookKey),
-    /// List where webhooks go
+    /// List where webhooks go; register, change, pause and test endpoints
     Endpoints(endpoints::Endpoints),
-    /// List webhooks that were sent or wait, newest first; with an id, its attempts
+    /// List webhooks that were sent or wait, newest first; with an id, its attempts; send them again
     Deliveries(deliveries::Deliveries),
     /// Print events as they happen, and post them as webhooks to a developer's machine
     Listen(listen::Listen),

@@ -28,6 +28,9 @@ pub(crate) struct MkTask {
     /// The sender's own name for it; the same again makes no second task
     #[arg(long, alias = "external_id", value_name = "ID")]
     external_id: Option<String>,
+    /// Where else its events go, at one of the schema's callback_hosts
+    #[arg(long, alias = "callback_url", value_name = "URL")]
+    callback_url: Option<String>,
 }
 
 /// Arguments of `decide`.
@@ -85,7 +88,7 @@ fn cursor(text: &str) -> Result<String, String> {
 pub(crate) async fn create(args: &MkTask, api: &Api) -> anyhow::Result<Answer> {
     let body = json!({
         "schema_name": args.schema, "task": args.ttype, "state": args.state, "meta": args.meta,
-        "external_id": args.external_id,
+        "external_id": args.external_id, "callback_url": args.callback_url,
     });
     let reply = api.ask(Call::post(&["tasks"], &body).keyed()).await?;
     let id = text(&reply.json["task"], "id");

@@ -11,7 +11,11 @@ use crate::output::{Answer, Cell, Table, list as items, shown, text};
 #[derive(clap::Args)]
 pub(crate) struct WebhookKey {
     /// The schema
-    schema: String,
+    #[arg(required_unless_present = "endpoint", conflicts_with = "endpoint")]
+    schema: Option<String>,
+    /// The registered endpoint that it is for, in the place of a schema
+    #[arg(long, value_name = "ID", conflicts_with = "ttype")]
+    endpoint: Option<Uuid>,
     /// The type whose own endpoint it is for
     #[arg(long = "type", value_name = "TYPE")]
     ttype: Option<String>,
@@ -47,7 +51,8 @@ fn span(text: &str) -> Result<String, String> {
 
 pub(crate) async fn create(args: &WebhookKey, api: &Api) -> anyhow::Result<Answer> {
     let body = json!({
-        "schema": args.schema, "type": args.ttype, "key": args.key, "rotate": args.rotate, "overlap": args.overlap,
+        "schema": args.schema, "type": args.ttype, "endpoint": args.endpoint, "key": args.key, "rotate": args.rotate,
+        "overlap": args.overlap,
     });
     let made = api.send(Call::post(&["webhook-keys"], &body)).await?;
     let use_of_it = if text(&made, "kind") == "head" { "is sent along with" } else { "signs" };

@@ -28,9 +28,13 @@ impl Cell {
     pub(crate) fn status(text: impl Into<String>) -> Self {
         let text = text.into();
         let tone = match text.split_whitespace().next().unwrap_or_default() {
-            "active" | "delivered" | "ok" | "applied" | "resolved" => Tone::Good,
-            "pending" | "sending" | "no_key" | "until" | "warning" => Tone::Doubtful,
-            "dead" | "disabled" | "revoked" | "ended" | "failed" | "failure" | "wrong" => Tone::Bad,
+            "active" | "delivered" | "done" | "ok" | "applied" | "resolved" => Tone::Good,
+            "pending" | "sending" | "paused" | "running" | "resent" | "no_key" | "until" | "warning" => {
+                Tone::Doubtful
+            }
+            "dead" | "disabled" | "failing" | "revoked" | "ended" | "failed" | "failure" | "wrong" => {
+                Tone::Bad
+            }
             _ => Tone::Plain,
         };
         Self { text, tone }

@@ -74,6 +74,14 @@ const CASES: &[Case] = &[
     case("webhook_keys", Anywhere, (&["ti:sample"], "head"), &["webhook_keys"], (&["a", "b"], 2, "unexpected argument")),
     case("revoke_webhook_key", Anywhere, (&["{webhook_key}"], "has ended"), &["id", "expires"], (&[NONE], 1, NONE)),
     case("endpoints", Anywhere, (&[], "localhost:5001"), &["endpoints"], (&[NONE], 1, NONE)),
+    case("endpoints add", Anywhere, (&["https://8.8.8.8/hook", "--event", "task.commented"], "not shown again"),
+        &["id", "key", "url", "warnings"], (&["ftp://8.8.8.8/"], 1, "http:// or https://")),
+    case("endpoints update", Anywhere, (&["{endpoint}", "--rate", "5/s"], "is changed"), &["id", "rate", "warnings"],
+        (&[NONE, "--rate", "5/s"], 1, NONE)),
+    case("endpoints rm", Anywhere, (&["{endpoint}", "--yes"], "deleted "), &["id", "withdrawn"], (&["{endpoint}"], 1, "--yes")),
+    case("endpoints pause", Anywhere, (&["{endpoint}"], "is paused"), &["id", "status", "held"], (&[NONE], 1, NONE)),
+    case("endpoints resume", Anywhere, (&["{paused}"], "is active"), &["id", "status", "held"], (&[NONE], 1, NONE)),
+    case("endpoints test", In("endpoints.rs"), (&[], ""), &[], (&[NONE], 1, NONE)),
     case("deliveries", Anywhere, (&[], "task.state_changed"), &["deliveries", "next_cursor"], (&[NONE], 1, NONE)),
     case("listen", Anywhere, (&["--print", "--from-start", "--until", "2"], "task.created ti:sample flag-content"),
         &["events", "cursor", "secret"], (&["--print", "--after", "x"], 1, "is not a cursor")),
@@ -83,6 +91,11 @@ const CASES: &[Case] = &[
     case("maintenance status", Anywhere, (&[], "the schema s"), &["maintenance"], (&["x"], 2, "unexpected argument")),
     case("maintenance off", Anywhere, (&["--schema", "{maintained}"], "has ended"), &["schema", "since"],
         (&["--schema", "ti:sample"], 1, "is not in maintenance")),
+    case("deliveries resend", Anywhere, (&["{delivery}"], "is sent again as"), &["delivery", "attempts"], (&[NONE], 1, NONE)),
+    case("deliveries replay", Anywhere, (&["{endpoint}", "--dead"], "is running"), &["id", "status", "resent"],
+        (&[NONE], 2, "--dead")),
+    case("deliveries replays", Anywhere, (&[], "RESENT"), &["replays"], (&[NONE], 1, NONE)),
+    case("deliveries cancel", In("deliveries.rs"), (&[], ""), &[], (&[NONE], 1, NONE)),
     case("audit verify", Anywhere, (&[], "the log is whole"), &["ok", "events", "first_bad", "proved_from"],
         (&["--from", "{forged}"], 1, "not signed")),
     case("audit checkpoint", Anywhere, (&[], "signature"), &["seq", "hash", "signature"], (&["x"], 2, "unexpected argument")),
@@ -134,6 +147,12 @@ impl Inbox {
                 "POST /hook HTTP/1.1\nHost: a.example\nWebhook-Id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
                  WEBHOOK-SIGNATURE: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n",
             ),
+            "{endpoint}" => {
+                let url = "https://8.8.8.8/hook";
+                text(&self.json(&["endpoints", "add", url, "--event", "task.commented"])["id"])
+            }
+            "{paused}" => text(&self.json(&["endpoints", "pause", &self.argument("{endpoint}")])["id"]),
+            "{delivery}" => text(&self.json(&["deliveries", "--limit", "1"])["deliveries"][0]["id"]),
             "{forged}" => {
                 let mut checkpoint = self.json(&["audit", "checkpoint"]);
                 checkpoint["hash"] = "0".repeat(64).into();

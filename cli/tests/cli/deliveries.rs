@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use task_inbox_testkit::Receiver;
 
+use crate::at_every_place;
 use crate::inbox::{Inbox, Place, schema_to};
+
+at_every_place!(sends_one_again, counts_what_a_replay_would_send);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shows_where_a_webhook_went_and_what_was_answered() {
@@ -56,4 +59,74 @@ async fn shows_where_a_webhook_went_and_what_was_answered() {
     assert_eq!(inbox.json(&["deliveries", "--limit", "1", "--cursor", cursor])["deliveries"][0]["id"], *id);
     inbox.run(&["deliveries", id, "--status", "dead"]).refused(2);
     inbox.run(&["deliveries", "--status", "lost"]).refused(2);
+}
+
+/// The delivery of a decision, which waits: there is no key.
+fn waiting(inbox: &Inbox) -> Value {
+    inbox.install(&schema_to("https://8.8.8.8/hook")).ok();
+    let posted = inbox.json(&["mktask", "s", "t"]);
+    inbox.json(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]);
+    inbox.json(&["deliveries"])["deliveries"][0].clone()
+}
+
+async fn sends_one_again(inbox: Inbox) {
+    let first = waiting(&inbox);
+    let id = first["id"].as_str().expect("an id");
+    let again = inbox.json(&["deliveries", "resend", id])["delivery"].clone();
+    assert_eq!((&again["event_id"], &again["is_resend"]), (&first["event_id"], &json!(true)));
+    let shown = inbox.run(&["deliveries", again["id"].as_str().expect("an id")]).ok();
+    assert!(shown.contains("is resend") && shown.contains("true"), "{shown}");
+    assert_eq!(inbox.json(&["deliveries"])["deliveries"].as_array().map(Vec::len), Some(2));
+}
+
+async fn counts_what_a_replay_would_send(inbox: Inbox) {
+    let first = waiting(&inbox);
+    let endpoint = first["endpoint_id"].as_str().expect("an id");
+    let count = |arguments: &[&str]| {
+        let words = [&["deliveries", "replay", endpoint, "--dry-run"], arguments].concat();
+        inbox.json(&words)["count"].clone()
+    };
+    assert_eq!((count(&["--dead"]), count(&["--since", "2h"])), (json!(0), json!(1)));
+    assert_eq!(count(&["--since", "2020-01-01T00:00:00Z", "--schema", "s"]), json!(1));
+    let said = inbox.run(&["deliveries", "replay", endpoint, "--since", "1d", "--dryrun"]).ok();
+    assert!(said.contains("1 deliveries would be sent again"), "{said}");
+    for wrong in
+        [&["--since", "soon"][..], &[], &["--dead", "--since", "2h"], &["--dead", "--dry-run", "--watch"]]
+    {
+        inbox.run(&[&["deliveries", "replay", endpoint], wrong].concat()).refused(2);
+    }
+    inbox.run(&["deliveries", "replay", endpoint, "--dead", "--schema", "x"]).says(&["no schema \"x\""]);
+    assert_eq!(inbox.json(&["deliveries", "replays"])["replays"], json!([]), "a dry run makes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_is_watched_to_its_end() {
+    let inbox = Inbox::at(Place::Remote).await;
+    let receiver = Receiver::start().await.expect("a receiver");
+    inbox.install(&schema_to(&receiver.url("/hook"))).ok();
+    inbox.json(&["webhook_key", "s"]);
+    let posted = inbox.json(&["mktask", "s", "t"]);
+    inbox.json(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]);
+    assert!(receiver.wait_for_count(1, Duration::from_secs(20)).await);
+    let endpoint = inbox.json(&["endpoints", "--schema", "s"])["endpoints"][0]["id"].clone();
+    let endpoint = endpoint.as_str().expect("an id");
+    let job = inbox.json(&["deliveries", "replay", endpoint, "--since", "1h", "--watch"]);
+    assert_eq!((&job["status"], &job["resent"]), (&json!("done"), &json!(1)));
+    assert!(receiver.wait_for_count(2, Duration::from_secs(20)).await);
+    let id = job["id"].as_str().expect("an id");
+    assert!(inbox.run(&["deliveries", "replays", id]).ok().contains("done"));
+    assert_eq!(inbox.json(&["deliveries", "replays", "--endpoint", endpoint])["replays"][0]["id"], *id);
+    inbox.run(&["deliveries", "cancel", id]).says(&["has ended"]);
+}
+
+#[test]
+fn a_replay_that_nobody_works_on_is_cancelled() {
+    let inbox = Inbox::new();
+    let first = waiting(&inbox);
+    let endpoint = first["endpoint_id"].as_str().expect("an id");
+    let job = inbox.json(&["deliveries", "replay", endpoint, "--since", "1h"]);
+    let id = job["id"].as_str().expect("an id");
+    assert!(inbox.run(&["deliveries", "replays"]).ok().contains("running"));
+    assert!(inbox.run(&["deliveries", "cancel", id]).ok().contains("is cancelled"));
+    assert_eq!(inbox.json(&["deliveries", "replays", id])["status"], "cancelled");
 }

@@ -12,6 +12,7 @@ mod config;
 mod deliveries;
 mod doctor;
 mod documents;
+mod endpoints;
 mod keys;
 mod listen;
 mod login;

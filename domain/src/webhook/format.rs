@@ -40,20 +40,28 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.as_str() == text)
     }
 
+    /// Who shows it to people, if anybody does.
+    pub const fn messenger(self) -> Option<Messenger> {
+        match self {
+            Self::Full | Self::Output => None,
+            Self::Ntfy => Some(Messenger::Ntfy),
+            Self::Slack => Some(Messenger::Slack),
+            Self::Discord => Some(Messenger::Discord),
+        }
+    }
+
     /// An event's body in this form, the same on every attempt, and its content type.
     pub fn body(self, event: &Event, seq: i64, auth: &HookAuth) -> (String, &'static str) {
-        let messenger = match self {
-            Self::Full => return (event.webhook_body(seq, auth, HookBody::Full), JSON),
-            Self::Output => return (event.webhook_body(seq, auth, HookBody::Output), JSON),
-            Self::Ntfy => Messenger::Ntfy,
-            Self::Slack => Messenger::Slack,
-            Self::Discord => Messenger::Discord,
-        };
-        Message::of(event).body(messenger)
+        if let Some(messenger) = self.messenger() {
+            return Message::of(event).body(messenger);
+        }
+        let shape = if self == Self::Output { HookBody::Output } else { HookBody::Full };
+        (event.webhook_body(seq, auth, shape), JSON)
     }
 }
 
-const JSON: &str = "application/json";
+/// The content type of what programs read.
+pub const JSON: &str = "application/json";
 
 impl From<HookBody> for Format {
     fn from(shape: HookBody) -> Self {

@@ -1,7 +1,8 @@
 //! Endpoints: where webhooks go, whether they get there, and pausing them; `registered` makes and changes
-//! those that no schema declares.
+//! those that no schema declares, `test` tries one.
 
 mod registered;
+mod test;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::store::registry::{Endpoint, EndpointStatus, Origin, Registry};
 use crate::store::secrets;
 
 pub use registered::{EndpointChange, MAX_CONCURRENCY, Registered, TIMEOUTS, create, remove, update};
+pub use test::{Tested, test};
 
 /// The longest message of a pause, in characters.
 const MAX_MESSAGE: usize = 1_000;
@@ -40,6 +42,8 @@ pub struct EndpointView {
     /// Why deliveries wait, if they do: `paused`, `disabled`, `failing`, `no_key`,
     /// `no_master_key`.
     pub held: Option<&'static str>,
+    /// What is odd about what was said of it, to be told once.
+    pub warnings: Vec<String>,
 }
 
 impl EndpointView {
@@ -52,7 +56,8 @@ impl EndpointView {
             created: now,
             updated: now,
         };
-        Self { event_types: event_types(&Registry::default(), endpoint), held: None, row }
+        let event_types = event_types(&Registry::default(), endpoint);
+        Self { event_types, held: None, warnings: Vec::new(), row }
     }
 }
 
@@ -71,10 +76,18 @@ async fn views(app: &App, who: &Principal, filter: EndpointFilter) -> Result<Vec
     let rows = stored::list(&app.db, &filter, |endpoint| sees(who, endpoint)).await?;
     let registry = app.registry.current();
     let opened = Opened::of(app).await?;
-    let view = |row: EndpointRow| EndpointView {
-        event_types: event_types(&registry, &row.endpoint),
-        held: opened.held(&row.endpoint).or_else(|| row.health.open_until.map(|_| FAILING)),
-        row,
+    let view = |mut row: EndpointRow| {
+        // That a callback uses its schema's keys is known where all endpoints are.
+        if let Some(known) = registry.endpoint(row.endpoint.id) {
+            let Endpoint { keys_of, has_key, key_end, .. } = **known;
+            row.endpoint = Endpoint { keys_of, has_key, key_end, ..row.endpoint };
+        }
+        EndpointView {
+            event_types: event_types(&registry, &row.endpoint),
+            held: opened.held(&row.endpoint).or_else(|| row.health.open_until.map(|_| FAILING)),
+            warnings: Vec::new(),
+            row,
+        }
     };
     Ok(rows.into_iter().map(view).collect())
 }

@@ -8,12 +8,14 @@ use task_inbox_domain::webhook::format::Format;
 use task_inbox_domain::webhook::interest::{Interest, MAX_NAMES};
 use task_inbox_domain::webhook::signing::{Secret, check_header_name};
 use task_inbox_domain::{EventType, Rate};
+use url::Url;
 use uuid::Uuid;
 
 use super::{EndpointView, announce, no_such, of_id, view};
 use crate::app::error::Result;
 use crate::app::patience::patiently;
 use crate::app::{App, AppError, Permission, Principal, content, webhook_keys};
+use crate::outbound::FailureKind;
 use crate::store::endpoints as stored;
 use crate::store::registry::{Endpoint, EndpointStatus, Origin, Registry, Treatment};
 use crate::store::secrets::NewSecret;
@@ -25,6 +27,8 @@ const MAX_HEADERS: usize = 20;
 const MAX_HEADER: usize = 1_024;
 /// The most attempts at once that can be asked for.
 pub const MAX_CONCURRENCY: u32 = 128;
+/// How long it may take to find out where a URL leads.
+const LOOK_UP: Duration = Duration::from_secs(2);
 /// The shortest and the longest time-out.
 pub const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
@@ -94,6 +98,7 @@ pub async fn create(
         return Err(AppError::invalid("/url", "url is required: where webhooks go"));
     }
     let endpoint = changed(app, who, &registry, blank, change)?;
+    let warning = look_up(app, &endpoint).await?;
     let secret = match key {
         Some(text) => {
             Secret::parse(&HookAuth::Hmac, text).map_err(|e| AppError::invalid("/key", e.to_string()))?
@@ -117,19 +122,39 @@ pub async fn create(
     if let Err(error) = announce(app).await {
         tracing::warn!(%error, "a new endpoint could not be announced");
     }
-    let view = EndpointView::made(&endpoint, App::now());
+    let made = EndpointView::made(&endpoint, App::now());
+    let view = EndpointView { warnings: warning.into_iter().collect(), ..made };
     Ok(Registered { view, key: secret.expose().to_owned() })
 }
 
 /// Changes a registered endpoint.
 pub async fn update(app: &App, who: &Principal, id: Uuid, change: EndpointChange) -> Result<EndpointView> {
     let (registry, endpoint) = registered(app, who, id).await?;
+    let moves = change.url.is_some();
     let endpoint = changed(app, who, &registry, endpoint, change)?;
+    let warning = if moves { look_up(app, &endpoint).await? } else { None };
     if !patiently(|| stored::update(&app.db, &endpoint)).await? {
         return Err(no_such(id));
     }
     announce(app).await?;
-    view(app, who, id).await
+    Ok(EndpointView { warnings: warning.into_iter().collect(), ..view(app, who, id).await? })
+}
+
+/// Refuses a name that leads where nothing may be sent; what can't be looked up may be a receiver that is yet to
+/// be deployed, and is warned of.
+async fn look_up(app: &App, endpoint: &Endpoint) -> Result<Option<String>> {
+    let Ok(url) = Url::parse(&endpoint.hook.url) else { return Ok(None) };
+    let Err(failure) = app.client.look_up(&url, LOOK_UP).await else { return Ok(None) };
+    match failure.kind {
+        FailureKind::AddressRefused => {
+            Err(AppError::invalid("/url", content::will_be_refused(&failure.detail)))
+        }
+        _ => Ok(Some(format!(
+            "whether webhooks may reach {} is not known: {}",
+            url.host_str().unwrap_or_default(),
+            failure.detail
+        ))),
+    }
 }
 
 /// Takes a registered endpoint away, with what waits for it; returns how many deliveries were withdrawn.
@@ -171,13 +196,18 @@ fn changed(
         endpoint.format = format;
     }
     let interest = &mut endpoint.interest;
-    set(&mut interest.schemas, change.schemas.map(|names| names.filter(|n| !n.is_empty())));
-    set(&mut interest.task_types, change.task_types.map(|names| names.filter(|n| !n.is_empty())));
-    set(&mut interest.event_types, change.event_types.map(|kinds| kinds.filter(|k| !k.is_empty())));
+    set(&mut interest.schemas, change.schemas.map(names));
+    set(&mut interest.task_types, change.task_types.map(names));
+    set(&mut interest.event_types, change.event_types.map(names));
     let unset = |name: String| Some(name).filter(|name| name != UNSET);
-    let states = change.states.map(|states| states.filter(|s| !s.is_empty()));
+    let states = change.states.map(names);
     set(&mut interest.states, states.map(|s| s.map(|s| s.into_iter().map(unset).collect())));
     check_interest(who, registry, interest, &mut problems)?;
+    for list in [&mut interest.schemas, &mut interest.task_types] {
+        each_once(list);
+    }
+    each_once(&mut interest.event_types);
+    each_once(&mut interest.states);
     let treatment = &mut endpoint.treatment;
     if let Some(headers) = change.headers {
         treatment.headers = headers.unwrap_or_default();
@@ -209,12 +239,31 @@ fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {
     }
 }
 
+/// An empty list is none.
+fn names<T>(list: Option<Vec<T>>) -> Option<Vec<T>> {
+    list.filter(|names| !names.is_empty())
+}
+
+/// Leaves out what a list names again: an endpoint that named a schema twice would be told everything twice.
+fn each_once<T: PartialEq>(list: &mut Option<Vec<T>>) {
+    // One that is too long is refused, and not worth the comparing.
+    if let Some(names) = list.as_mut().filter(|names| names.len() <= MAX_NAMES) {
+        let mut kept = Vec::with_capacity(names.len());
+        for name in names.drain(..) {
+            if !kept.contains(&name) {
+                kept.push(name);
+            }
+        }
+        *names = kept;
+    }
+}
+
 fn check_url(app: &App, url: &str, problems: &mut Vec<Problem>) {
     match task_inbox_domain::webhook::url::check(url) {
         Err(detail) => problems.push(Problem::new("/url", detail)),
         Ok(parsed) => {
             if let Some(reason) = content::refused_address(&app.policy, &parsed) {
-                problems.push(Problem::new("/url", format!("will be refused: {reason}")));
+                problems.push(Problem::new("/url", content::will_be_refused(&reason)));
             }
         }
     }
@@ -234,12 +283,12 @@ fn check_interest(
             ));
         }
         None => {}
+        Some(names) if names.len() > MAX_NAMES => {}
         Some(names) => {
-            for (i, name) in names.iter().enumerate() {
-                if registry.latest(name).filter(|_| who.sees(name)).is_none() {
-                    let detail = content::no_such_schema(registry, who, name);
-                    problems.push(Problem::new(format!("/schemas/{i}"), detail));
-                }
+            let known = |name: &&String| registry.latest(name).is_some() && who.sees(name);
+            for (i, name) in names.iter().enumerate().filter(|(_, name)| !known(name)) {
+                let detail = content::no_such_schema(registry, who, name);
+                problems.push(Problem::new(format!("/schemas/{i}"), detail));
             }
         }
     }
@@ -260,7 +309,7 @@ fn check_headers(headers: &[(String, String)], problems: &mut Vec<Problem>) {
         problems.push(Problem::new("/headers", format!("has more than {MAX_HEADERS} headers")));
     }
     for (i, (name, value)) in headers.iter().enumerate() {
-        let pointer = format!("/headers/{name}");
+        let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
         if let Err(detail) = check_header_name(name) {
             problems.push(Problem::new(&*pointer, detail));
         }

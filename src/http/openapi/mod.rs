@@ -27,7 +27,7 @@ application server hears of each change by a signed webhook.
 
 Every path is served with and without a trailing slash. Every error is `application/problem+json` \
 (RFC 9457); for a body that is not valid, `errors` lists each fault with its JSON pointer. A `null` equals \
-an absent field, and fields and parameters that a call doesn't know are refused, never ignored. A body has \
+an absent field (but where a call changes a thing, and says so), and fields and parameters that a call doesn't know are refused, never ignored. A body has \
 at most 512 KiB, `meta` and `output` 256 KiB each. Times are RFC 3339 in UTC with microseconds. Every answer \
 carries `x-request-id`: the caller's own, or a new one; the service's log knows it.";
 
@@ -55,7 +55,7 @@ pub(super) fn base() -> OpenApi {
             tag("events", "The log of every change"),
             tag("schemas", "Schemas: which tasks there are and which states they take"),
             tag("keys", "API keys, which programs call with, and webhook keys, which receivers verify with"),
-            tag("deliveries", "Where webhooks go, and whether they got there; only to be looked at"),
+            tag("deliveries", "Where webhooks go, whether they got there, and sending them again"),
             tag("maintenance", "Refusing writes for a while, with a message; reads go on"),
             tag("audit", "Proving that the log is what was written"),
             tag("health", "Whether the service works, for operators and orchestrators"),

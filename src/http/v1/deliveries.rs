@@ -1,12 +1,13 @@
-//! Deliveries and their attempts, to be looked at.
+//! Deliveries and their attempts: looked at, and sent again.
 
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 
 use super::{requests, responses};
-use crate::app::deliveries;
+use crate::app::{deliveries, replays};
 use crate::http::Http;
+use crate::http::call::Call;
 use crate::http::caller::Caller;
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
@@ -66,4 +67,32 @@ pub(in crate::http) async fn get(
     requests::no_parameters(&uri)?;
     let (delivery, attempts) = deliveries::get(&http.app, &who, requests::id(&id, "delivery")?).await?;
     responses::deliveries::delivery(&delivery, &attempts)
+}
+
+/// Send a delivery again
+///
+/// Needs `endpoints:write`. Whatever became of it, it is sent once more, now, as a delivery of its own with the same
+/// `webhook-id`. It waits for no other and holds none up; the retries of the first one go on as they were planned.
+#[utoipa::path(
+    post, path = "/api/v1/deliveries/{id}/resend", tag = "deliveries", operation_id = "resendDelivery",
+    params(("id" = uuid::Uuid, Path, description = "The delivery's id")),
+    responses(
+        (status = 201, body = models::DeliveryAnswer, description = "The new delivery",
+            headers(("Location" = String, description = "Where it can be followed")),
+            links(("follow" = (operation_id = "getDelivery", parameters(("id" = "$response.body#/delivery/id"))))),
+            example = json!(examples::resent())),
+        (status = 409, body = models::Problem, content_type = "application/problem+json",
+            description = "Its endpoint or its event is gone"),
+        problems::Authenticated, problems::NotFound, problems::WithBody,
+    )
+)]
+pub(in crate::http) async fn resend(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    call: Call,
+) -> Result<Response, Problem> {
+    requests::no_parameters(&call.uri)?;
+    requests::no_fields(&call.body)?;
+    responses::deliveries::resent(&replays::resend(&http.app, &who, requests::id(&id, "delivery")?).await?)
 }

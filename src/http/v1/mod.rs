@@ -10,6 +10,7 @@ pub(super) mod events;
 pub(super) mod log;
 pub(super) mod maintenance;
 pub(super) mod me;
+pub(super) mod replays;
 pub(super) mod schemas;
 pub(super) mod tasks;
 pub(super) mod webhook_keys;

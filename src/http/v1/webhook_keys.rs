@@ -15,8 +15,8 @@ use crate::http::problem::Problem;
 
 /// Make or rotate a webhook key
 ///
-/// Needs `keys:write`. The key of a schema's endpoint, or of a type's own: `hmac` keys sign webhooks
-/// (Standard Webhooks), `head` keys are sent along in a header. The answer is the only time that the
+/// Needs `keys:write`. The key of a schema's endpoint, of a type's own, or of a registered one: `hmac` keys sign
+/// webhooks (Standard Webhooks), `head` keys are sent along in a header. The answer is the only time that the
 /// key is shown. Deliveries that waited for a key go out.
 ///
 /// With `rotate`, the new key takes the place of the one there is, which goes on for `overlap` (24 h
@@ -30,6 +30,9 @@ use crate::http::problem::Problem;
         ("first" = (summary = "The first key of a schema", value = json!({"schema": "ti:sample"}))),
         ("rotation" = (summary = "A new key beside the old one, which ends in an hour",
             value = json!({"schema": "shop", "type": "refund", "rotate": true, "overlap": "1h"}))),
+        ("registered" = (summary = "A new key of a registered endpoint", value = json!({
+            "endpoint": "0199b8e0-4410-7c2b-b7f9-0d52c6a1e93f", "rotate": true
+        }))),
     )),
     responses(
         (status = 201, body = models::CreatedWebhookKey, description = "The key was made",

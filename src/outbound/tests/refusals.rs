@@ -1,5 +1,9 @@
 //! Addresses and URLs that are refused, before a byte is sent.
 
+use std::time::Duration;
+
+use url::Url;
+
 use super::peer::{OK, PATIENT, Peer, Stub, dev, limits, post};
 use crate::outbound::{Client, FailureKind, Policy};
 
@@ -57,4 +61,35 @@ async fn other_urls_are_refused_as_such() {
         assert_eq!(failure.kind, FailureKind::Url, "{failure}");
         assert!(!failure.detail.contains("pw"), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn a_lookup_judges_and_sends_nothing() {
+    let (peer, _requests) = Peer::answering(OK).await;
+    let url = |text: &str| Url::parse(text).unwrap();
+    let named = url(&peer.named());
+    for (addresses, kind) in [
+        (&["8.8.8.8"][..], None),
+        (&["8.8.8.8", "10.0.0.1"], Some(FailureKind::AddressRefused)),
+        (&["127.0.0.1"], Some(FailureKind::AddressRefused)),
+        (&[], Some(FailureKind::Dns)),
+    ] {
+        let client = Stub::answering(addresses).client(Policy::default(), PATIENT);
+        let found = client.look_up(&named, PATIENT).await.err().map(|failure| failure.kind);
+        assert_eq!(found, kind, "{addresses:?}");
+    }
+    let silent = Stub::silent().client(Policy::default(), PATIENT);
+    let failure = silent.look_up(&named, Duration::from_millis(10)).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout, "{failure}");
+    // What needs no lookup is judged without one.
+    let stub = Stub::answering(&["8.8.8.8"]);
+    let client = stub.client(Policy::default(), PATIENT);
+    for (text, kind) in [
+        ("http://10.0.0.1/", Some(FailureKind::AddressRefused)),
+        ("http://8.8.8.8/", None),
+        ("ftp://example.com/", Some(FailureKind::Url)),
+    ] {
+        assert_eq!(client.look_up(&url(text), PATIENT).await.err().map(|f| f.kind), kind, "{text}");
+    }
+    assert_eq!((stub.asked(), peer.accepted()), (0, 0));
 }

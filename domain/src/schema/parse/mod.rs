@@ -22,7 +22,7 @@ mod tests_arbitrary;
 mod tree;
 
 pub use findings::ParseError;
-pub use names::{RULE as NAME_RULE, is_name};
+pub use names::{RULE as NAME_RULE, is_name, nearest};
 
 use findings::{Findings, Place};
 use read::At;

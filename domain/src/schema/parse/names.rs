@@ -34,8 +34,8 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// `; did you mean …?`, or nothing.
-pub(super) fn nearest(text: &str, known: &[&str]) -> String {
+/// `; did you mean …?`, or nothing: for who wrote a word that is none of these.
+pub fn nearest(text: &str, known: &[&str]) -> String {
     let plain = |s: &str| s.to_ascii_lowercase().replace('-', "_");
     let text = plain(text);
     // Nobody misspells a word so badly, and comparing is quadratic.

@@ -4,6 +4,7 @@
 //! The API's tests check each of them against the schema it stands beside.
 
 mod deliveries;
+mod endpoints;
 mod keys;
 mod log;
 mod maintenance;
@@ -11,6 +12,7 @@ mod schemas;
 mod tasks;
 
 pub(in crate::http) use deliveries::*;
+pub(in crate::http) use endpoints::*;
 pub(in crate::http) use keys::*;
 pub(in crate::http) use log::*;
 pub(in crate::http) use maintenance::*;

@@ -1,105 +1,9 @@
-//! Endpoints and deliveries.
+//! Deliveries, and sending again.
 
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::keys::AuthKind;
 use super::log::EventType;
-
-/// Where an endpoint comes from.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(in crate::http) enum Origin {
-    /// A schema's `default_hook_url`.
-    Schema,
-    /// A type's `hook_url`.
-    Type,
-}
-
-/// What of an event is sent.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(in crate::http) enum HookBody {
-    /// The whole event.
-    Full,
-    /// Only the decision.
-    Output,
-}
-
-/// Whether an endpoint takes deliveries.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(in crate::http) enum EndpointStatus {
-    /// Deliveries go out.
-    Active,
-    /// It answered 410: deliveries wait. A new URL or a new key makes it active again.
-    Disabled,
-    /// The schema's latest version no longer names it: what is live still goes out.
-    Removed,
-}
-
-/// Why an endpoint's deliveries wait.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(in crate::http) enum Held {
-    /// It has no key: make one.
-    NoKey,
-    /// It answered 410.
-    Disabled,
-    /// Its key is encrypted under a master key that this server lacks.
-    NoMasterKey,
-}
-
-/// Where webhooks go.
-#[derive(ToSchema)]
-pub(in crate::http) struct Endpoint {
-    /// Its id.
-    id: Uuid,
-    /// Where it comes from.
-    origin: Origin,
-    /// Its schema.
-    schema: String,
-    /// The type whose own it is; null: the schema's.
-    #[schema(required = true)]
-    r#type: Option<String>,
-    /// Where.
-    url: String,
-    /// How its webhooks prove where they come from.
-    kind: AuthKind,
-    /// The header that carries the key, for `head`.
-    #[schema(required = true)]
-    header: Option<String>,
-    /// What of an event is sent.
-    body: HookBody,
-    /// The events that it gets.
-    event_types: Vec<EventType>,
-    /// Whether it takes deliveries.
-    status: EndpointStatus,
-    /// Why it has that status.
-    #[schema(required = true)]
-    status_reason: Option<String>,
-    /// Why deliveries wait, if they do, as this server sees it.
-    #[schema(required = true)]
-    held: Option<Held>,
-    /// Whether it has a key.
-    has_key: bool,
-    /// How many deliveries have not ended; counted up to 10000.
-    #[schema(minimum = 0, maximum = 10000)]
-    waiting: i64,
-    /// When it was first installed.
-    #[schema(format = DateTime)]
-    created: String,
-    /// When it last changed.
-    #[schema(format = DateTime)]
-    updated: String,
-}
-
-/// The endpoints that a key sees.
-#[derive(ToSchema)]
-pub(in crate::http) struct EndpointList {
-    /// By schema and type.
-    endpoints: Vec<Endpoint>,
-}
 
 /// Where a delivery is in its life.
 #[derive(ToSchema)]
@@ -113,6 +17,8 @@ pub(in crate::http) enum DeliveryStatus {
     Delivered,
     /// It was given up, for what `reason` says.
     Dead,
+    /// It was given up, and sent again as another delivery.
+    Resent,
     /// It was withdrawn before it was sent.
     Cancelled,
 }
@@ -124,7 +30,7 @@ pub(in crate::http) struct Delivery {
     id: Uuid,
     /// The endpoint that it goes to.
     endpoint_id: Uuid,
-    /// Where that is; null if it was removed with its schema.
+    /// Where that is; null if the endpoint was removed.
     #[schema(required = true)]
     url: Option<String>,
     /// The event, as the header `webhook-id` names it.
@@ -146,12 +52,14 @@ pub(in crate::http) struct Delivery {
     seq: Option<i64>,
     /// Where it is in its life.
     status: DeliveryStatus,
-    /// Why it waits (`no_key`, `disabled`, `no_master_key`, `waits_for_earlier`) or was given up
-    /// (`exhausted`, `gone`, `schema_removed`, ...).
+    /// Why it waits (`paused`, `disabled`, `no_key`, `no_master_key`, `waits_for_earlier`) or was given up
+    /// (`exhausted`, `gone`, `schema_removed`, `endpoint_removed`, ...).
     #[schema(required = true)]
     reason: Option<String>,
     /// How many attempts were made and written down.
     attempts: i32,
+    /// Whether somebody had it sent again: such a one waits for no other, and holds none up.
+    is_resend: bool,
     /// Pending: when it is tried next. Sending: when another process may take over. Null once it ended.
     #[schema(required = true, format = DateTime)]
     due_at: Option<String>,
@@ -204,4 +112,97 @@ pub(in crate::http) struct DeliveryAnswer {
     delivery: Delivery,
     /// Its attempts, oldest first.
     attempts: Vec<Attempt>,
+}
+
+/// What a replay sends again.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(in crate::http) enum ReplayWhat {
+    /// Every delivery that was given up.
+    Dead,
+    /// Every event since a time that the endpoint wants as things are now, whatever became of it then.
+    Since,
+}
+
+/// What to send again.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NewReplay {
+    /// The endpoint's id.
+    endpoint: Uuid,
+    /// Which of its deliveries.
+    what: ReplayWhat,
+    /// From when on; with `what: since`, and needed there.
+    #[schema(format = DateTime, example = "2026-11-21T10:00:00Z")]
+    since: Option<String>,
+    /// Only those of this schema's events.
+    #[schema(min_length = 1, max_length = 64, example = "ti:sample")]
+    schema: Option<String>,
+    /// Only say how many that would be.
+    dry_run: Option<bool>,
+}
+
+/// What a replay would send.
+#[derive(ToSchema)]
+pub(in crate::http) struct ReplayPreview {
+    /// How many deliveries.
+    #[schema(minimum = 0)]
+    count: i64,
+    /// Whether there may be more: only the first 200000 events were looked at.
+    at_least: bool,
+}
+
+/// Where a replay is in its life.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(in crate::http) enum ReplayStatus {
+    /// A dispatcher works on it; after a restart, it goes on where it was.
+    Running,
+    /// Everything was sent again.
+    Done,
+    /// Somebody ended it. What it had made goes out.
+    Cancelled,
+}
+
+/// A job that sends again.
+#[derive(ToSchema)]
+pub(in crate::http) struct Replay {
+    /// Its id.
+    id: Uuid,
+    /// The endpoint.
+    endpoint_id: Uuid,
+    /// What is sent again.
+    what: ReplayWhat,
+    /// From when on; null for what is dead.
+    #[schema(required = true, format = DateTime)]
+    since: Option<String>,
+    /// Only events of this schema; null: of all.
+    #[schema(required = true)]
+    schema: Option<String>,
+    /// Where it is in its life.
+    status: ReplayStatus,
+    /// How many deliveries it has made.
+    #[schema(minimum = 0)]
+    resent: i64,
+    /// The event of the log that it looks at next; null for what is dead.
+    #[schema(required = true)]
+    next_seq: Option<i64>,
+    /// The last event that it looks at: the last one when it was made; null for what is dead.
+    #[schema(required = true)]
+    last_seq: Option<i64>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created: String,
+    /// By whom: `key:{id}`, or `cli`.
+    created_by: String,
+    /// When it ended.
+    #[schema(required = true, format = DateTime)]
+    finished: Option<String>,
+}
+
+/// The replays that a key sees.
+#[derive(ToSchema)]
+pub(in crate::http) struct ReplayList {
+    /// Newest first.
+    replays: Vec<Replay>,
 }

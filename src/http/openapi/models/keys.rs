@@ -29,6 +29,9 @@ pub(in crate::http) enum Permission {
     /// Read endpoints, deliveries and attempts.
     #[schema(rename = "endpoints:read")]
     EndpointsRead,
+    /// Register, change, pause, resume and test endpoints; send again.
+    #[schema(rename = "endpoints:write")]
+    EndpointsWrite,
     /// Read the log's head and checkpoints, and verify the log.
     #[schema(rename = "audit:read")]
     AuditRead,
@@ -144,9 +147,11 @@ pub(in crate::http) struct ApiKeyList {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewWebhookKey {
-    /// The schema.
+    /// The schema; absent where `endpoint` is named.
     #[schema(example = "ti:sample", min_length = 1, max_length = 64)]
-    schema: String,
+    schema: Option<String>,
+    /// A registered endpoint's id, in the place of a schema and a type.
+    endpoint: Option<Uuid>,
     /// The type whose own endpoint it is for; absent: the schema's.
     #[schema(min_length = 1, max_length = 64)]
     r#type: Option<String>,
@@ -178,9 +183,10 @@ pub(in crate::http) struct WebhookKey {
     id: Uuid,
     /// The endpoint that it belongs to.
     endpoint_id: Uuid,
-    /// The endpoint's schema.
-    schema: String,
-    /// The type whose own endpoint it is; null: the schema's.
+    /// The endpoint's schema; null if it was registered.
+    #[schema(required = true)]
+    schema: Option<String>,
+    /// The type whose own endpoint it is; null: the schema's, or none.
     #[schema(required = true)]
     r#type: Option<String>,
     /// How it is used.

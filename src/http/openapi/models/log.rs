@@ -99,15 +99,46 @@ pub(in crate::http) enum EventType {
     /// A task's state changed.
     #[schema(rename = "task.state_changed")]
     TaskStateChanged,
+    /// A task was given to somebody, or taken back. Not made by this version yet.
+    #[schema(rename = "task.assigned")]
+    TaskAssigned,
+    /// Somebody commented on a task. Not made by this version yet.
+    #[schema(rename = "task.commented")]
+    TaskCommented,
+    /// A task's time to be decided has come. Not made by this version yet.
+    #[schema(rename = "task.due")]
+    TaskDue,
+    /// A task was passed on because nobody decided it in time. Not made by this version yet.
+    #[schema(rename = "task.escalated")]
+    TaskEscalated,
+    /// Its sender withdrew a task. Not made by this version yet.
+    #[schema(rename = "task.cancelled")]
+    TaskCancelled,
+    /// Its sender changed what a task says. Not made by this version yet.
+    #[schema(rename = "task.amended")]
+    TaskAmended,
     /// A schema version was installed.
     #[schema(rename = "schema.version_created")]
     SchemaVersionCreated,
     /// A schema was removed with its tasks.
     #[schema(rename = "schema.removed")]
     SchemaRemoved,
+    /// An endpoint takes nothing for now: somebody paused it, or it failed again and again.
+    #[schema(rename = "endpoint.paused")]
+    EndpointPaused,
+    /// An endpoint takes nothing until somebody resumes it: it answered 410, or failed for days.
+    #[schema(rename = "endpoint.disabled")]
+    EndpointDisabled,
+    /// An endpoint takes deliveries again.
+    #[schema(rename = "endpoint.recovered")]
+    EndpointRecovered,
+    /// A delivery was given up.
+    #[schema(rename = "delivery.dead")]
+    DeliveryDead,
 }
 
-/// What an event says. Events of a task carry it with its type; events of a schema its name.
+/// What an event says. Events of a task carry it with its type; events of a schema its name; events of an endpoint
+/// or a delivery what concerns them.
 #[derive(ToSchema)]
 pub(in crate::http) struct EventData {
     /// Deduplicate by this.
@@ -138,6 +169,14 @@ pub(in crate::http) struct EventData {
     schema: Option<String>,
     /// The version, in events of a schema.
     semver: Option<String>,
+    /// The endpoint, in events of one.
+    #[schema(value_type = Option<Object>)]
+    endpoint: Option<Value>,
+    /// The delivery, in `delivery.dead`.
+    #[schema(value_type = Option<Object>)]
+    delivery: Option<Value>,
+    /// What a person said, in events of an endpoint.
+    message: Option<String>,
 }
 
 /// One event, in the envelope that its webhook has too.

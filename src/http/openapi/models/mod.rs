@@ -7,6 +7,7 @@
 
 mod audit;
 mod deliveries;
+mod endpoints;
 mod errors;
 mod keys;
 mod log;
@@ -16,7 +17,11 @@ mod tasks;
 
 pub(in crate::http) use audit::{Checkpoint, CheckpointList, LogHead, Verified, Verify};
 pub(in crate::http) use deliveries::{
-    DeliveryAnswer, DeliveryList, DeliveryStatus, Endpoint, EndpointList, EndpointStatus,
+    DeliveryAnswer, DeliveryList, DeliveryStatus, NewReplay, Replay, ReplayList, ReplayPreview,
+};
+pub(in crate::http) use endpoints::{
+    ChangedEndpoint, Endpoint, EndpointChange, EndpointList, EndpointStatus, NewEndpoint, Origin, Pause,
+    RegisteredEndpoint, RemovedEndpoint, TestedEndpoint,
 };
 pub(in crate::http) use errors::{ConflictProblem, GoneProblem, Problem};
 pub(in crate::http) use keys::{

@@ -26,6 +26,14 @@ pub(in crate::http) struct PostTask {
     /// the task that is there.
     #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     external_id: Option<String>,
+    /// Where else the task's events go, by a host among the schema's `callback_hosts`; signed with the schema's key.
+    #[schema(
+        min_length = 8,
+        max_length = 2048,
+        pattern = "^[hH][tT][tT][pP][sS]?://",
+        example = "https://hooks.shop.example/order/4711"
+    )]
+    callback_url: Option<String>,
 }
 
 /// A decision.
@@ -116,7 +124,7 @@ pub(in crate::http) struct Task {
     /// When it should be decided. Not available yet.
     #[schema(required = true, format = DateTime)]
     due_at: Option<String>,
-    /// Where else its events go. Not available yet.
+    /// Where else its events go.
     #[schema(required = true)]
     callback_url: Option<String>,
     /// Tasks with the same key replace each other. Not available yet.

@@ -1,4 +1,4 @@
-//! What is asked about endpoints and deliveries.
+//! What is asked about deliveries.
 
 use axum::http::Uri;
 use task_inbox_domain::cursor::DeliveryCursor;
@@ -7,18 +7,6 @@ use super::{position, uuid};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::store::delivery_list::{DeliveryFilter, DeliveryStatus};
-use crate::store::endpoints::EndpointFilter;
-use crate::store::registry::EndpointStatus;
-
-/// Which endpoints.
-pub(in crate::http::v1) fn endpoint_list(uri: &Uri) -> Result<EndpointFilter, Problem> {
-    let query = Parameters::parse(uri.query(), &["schema", "status"])?;
-    Ok(EndpointFilter {
-        schema: query.text("schema")?.map(str::to_owned),
-        status: query.read("status", "active, paused, disabled or removed", EndpointStatus::parse)?,
-        ..EndpointFilter::default()
-    })
-}
 
 /// Which deliveries, before which, how many.
 pub(in crate::http::v1) fn delivery_list(

@@ -2,7 +2,7 @@
 
 use axum::http::Uri;
 
-use super::{ANY, MAX_NAME};
+use super::{ANY, MAX_NAME, uuid};
 use crate::app::Permission;
 use crate::app::duration;
 use crate::app::keys::NewKey;
@@ -47,13 +47,23 @@ fn permissions(fields: &mut Fields<'_>, names: &[String]) -> Vec<Permission> {
 /// The webhook key to make.
 pub(in crate::http::v1) fn new_webhook_key(body: &[u8]) -> Result<NewWebhookKey, Problem> {
     let mut fields = Fields::parse(body)?;
+    let endpoint =
+        fields.parsed("endpoint", |text| uuid(text).ok_or_else(|| "is not an endpoint's id".to_owned()));
     let new = NewWebhookKey {
-        schema: fields.required("schema", MAX_NAME),
+        schema: fields.name("schema", MAX_NAME).unwrap_or_default(),
         ttype: fields.name("type", MAX_NAME),
+        endpoint,
         key: fields.name("key", ANY),
         rotate: fields.flag("rotate"),
         overlap: fields.parsed("overlap", duration::parse),
     };
+    match (endpoint, new.schema.as_str(), &new.ttype) {
+        (None, "", _) => fields.missing("schema"),
+        (Some(_), schema, ttype) if !schema.is_empty() || ttype.is_some() => {
+            fields.refuse("endpoint", "is named in the place of a schema and a type, not with them");
+        }
+        _ => {}
+    }
     fields.finish()?;
     Ok(new)
 }

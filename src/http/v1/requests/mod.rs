@@ -1,9 +1,11 @@
 //! Bodies, queries and headers, read into what the use cases take.
 
 pub(super) mod deliveries;
+pub(super) mod endpoints;
 pub(super) mod keys;
 pub(super) mod log;
 pub(super) mod maintenance;
+pub(super) mod replays;
 
 use axum::http::{HeaderMap, Uri, header};
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};

@@ -1,78 +1,18 @@
-//! Answers about endpoints and deliveries.
+//! Answers about deliveries.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
 use task_inbox_domain::cursor::DeliveryCursor;
-use task_inbox_domain::schema::HookAuth;
 use task_inbox_domain::webhook::signing;
 use task_inbox_domain::{EventType, Timestamp};
 use uuid::Uuid;
 
 use crate::app::deliveries::DeliveryList;
-use crate::app::endpoints::EndpointView;
 use crate::http::answer;
 use crate::http::problem::Problem;
 use crate::store::delivery_list::{AttemptRow, DeliveryRow};
-
-#[derive(Serialize)]
-struct Endpoint<'a> {
-    id: Uuid,
-    origin: &'static str,
-    schema: &'a str,
-    r#type: Option<&'a str>,
-    url: &'a str,
-    kind: &'static str,
-    header: Option<&'a str>,
-    format: &'static str,
-    event_types: Vec<&'static str>,
-    status: &'static str,
-    status_reason: Option<&'a str>,
-    held: Option<&'static str>,
-    has_key: bool,
-    waiting: i64,
-    created: Timestamp,
-    updated: Timestamp,
-}
-
-impl<'a> Endpoint<'a> {
-    fn of(view: &'a EndpointView) -> Self {
-        let endpoint = &view.row.endpoint;
-        Self {
-            id: endpoint.id,
-            origin: endpoint.origin.as_str(),
-            schema: &endpoint.schema,
-            r#type: endpoint.ttype.as_deref(),
-            url: &endpoint.hook.url,
-            kind: endpoint.hook.auth.kind(),
-            header: match &endpoint.hook.auth {
-                HookAuth::Hmac => None,
-                HookAuth::Head { header } => Some(header),
-            },
-            format: endpoint.format.as_str(),
-            event_types: view.event_types.iter().map(|kind| kind.as_str()).collect(),
-            status: endpoint.status.as_str(),
-            status_reason: endpoint.status_reason.as_deref(),
-            held: view.held,
-            has_key: endpoint.has_key,
-            waiting: view.row.waiting,
-            created: view.row.created,
-            updated: view.row.updated,
-        }
-    }
-}
-
-/// One endpoint.
-pub(in crate::http::v1) fn endpoint(view: &EndpointView) -> Result<Response, Problem> {
-    answer::json(StatusCode::OK, &Endpoint::of(view))
-}
-
-/// The endpoints that a caller sees.
-pub(in crate::http::v1) fn endpoint_list(views: &[EndpointView]) -> Result<Response, Problem> {
-    let endpoints: Vec<_> = views.iter().map(Endpoint::of).collect();
-    answer::json(StatusCode::OK, &json!({ "endpoints": endpoints }))
-}
 
 #[derive(Serialize)]
 struct Delivery<'a> {
@@ -88,6 +28,7 @@ struct Delivery<'a> {
     status: &'static str,
     reason: Option<&'a str>,
     attempts: i32,
+    is_resend: bool,
     due_at: Option<Timestamp>,
     created: Timestamp,
     finished: Option<Timestamp>,
@@ -108,6 +49,7 @@ impl<'a> Delivery<'a> {
             status: row.status.as_str(),
             reason: row.reason.as_deref(),
             attempts: row.attempts,
+            is_resend: row.is_resend,
             due_at: row.due_at,
             created: row.created,
             finished: row.finished,
@@ -152,4 +94,12 @@ impl<'a> Attempt<'a> {
 pub(in crate::http::v1) fn delivery(row: &DeliveryRow, attempts: &[AttemptRow]) -> Result<Response, Problem> {
     let attempts: Vec<_> = attempts.iter().map(Attempt::of).collect();
     answer::json(StatusCode::OK, &json!({ "delivery": Delivery::of(row), "attempts": attempts }))
+}
+
+/// A delivery that is sent again: a new one.
+pub(in crate::http::v1) fn resent(row: &DeliveryRow) -> Result<Response, Problem> {
+    let body = json!({ "delivery": Delivery::of(row), "attempts": [] });
+    let mut response = answer::json(StatusCode::CREATED, &body)?;
+    answer::set(&mut response, header::LOCATION, &format!("/api/v1/deliveries/{}", row.id));
+    Ok(response)
 }

@@ -99,7 +99,7 @@ pub(in crate::http::v1) fn api_key_list(keys: &[KeyInfo]) -> Result<Response, Pr
 struct WebhookKey<'a> {
     id: Uuid,
     endpoint_id: Uuid,
-    schema: &'a str,
+    schema: Option<&'a str>,
     r#type: Option<&'a str>,
     kind: &'a str,
     url: &'a str,
@@ -116,7 +116,7 @@ impl<'a> WebhookKey<'a> {
         Self {
             id: info.id,
             endpoint_id: info.endpoint_id,
-            schema: &info.schema,
+            schema: Some(info.schema.as_str()).filter(|name| !name.is_empty()),
             r#type: info.ttype.as_deref(),
             kind: &info.kind,
             url: &info.url,

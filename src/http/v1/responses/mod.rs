@@ -1,9 +1,11 @@
 //! Lists, written from what the use cases return.
 
 pub(super) mod deliveries;
+pub(super) mod endpoints;
 pub(super) mod keys;
 pub(super) mod log;
 pub(super) mod maintenance;
+pub(super) mod replays;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,113 @@
+//! Tasks that are called back at a host which their schema allows.
+
+use std::time::Duration;
+
+use task_inbox::app::{PostTask, Principal, schemas, tasks};
+use task_inbox::store::Engine;
+use uuid::Uuid;
+
+use crate::fixture::Fixture;
+use crate::on_both_engines;
+use crate::receiver::{Answer, Received, Receiver};
+
+on_both_engines!(
+    a_callback_is_signed_with_its_schemas_key,
+    a_schema_that_has_callbacks_alone_has_a_key_all_the_same,
+    a_callback_that_fails_delays_the_schemas_own_endpoint_not,
+);
+
+/// Installs a schema whose tasks may be called back at loopback.
+async fn install(f: &Fixture, own: &str) {
+    let source = format!(
+        "name: s\nsemver: 1\n{own}callback_hosts: [127.0.0.1]\ntasktypes:\n\
+         - name: t\n  pending_states: [p, q]\n  resolved_states: [done]\n"
+    );
+    schemas::install(f.app(), &Principal::cli(), &source, false, false).await.expect("installs");
+}
+
+async fn post(f: &Fixture, callback: Option<&str>) -> Uuid {
+    let post = PostTask {
+        schema_name: "s".to_owned(),
+        task: "t".to_owned(),
+        state: None,
+        meta: None,
+        external_id: None,
+        callback_url: callback.map(str::to_owned),
+    };
+    tasks::create(f.app(), &Principal::cli(), post, None).await.expect("posted").0.task.id
+}
+
+/// The official library of the standard, which shares no code with ours, takes it.
+fn verifies(webhook: &Received, key: &str) {
+    let mut headers = http::HeaderMap::new();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        headers.insert(name, webhook.headers[name].clone());
+    }
+    let verifier = standardwebhooks::Webhook::new(key).expect("a key");
+    verifier.verify(&webhook.body, &headers).expect("it verifies");
+}
+
+async fn a_callback_is_signed_with_its_schemas_key(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut own = Receiver::start([Answer::Status(200)]).await;
+    let mut called = Receiver::start([Answer::Status(200)]).await;
+    install(&f, &format!("default_hook_url: {}\n", own.url)).await;
+    let key = f.key("s").await;
+    let id = post(&f, Some(&format!("{}?order=1", called.url))).await;
+    f.decide(id, Some("p")).await;
+    for receiver in [&mut own, &mut called] {
+        let webhook = receiver.next().await;
+        verifies(&webhook, &key);
+        assert_eq!(webhook.json()["data"]["task"]["id"], id.to_string());
+    }
+    f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'delivered'", 2).await;
+    // Who did not ask to be called back is not.
+    let other = post(&f, None).await;
+    f.decide(other, Some("p")).await;
+    own.next().await;
+    f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'delivered'", 3).await;
+    assert!(called.try_next().is_none());
+}
+
+async fn a_schema_that_has_callbacks_alone_has_a_key_all_the_same(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut called = Receiver::start([Answer::Status(200)]).await;
+    install(&f, "").await;
+    let id = post(&f, Some(&called.url)).await;
+    f.decide(id, Some("p")).await;
+    assert_eq!(
+        f.count("SELECT count(*) FROM deliveries WHERE lease_token IS NULL").await,
+        1,
+        "it waits for a key"
+    );
+    let key = f.key("s").await;
+    verifies(&called.next().await, &key);
+    let rotated = f.rotate("s", Duration::from_hours(1)).await;
+    f.app().registry.refresh(&f.app().db).await.expect("read");
+    f.decide(id, Some("q")).await;
+    let webhook = called.next().await;
+    for key in [&key, &rotated.key] {
+        verifies(&webhook, key);
+    }
+}
+
+async fn a_callback_that_fails_delays_the_schemas_own_endpoint_not(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut own = Receiver::start([Answer::Status(200)]).await;
+    let mut called = Receiver::start([Answer::Status(500)]).await;
+    install(&f, &format!("default_hook_url: {}\n", own.url)).await;
+    f.key("s").await;
+    let id = post(&f, Some(&called.url)).await;
+    for state in ["p", "q"] {
+        f.decide(id, Some(state)).await;
+        assert_eq!(own.next().await.json()["data"]["task"]["state"], state);
+    }
+    assert_eq!(called.next().await.json()["data"]["task"]["state"], "p");
+    f.until("SELECT count(*) FROM attempts WHERE status = 500", 1).await;
+    called.answer(Answer::Status(200));
+    f.hurry().await;
+    // In its order, all the same.
+    for state in ["p", "q"] {
+        assert_eq!(called.next().await.json()["data"]["task"]["state"], state);
+    }
+}
