@@ -24,8 +24,8 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light
-	@scripts/packages receiver-example/python receiver-example/node
+	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light iproute2
+	@scripts/packages receiver-example/python receiver-example/node receiver-example/verifiers
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
 	$(MAKE) contract
@@ -50,15 +50,15 @@ fuzz: ## Each fuzz target for a minute
 	scripts/fuzz 60
 
 .PHONY: faults
-faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (10 minutes)
-	@scripts/tools postgresql sqlite3
+faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (12 minutes)
+	@scripts/tools postgresql sqlite3 iproute2
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite
 	scripts/faults all --engine postgres
 
 .PHONY: faults-short
 faults-short: ## The same with a few rounds of each
-	@scripts/tools postgresql sqlite3
+	@scripts/tools postgresql sqlite3 iproute2
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite --rounds 2 --seconds 5
 	scripts/faults all --engine postgres --rounds 2 --seconds 5

@@ -29,6 +29,15 @@ def filter_case(_context, case):
     return True
 
 
+@schemathesis.hook
+def before_call(_context, case, _kwargs):
+    """Keeps maintenance from the whole inbox: all other writes would be answered with 503, which is right
+    and of no use to this run. Not a filter: not every case that is sent passes one."""
+    operation = case.operation.definition.raw.get("operationId")
+    if operation == "beginMaintenance" and isinstance(case.body, dict) and case.body.get("schema") is None:
+        case.body["schema"] = "resting"
+
+
 def known(case):
     """The names of all fields of the API."""
     schemas = case.operation.schema.raw_schema["components"]["schemas"].values()

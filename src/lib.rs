@@ -8,6 +8,7 @@ pub mod bus;
 pub mod config;
 pub mod dispatch;
 pub mod http;
+pub mod measure;
 pub mod outbound;
 pub mod shutdown;
 pub mod startup;

@@ -59,6 +59,12 @@ enum Command {
     Replicas(Options),
     /// Memory, idle and after a million posts; and the time from start to ready
     Footprint(Options),
+    /// Webhooks to healthy endpoints beside one that hangs with ten thousand queued
+    Neighbour(Options),
+    /// A million deliveries over a thousand endpoints, drained
+    Drain(Options),
+    /// A million deliveries that come and go, with a short retention
+    Storage(Options),
     /// Flame graphs of the server while tasks are posted (`make profile`)
     Profile(Options),
     /// The report and its charts again, from what is kept
@@ -107,6 +113,9 @@ fn main() -> Result<()> {
         Command::Reads(options) => (vec![Part::Reads], options),
         Command::Replicas(options) => (vec![Part::Replicas], options),
         Command::Footprint(options) => (vec![Part::Footprint], options),
+        Command::Neighbour(options) => (vec![Part::Neighbour], options),
+        Command::Drain(options) => (vec![Part::Drain], options),
+        Command::Storage(options) => (vec![Part::Storage], options),
         Command::Report(options) => (Vec::new(), options),
     };
     ensure!(

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{Disturbance, Facts};
 use crate::part::delivered::Delivered;
+use crate::part::drain::Drain;
 use crate::part::footprint::Footprint;
 use crate::part::latency::Latencies;
+use crate::part::neighbour::Neighbour;
 use crate::part::posts::Posts;
 use crate::part::reads::Reads;
 use crate::part::replicas::Replicas;
+use crate::part::storage::Storage;
 
 /// The latest result of each part.
 #[derive(Default, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ pub(crate) struct Results {
     pub(crate) reads: Option<Kept<Reads>>,
     pub(crate) replicas: Option<Kept<Replicas>>,
     pub(crate) footprint: Option<Kept<Footprint>>,
+    pub(crate) neighbour: Option<Kept<Neighbour>>,
+    pub(crate) drain: Option<Kept<Drain>>,
+    pub(crate) storage: Option<Kept<Storage>>,
 }
 
 /// A part's result.
@@ -77,6 +83,9 @@ impl Results {
             of("reads", self.reads.as_ref()),
             of("replicas", self.replicas.as_ref()),
             of("footprint", self.footprint.as_ref()),
+            of("neighbour", self.neighbour.as_ref()),
+            of("drain", self.drain.as_ref()),
+            of("storage", self.storage.as_ref()),
         ]
         .into_iter()
         .flatten()

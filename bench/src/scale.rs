@@ -25,6 +25,13 @@ pub(crate) struct Scale {
     pub(crate) posts: u64,
     /// Starts from spawn to ready.
     pub(crate) starts: usize,
+    /// Webhooks that are queued for the endpoint that hangs.
+    pub(crate) queued: u64,
+    /// Deliveries that are drained, or come and go; and endpoints that they are spread over.
+    pub(crate) deliveries: u64,
+    pub(crate) endpoints: u64,
+    /// Events that are sent again and again.
+    pub(crate) replayed: u64,
 }
 
 impl Scale {
@@ -41,6 +48,10 @@ impl Scale {
         read_seconds: 4.0,
         posts: 1_000_000,
         starts: 15,
+        queued: 10_000,
+        deliveries: 1_000_000,
+        endpoints: 1_000,
+        replayed: 5_000,
     };
 
     pub(crate) const QUICK: Self = Self {
@@ -56,5 +67,9 @@ impl Scale {
         read_seconds: 0.5,
         posts: 10_000,
         starts: 3,
+        queued: 500,
+        deliveries: 20_000,
+        endpoints: 50,
+        replayed: 500,
     };
 }

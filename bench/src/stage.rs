@@ -61,7 +61,7 @@ pub(crate) struct Stage {
     pub(crate) installation: Installation,
     pub(crate) key: String,
     /// Holds its files, and goes with it.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Stage {
@@ -82,20 +82,31 @@ impl Stage {
     ) -> Result<Self> {
         let installation = Installation::new(directory.path(), database)?;
         installation.cli(&["migrate", "up"]).await?;
-        for (number, schema) in schemas.iter().enumerate() {
-            let file = directory.path().join(format!("schema-{number}.yml"));
-            std::fs::write(&file, schema_file(schema, hook, events))?;
-            installation.cli(&["taskschema", &file.display().to_string()]).await?;
-            let made = installation.cli(&["webhook_key", schema]).await?;
-            let secret = made["key"].as_str().and_then(Secret::parse);
-            ensure!(secret.is_some(), "webhook_key gives a whsec_ secret, not {made}");
+        let mut stage = Self { installation, key: String::new(), directory };
+        for schema in schemas {
+            stage.add(schema, hook, events).await?;
         }
-        let permissions = ["tasks:write", "tasks:read", "tasks:resolve"];
+        stage.key = stage.new_key(&["tasks:write", "tasks:read", "tasks:resolve"]).await?;
+        Ok(stage)
+    }
+
+    /// Installs one more schema, with a key for its webhooks.
+    pub(crate) async fn add(&self, schema: &str, hook: &str, events: &str) -> Result<()> {
+        let file = self.directory.path().join("schema.yml");
+        std::fs::write(&file, schema_file(schema, hook, events))?;
+        self.installation.cli(&["taskschema", &file.display().to_string()]).await?;
+        let made = self.installation.cli(&["webhook_key", schema]).await?;
+        let secret = made["key"].as_str().and_then(Secret::parse);
+        ensure!(secret.is_some(), "webhook_key gives a whsec_ secret, not {made}");
+        Ok(())
+    }
+
+    /// Makes an API key.
+    pub(crate) async fn new_key(&self, permissions: &[&str]) -> Result<String> {
         let mut arguments = vec!["api_key", "--name", "bench"];
         arguments.extend(permissions.iter().flat_map(|permission| ["--permission", permission]));
-        let made = installation.cli(&arguments).await?;
-        let key = made["key"].as_str().with_context(|| format!("no key in {made}"))?.to_owned();
-        Ok(Self { installation, key, _directory: directory })
+        let made = self.installation.cli(&arguments).await?;
+        Ok(made["key"].as_str().with_context(|| format!("no key in {made}"))?.to_owned())
     }
 
     /// Starts a server.

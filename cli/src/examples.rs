@@ -206,6 +206,37 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         )],
     ),
     (
+        "listen",
+        &[
+            (
+                "listen --forward http://localhost:3000/hook --server https://inbox.example.com",
+                "what happens from now on, as webhooks to your machine, signed with a secret that it prints",
+            ),
+            (
+                "listen --print --from-start --schema ti:sample --type task.state_changed",
+                "every decision so far, and on",
+            ),
+        ],
+    ),
+    (
+        "maintenance on",
+        &[
+            (
+                "maintenance on --message 'Back at 14:00 UTC.' --retry-after 15m",
+                "the whole inbox; reads go on",
+            ),
+            ("maintenance on --schema ti:sample --hold-deliveries", "one schema, whose webhooks wait"),
+        ],
+    ),
+    (
+        "maintenance off",
+        &[
+            ("maintenance off", "the whole inbox; schemas that are in maintenance stay so"),
+            ("maintenance off --schema ti:sample", "one schema; what was held goes out"),
+        ],
+    ),
+    ("maintenance status", &[("maintenance status", "what is refused, since when, and who said so")]),
+    (
         "audit verify",
         &[
             ("audit verify --from checkpoint.json", "prove that nothing before the checkpoint was changed"),
@@ -243,6 +274,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("logout", &[("logout", "forget the server and its key"), ("logout --profile test", "one of several")]),
+    (
+        "doctor",
+        &[
+            (
+                "doctor",
+                "where the server runs: settings, database, keys, clock, every endpoint; exit code 1 if something fails",
+            ),
+            ("doctor --server https://inbox.example.com", "what a server tells of itself"),
+        ],
+    ),
     ("config check", &[("config check", "before a start, or in CI: exit code 1 if anything is wrong")]),
     ("config show", &[("config show", "what is set, and by whom")]),
     ("config docs", &[("config docs --write", "make docs/CONFIG.md and .env.example anew")]),
@@ -253,6 +294,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("completions bash", "for ~/.local/share/bash-completion/completions/task-inbox"),
             ("completions zsh", "for a file _task-inbox in a folder of $fpath"),
+        ],
+    ),
+    (
+        "verify",
+        &[
+            (
+                "verify body.json --headers headers.txt --secret-file secret.txt",
+                "what a receiver refused, as it was recorded",
+            ),
+            (
+                "verify - --id evt_0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --timestamp 1614265330 --signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= --at 2021-02-25T15:02:10Z",
+                "a body on stdin, judged at the time of its arrival, with the secret in WEBHOOK_SECRET",
+            ),
         ],
     ),
     ("man", &[("man", "for `man -l -`, or for a file task-inbox.1 in a folder man1")]),

@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
         Err(Instead::Refuse(usage)) => return output::fail(&output::Usage(usage).into()),
     };
     let json = cli.json;
-    match commands::run(cli.command, &cli.place) {
+    match commands::run(cli.command, &cli.place, json) {
         Ok(Some(answer)) => answer.print(json),
         Ok(None) => {
             let _ = std::io::stdout().flush();

@@ -1,5 +1,6 @@
 //! One fact: a line of history, a webhook's body and a realtime message are all made from it.
 
+pub mod guard;
 pub mod operational;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use crate::cursor::LogCursor;
 use crate::schema::HookAuth;
 use crate::schema::HookBody;
 use crate::{Actor, Document, Task, Timestamp};
+use guard::Passed;
 
 /// What happened.
 ///
@@ -157,6 +159,9 @@ struct TaskBody<'a> {
     reason: Option<&'a str>,
     output: Option<&'a Document>,
     update_meta: Option<&'a Document>,
+    /// Only if there is a guard: other events have the bytes that they had before there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<Passed>,
 }
 
 fn of_task(id: Uuid, kind: EventType, task: &Task, body: &TaskBody<'_>) -> Event {
@@ -187,12 +192,20 @@ pub fn task_created(id: Uuid, task: &Task, actor: &Actor) -> Event {
         reason: None,
         output: None,
         update_meta: task.meta.as_ref(),
+        guard: None,
     };
     of_task(id, EventType::TaskCreated, task, &body)
 }
 
-/// The event of a transition.
-pub fn state_changed(id: Uuid, before: &Task, after: &Task, actor: &Actor, reason: Option<&str>) -> Event {
+/// The event of a transition; `guard` says why its guard let it pass, if it has one.
+pub fn state_changed(
+    id: Uuid,
+    before: &Task,
+    after: &Task,
+    actor: &Actor,
+    reason: Option<&str>,
+    guard: Option<Passed>,
+) -> Event {
     let body = TaskBody {
         task: after,
         ttype: &after.ttype,
@@ -201,6 +214,7 @@ pub fn state_changed(id: Uuid, before: &Task, after: &Task, actor: &Actor, reaso
         reason,
         output: after.output.as_ref(),
         update_meta: None,
+        guard,
     };
     of_task(id, EventType::TaskStateChanged, after, &body)
 }
@@ -275,10 +289,7 @@ impl Event {
     pub fn webhook_body(&self, seq: i64, auth: &HookAuth, shape: HookBody) -> String {
         match (auth, shape) {
             (HookAuth::Hmac, HookBody::Full) => self.envelope(seq),
-            (HookAuth::Head { .. }, HookBody::Full) => {
-                let parts = self.parts();
-                format!(r#"{{"task":{},"ttype":{}}}"#, raw(parts.task), raw(parts.ttype))
-            }
+            (HookAuth::Head { .. }, HookBody::Full) => head_body(&self.body),
             (_, HookBody::Output) => {
                 let parts = self.parts();
                 let state = parts
@@ -303,13 +314,19 @@ impl Event {
     }
 
     fn parts(&self) -> BodyParts<'_> {
-        serde_json::from_str(&self.body).unwrap_or(BodyParts {
-            task: None,
-            ttype: None,
-            reason: None,
-            output: None,
-        })
+        parts(&self.body)
     }
+}
+
+/// The body of the original's webhook, out of what an event says: its body, or its `data` as readers of
+/// the log get it.
+pub fn head_body(data: &str) -> String {
+    let parts = parts(data);
+    format!(r#"{{"task":{},"ttype":{}}}"#, raw(parts.task), raw(parts.ttype))
+}
+
+fn parts(body: &str) -> BodyParts<'_> {
+    serde_json::from_str(body).unwrap_or(BodyParts { task: None, ttype: None, reason: None, output: None })
 }
 
 #[derive(serde::Deserialize)]

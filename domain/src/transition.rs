@@ -6,6 +6,7 @@
 
 use uuid::Uuid;
 
+use crate::event::guard::Passed;
 use crate::event::{self, Event};
 use crate::schema::validate::Problem;
 use crate::schema::{TaskType, UNSET};
@@ -46,6 +47,15 @@ pub struct Decision {
     pub expected_version: Option<i64>,
 }
 
+/// That a transition's guard was asked and lets it pass: of one version of the task, and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// The version that the application server was asked about.
+    pub version: i64,
+    /// Why the guard lets it pass.
+    pub passed: Passed,
+}
+
 /// What became of a decision.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -82,6 +92,14 @@ pub enum Refusal {
     /// The task is cancelled, expired or superseded.
     #[error("the task is {0} and takes no more decisions")]
     Ended(&'static str),
+    /// The transition has a guard, which was not asked about the task as it is.
+    #[error(
+        "the task is at version {current}, about which the application server was not asked: it changed meanwhile"
+    )]
+    Unasked {
+        /// The version that is.
+        current: i64,
+    },
 }
 
 fn shown(state: Option<&str>) -> String {
@@ -189,12 +207,16 @@ fn unknown_state(ttype: &TaskType, state: Option<&str>) -> Problem {
 
 /// Decides what `decision` does to `task`, in this order: the same actor repeating the same
 /// decision changes nothing; a version other than the one seen is refused; a transition that
-/// the type doesn't allow is refused.
+/// the type doesn't allow is refused; one whose guard was not asked about this very version is refused.
+///
+/// Without consent it so tells whether there is anything to ask a guard for. With it, the guard's version
+/// comes before the one that the decider saw: that one was right when the guard was asked.
 pub fn apply(
     task: &Task,
     ttype: &TaskType,
     decision: &Decision,
     actor: &Actor,
+    consent: Option<Consent>,
     event_id: Uuid,
     now: Timestamp,
 ) -> Result<Outcome, Refusal> {
@@ -205,6 +227,10 @@ pub fn apply(
     if repeated {
         return Ok(Outcome::Unchanged);
     }
+    let unasked = Refusal::Unasked { current: task.version };
+    if consent.is_some_and(|consent| consent.version != task.version) {
+        return Err(unasked);
+    }
     if let Some(expected) = decision.expected_version.filter(|v| *v != task.version) {
         return Err(Refusal::Stale { expected, current: task.version });
     }
@@ -214,6 +240,10 @@ pub fn apply(
     if !ttype.allows(task.state.as_deref(), to) {
         return Err(Refusal::NotAllowed { from: shown(task.state.as_deref()), to: shown(to) });
     }
+    let consent = match ttype.guard_of(to) {
+        Some(_) => Some(consent.ok_or(unasked)?),
+        None => None,
+    };
     let resolved = ttype.is_resolved(to);
     let changed = Task {
         state: decision.state.clone(),
@@ -227,7 +257,9 @@ pub fn apply(
         decided_at: Some(now.max(task.updated)),
         ..task.clone()
     };
-    let event = event::state_changed(event_id, task, &changed, actor, decision.reason.as_deref());
+    let reason = decision.reason.as_deref();
+    let passed = consent.map(|consent| consent.passed);
+    let event = event::state_changed(event_id, task, &changed, actor, reason, passed);
     Ok(Outcome::Changed { task: Box::new(changed), event })
 }
 

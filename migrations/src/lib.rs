@@ -12,6 +12,7 @@ mod m20261122_000002_administration;
 mod m20261123_000003_lists;
 mod m20261124_000004_feeds;
 mod m20261125_000005_endpoints;
+mod m20261125_000006_maintenance;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_lists::Migration),
             Box::new(m20261124_000004_feeds::Migration),
             Box::new(m20261125_000005_endpoints::Migration),
+            Box::new(m20261125_000006_maintenance::Migration),
         ]
     }
 }
@@ -43,4 +45,12 @@ async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbE
         manager.get_connection().execute_unprepared(&sql).await?;
     }
     Ok(())
+}
+
+/// The same on PostgreSQL alone.
+async fn run_on_postgres(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    match manager.get_database_backend() {
+        sea_orm_migration::sea_orm::DatabaseBackend::Postgres => run(manager, statements).await,
+        _ => Ok(()),
+    }
 }

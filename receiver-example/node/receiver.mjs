@@ -20,12 +20,21 @@ const server = createServer(async (request, response) => {
     return response.writeHead(401).end()
   }
   const id = request.headers['webhook-id']
+  if (event.type === 'task.guard') return guard(id, event.data, response) // a question: answered and not kept
   const verdict = seen.has(id) ? 'duplicate' : 'verified' // 3. deduplicate
   seen.add(id)
   response.writeHead(200).end() // 4. answer fast: what follows may take its time
   const { task = {}, previous_state: before } = event.data
   console.log(`${verdict} (hmac) ${id} ${event.type} ${task.id} ${before ?? 'unset'} -> ${task.state ?? 'unset'}`)
 })
+
+// Has the last word on a decision: no more is given back than was paid.
+function guard(id, { task, transition: { from, to }, output }, response) {
+  const [paid, given] = [task.meta?.cents ?? 0, output?.cents ?? 0]
+  const allow = given <= paid
+  response.end(JSON.stringify(allow ? { allow } : { allow, reason: `only ${paid} cents were paid` }))
+  console.log(`${allow ? 'allowed' : 'refused'} (hmac) ${id} task.guard ${task.id} ${from ?? 'unset'} -> ${to ?? 'unset'}`)
+}
 
 async function raw(request) {
   const chunks = []

@@ -4,6 +4,7 @@ It does the four things that ../README.md tells. An application has a framework 
 place; its raw body is `request.get_data()` in Flask and `await request.body()` in FastAPI.
 """
 
+import json
 import os
 import sqlite3
 from contextlib import closing
@@ -29,6 +30,8 @@ class Receiver(BaseHTTPRequestHandler):
         except (WebhookVerificationError, ValueError):  # the latter if what was sent is not even base64
             return self.answer(401)
         webhook_id = self.headers["webhook-id"]
+        if event["type"] == "task.guard":  # a question: answered and not kept, it comes once
+            return self.guard(webhook_id, event["data"])
         with closing(sqlite3.connect(inbox)) as database, database:  # 3. deduplicate: kept once, on disk
             new = database.execute("INSERT OR IGNORE INTO webhooks VALUES (?, ?)", (webhook_id, body)).rowcount
         self.answer(200)  # 4. answer fast: it is kept, and what follows may take its time
@@ -37,10 +40,19 @@ class Receiver(BaseHTTPRequestHandler):
         change = f'{data.get("previous_state") or "unset"} -> {task.get("state") or "unset"}'
         print(verdict, "(hmac)", webhook_id, event["type"], task.get("id"), change, flush=True)
 
-    def answer(self, status):
+    def guard(self, webhook_id, data):
+        paid, given = ((document or {}).get("cents", 0) for document in (data["task"]["meta"], data["output"]))
+        allow = given <= paid
+        verdict = {"allow": True} if allow else {"allow": False, "reason": f"only {paid} cents were paid"}
+        self.answer(200, json.dumps(verdict).encode())
+        step = f'{data["transition"]["from"] or "unset"} -> {data["transition"]["to"] or "unset"}'
+        print("allowed" if allow else "refused", "(hmac)", webhook_id, "task.guard", data["task"]["id"], step, flush=True)
+
+    def answer(self, status, body=b""):
         self.send_response(status)
-        self.send_header("content-length", "0")
+        self.send_header("content-length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_):
         """Prints nothing: what was accepted is printed above."""

@@ -4,6 +4,7 @@
 //! reads the environment, listens and stops; `receiver` has the route. The README tells the rules.
 
 mod dedup;
+mod guard;
 mod ledger;
 mod receiver;
 mod verify;

@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::guard;
 use crate::ledger::{Kind, Ledger};
 use crate::verify::{self, HeadKey, Secret, Signed};
 
@@ -50,11 +51,15 @@ async fn tihook(
         return Err(refuse(StatusCode::BAD_REQUEST, "the body is not JSON"));
     };
     let id = header(&headers, "webhook-id");
+    let document = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
+    if let Some(answer) = guard::answer(&document) {
+        let _ = writeln!(io::stdout(), "{}", describe_question(kind, id, &document, &answer));
+        return Ok((StatusCode::OK, Json(answer)));
+    }
     let recorded = receiver.ledger.lock().unwrap_or_else(PoisonError::into_inner).record(id, kind, raw.get());
     match recorded {
         Ok(duplicate) => {
             // A closed stdout is no reason to refuse a webhook.
-            let document = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
             let line = describe(kind, duplicate, id, &document);
             let _ = writeln!(io::stdout(), "{line}");
             // Here an application would put the work into a queue: the sender waits for nothing
@@ -154,6 +159,15 @@ fn describe(kind: Kind, duplicate: bool, id: Option<&str>, document: &Value) -> 
         ],
     };
     format!("{verdict} ({}) {}", kind.name(), words.join(" "))
+}
+
+/// The same of a question, with what it was answered.
+fn describe_question(kind: Kind, id: Option<&str>, document: &Value, answer: &Value) -> String {
+    let verdict = if answer["allow"] == true { "allowed" } else { "refused" };
+    let (data, step) = (&document["data"], &document["data"]["transition"]);
+    let (from, to) = (word(&step["from"], "unset"), word(&step["to"], "unset"));
+    let (id, task) = (id.unwrap_or("-"), word(&data["task"]["id"], "-"));
+    format!("{verdict} ({}) {id} task.guard {task} {from} -> {to}", kind.name())
 }
 
 /// A string without control characters: a body must not be able to write lines of its own.

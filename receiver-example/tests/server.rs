@@ -131,6 +131,30 @@ fn a_signed_webhook_is_verified_and_repeated_ones_are_told() {
 }
 
 #[test]
+fn a_question_is_answered_and_not_kept() {
+    let mut server = Server::both();
+    let question = |given: Value| {
+        let body = json!({"type": "task.guard", "timestamp": "2026-11-21T03:00:00Z", "data": {
+            "task": {"id": "0198", "state": null, "meta": {"cents": 500}}, "ttype": "refund",
+            "transition": {"from": null, "to": "granted"}, "reason": null, "output": given}});
+        body.to_string().into_bytes()
+    };
+    let refusal = json!({"allow": false, "reason": "only 500 cents were paid"});
+    for (given, answer, verdict) in [
+        (json!({"cents": 501}), refusal, "refused"),
+        (json!({"cents": 500}), json!({"allow": true}), "allowed"),
+        (Value::Null, json!({"allow": true}), "allowed"),
+    ] {
+        // The same id again is another question all the same.
+        assert_eq!(server.post_signed(&[SECRET], "grd_1", now(), &question(given)), (200, answer));
+        assert_eq!(server.line(), format!("{verdict} (hmac) grd_1 task.guard 0198 unset -> granted"));
+    }
+    // Whoever can't sign is told nothing of what would be allowed.
+    let answer = server.post_signed(&[OTHER], "grd_2", now(), &question(json!({"cents": 501})));
+    assert_eq!((answer.0, answer.1.get("allow")), (403, None));
+}
+
+#[test]
 fn a_head_webhook_is_verified() {
     let mut server = Server::both();
     let body = br#"{"task": {"id": "0198", "state": "block"}, "ttype": "flag-content"}"#;

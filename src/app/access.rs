@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use task_inbox_domain::actor::ActorKind;
 use task_inbox_domain::{Actor, Timestamp};
 use uuid::Uuid;
 
@@ -31,11 +32,13 @@ pub enum Permission {
     AuditRead,
     /// Make checkpoints.
     AuditWrite,
+    /// Begin and end maintenance.
+    MaintenanceWrite,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TasksWrite,
         Self::TasksRead,
         Self::TasksResolve,
@@ -46,6 +49,7 @@ impl Permission {
         Self::EndpointsWrite,
         Self::AuditRead,
         Self::AuditWrite,
+        Self::MaintenanceWrite,
     ];
 
     /// What a key gets that was made without saying which.
@@ -64,6 +68,7 @@ impl Permission {
             Self::EndpointsWrite => "endpoints:write",
             Self::AuditRead => "audit:read",
             Self::AuditWrite => "audit:write",
+            Self::MaintenanceWrite => "maintenance:write",
         }
     }
 
@@ -107,6 +112,11 @@ impl Principal {
             expires: None,
             rate: None,
         }
+    }
+
+    /// Whether it is the operator at the command line, rather than a key's request.
+    pub fn is_operator(&self) -> bool {
+        self.actor.kind == ActorKind::Cli
     }
 
     /// Refuses what the caller may not do.

@@ -65,7 +65,10 @@ pub(super) async fn one(app: &App, who: &Principal, id: Uuid) -> Result<Delivery
     found.ok_or_else(|| AppError::NotFound(format!("there is no delivery {id}")))
 }
 
-/// Says why deliveries wait whose endpoint takes none.
+/// Why deliveries wait: their schema or the whole inbox is in maintenance that holds them.
+const MAINTENANCE: &str = "maintenance";
+
+/// Says why deliveries wait whose endpoint takes none, or which maintenance holds.
 async fn explain(app: &App, deliveries: &mut [DeliveryRow]) -> Result<()> {
     if deliveries.iter().all(|d| d.status != DeliveryStatus::Pending) {
         return Ok(());
@@ -73,6 +76,7 @@ async fn explain(app: &App, deliveries: &mut [DeliveryRow]) -> Result<()> {
     let (opened, registry) = (Opened::of(app).await?, app.registry.current());
     for delivery in deliveries.iter_mut().filter(|d| d.status == DeliveryStatus::Pending) {
         let held = registry.endpoint(delivery.endpoint_id).and_then(|e| opened.held(e));
+        let held = held.or_else(|| registry.holds_deliveries(&delivery.schema).then_some(MAINTENANCE));
         if let Some(reason) = held {
             delivery.reason = Some(reason.to_owned());
         }

@@ -74,6 +74,14 @@ pub enum AppError {
         /// When it is worth another try.
         retry_after: Duration,
     },
+    /// The inbox, or the schema that is concerned, is in maintenance.
+    #[error("{message}")]
+    Maintenance {
+        /// What goes on.
+        message: String,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
     /// Not now: overload, or a database that can't be reached.
     #[error("{detail}")]
     Unavailable {
@@ -110,6 +118,13 @@ impl AppError {
         Self::Conflict { detail: detail.into(), current: None }
     }
 
+    /// There is no room for what is to be written.
+    fn full() -> Self {
+        let detail =
+            "the database's disk is full, and nothing of this was written; try again once there is room";
+        Self::Unavailable { detail: detail.to_owned() }
+    }
+
     /// The registry changed under a request again and again.
     pub(crate) fn registry_keeps_moving() -> Self {
         Self::Unavailable { detail: "schemas are being changed right now; try again".to_owned() }
@@ -123,6 +138,10 @@ impl From<StoreError> for AppError {
                 // The caller is told less than the operator, who finds the cause here.
                 tracing::warn!(%error, "the database did not answer");
                 Self::Unavailable { detail: "the database can't be reached right now; try again".to_owned() }
+            }
+            StoreError::Full(_) => {
+                tracing::error!(%error, "there is no room to write");
+                Self::full()
             }
             StoreError::Data(_) | StoreError::Corrupt(_) => Self::Internal(error.to_string()),
         }
@@ -158,6 +177,10 @@ impl From<CommitError> for AppError {
                              known; repeat it with the same Idempotency-Key or external_id"
                         .to_owned(),
                 }
+            }
+            CommitError::Full(cause) => {
+                tracing::error!(cause, "there is no room to write; nothing but reading works until there is");
+                Self::full()
             }
             CommitError::Data(cause) => Self::Internal(cause),
         }

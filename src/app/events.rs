@@ -9,19 +9,26 @@ use crate::store::log::{self, EventFilter, Page, ReadError};
 /// The most events of one page.
 pub const MAX_LIMIT: u64 = 500;
 
-/// Events after a cursor, oldest first.
+/// Where to begin reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// After this position.
+    Cursor(LogCursor),
+    /// At the log's end: what is there already is left out.
+    Latest,
+}
+
+/// Events after a position, oldest first.
 ///
 /// The page's `seen` is where the next one begins; it moves past events that the filter leaves
 /// out, so that a follower of little never falls below the log's floor.
-pub async fn list(
-    app: &App,
-    who: &Principal,
-    after: LogCursor,
-    filter: EventFilter,
-    limit: u64,
-) -> Result<Page> {
+pub async fn list(app: &App, who: &Principal, after: After, filter: EventFilter, limit: u64) -> Result<Page> {
     who.may(Permission::TasksRead)?;
     let filter = EventFilter { schemas: who.schemas.clone(), ..filter };
+    let after = match after {
+        After::Cursor(cursor) => cursor,
+        After::Latest => return Ok(Page { events: Vec::new(), seen: log::head(&app.db).await?.seq }),
+    };
     match log::read(&app.db, after.0, &filter, limit.clamp(1, MAX_LIMIT)).await {
         Ok(page) => Ok(page),
         Err(ReadError::BelowFloor { floor }) => Err(AppError::Gone {

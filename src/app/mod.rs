@@ -16,8 +16,10 @@ pub mod deliveries;
 pub mod duration;
 pub mod endpoints;
 pub mod events;
+pub mod guards;
 pub mod key_cache;
 pub mod keys;
+pub mod maintenance;
 pub mod rate;
 pub mod rekey;
 pub mod replays;
@@ -29,6 +31,7 @@ pub mod webhook_keys;
 
 pub use access::{Permission, Principal};
 pub use error::{AppError, CurrentTask};
+use guards::Guards;
 pub use key_cache::KeyCache;
 use targets::Targets;
 pub use tasks::{Created, PostTask, TaskList, TaskView};
@@ -67,6 +70,8 @@ pub struct App {
     pub client: Client,
     /// What sending to each endpoint needs.
     pub targets: Arc<Targets>,
+    /// The questions to guards that are under way.
+    pub guards: Guards,
 }
 
 impl App {

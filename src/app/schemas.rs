@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
 use task_inbox_domain::schema::validate::Problem;
-use task_inbox_domain::schema::{Schema, parse};
+use task_inbox_domain::schema::{OnError, Schema, parse};
 use url::Url;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content};
+use super::{App, AppError, Permission, Principal, content, maintenance};
 use crate::bus::Topic;
 use crate::store::StoreError;
 use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
@@ -85,6 +85,7 @@ pub async fn install(
             report.warnings.extend(address_warnings(app, &schema));
             return Ok(report);
         }
+        maintenance::administered(&registry, who, Some(&schema.name))?;
         let now = App::now();
         match stored::install(&app.db, &registry, &schema, source, &who.actor, now).await {
             Err(InstallError::Store(StoreError::Contended(_)) | InstallError::Raced) => {}
@@ -93,7 +94,7 @@ pub async fn install(
             Ok(installed) => {
                 report.warnings.extend(installed.endpoints_without_key.iter().map(|e| missing_key(e)));
                 report.warnings.extend(address_warnings(app, &schema));
-                app.registry.refresh(&app.db).await?;
+                report.warnings.extend(guards_without_key(&*app.registry.refresh(&app.db).await?, &schema));
                 app.bus.publish(Topic::Registry);
                 app.bus.publish(Topic::Log);
                 return Ok(report);
@@ -113,6 +114,7 @@ pub async fn remove(app: &App, who: &Principal, name: &str, dry_run: bool) -> Re
     let removal = if dry_run {
         stored::count(&app.db, name).await?
     } else {
+        maintenance::administered(&*app.registry.refresh(&app.db).await?, who, Some(name))?;
         let now = App::now();
         patiently(|| stored::remove(&app.db, name, &who.actor, now)).await?
     };
@@ -219,12 +221,42 @@ fn missing_key(endpoint: &Endpoint) -> String {
     )
 }
 
-/// Installing only warns of addresses that sending will refuse: they may be opened later.
+/// Installing only warns of addresses that sending and asking will refuse: they may be opened later.
 fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
-    let refused = hooks.filter_map(|hook| {
-        let reason = content::refused_address(&app.policy, &Url::parse(&hook.url).ok()?)?;
-        Some(format!("webhooks to {} {}", hook.url, content::will_be_refused(&reason)))
+    let hooks = hooks.map(|hook| ("webhooks to", &hook.url));
+    let guards = schema.task_types.iter().filter_map(|t| t.guard.as_ref());
+    let guards = guards.map(|guard| ("asking the guard at", &guard.url));
+    let refused = hooks.chain(guards).filter_map(|(what, url)| {
+        let reason = content::refused_address(&app.policy, &Url::parse(url).ok()?)?;
+        Some(format!("{what} {url} {}", content::will_be_refused(&reason)))
     });
     refused.collect()
+}
+
+/// Guards that can't be asked because nothing signs the question.
+fn guards_without_key(registry: &Registry, schema: &Schema) -> Vec<String> {
+    let name = &schema.name;
+    let guarded = schema.task_types.iter().filter_map(|ttype| Some((ttype, ttype.guard.as_ref()?)));
+    let unsigned = guarded.filter_map(|(ttype, guard)| {
+        let signer = registry.signer(name, &ttype.name);
+        let advice = match signer {
+            Some(signer) if signer.has_key => return None,
+            Some(signer) => {
+                let of_type = signer.ttype.as_ref().map(|t| format!(" --type {t}")).unwrap_or_default();
+                format!("make one with `task-inbox webhook_key {name}{of_type}`")
+            }
+            None => "keys belong to endpoints, so declare a default_hook_url, or a hook_url of the type"
+                .to_owned(),
+        };
+        let until = match guard.on_error {
+            OnError::Allow => "is let pass",
+            OnError::Deny => "is refused",
+        };
+        Some(format!(
+            "the guard of {} can't be asked without a key, and what it guards {until} until then; {advice}",
+            ttype.name
+        ))
+    });
+    unsigned.collect()
 }

@@ -29,8 +29,8 @@ pub(crate) struct Target {
     headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) timeout: Option<Duration>,
     proof: Proof,
-    /// Whether its deliveries wait: it is paused or disabled.
-    is_held: bool,
+    /// Whether deliveries go out; of one that is paused or disabled, what is asked is signed all the same.
+    sendable: bool,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
     end: Option<Timestamp>,
 }
@@ -38,6 +38,10 @@ pub(crate) struct Target {
 impl Target {
     fn has_key(&self) -> bool {
         self.end.is_none_or(|end| end > Timestamp::from(chrono::Utc::now()))
+    }
+
+    fn is_sendable(&self) -> bool {
+        self.sendable && self.has_key()
     }
 
     /// The headers of a request: its own, what identifies and dates it, and what proves where it comes from.
@@ -129,12 +133,11 @@ impl Targets {
         registry: &Registry,
         endpoint: Uuid,
     ) -> Result<Option<Arc<Target>>> {
-        let target = self.even_if_held(db, vault, registry, endpoint).await?;
-        Ok(target.filter(|target| !target.is_held))
+        Ok(self.signer(db, vault, registry, endpoint).await?.filter(|target| target.is_sendable()))
     }
 
-    /// The same, even if its deliveries wait: for what is no delivery.
-    pub(crate) async fn even_if_held(
+    /// What signs with an endpoint's keys, whether or not deliveries go there now; `None` if it has no key.
+    pub(crate) async fn signer(
         &self,
         db: &Db,
         vault: &Vault,
@@ -149,8 +152,7 @@ impl Targets {
     pub(crate) async fn endpoints(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<Vec<Uuid>> {
         self.refresh(db, vault, registry).await?;
         let prepared = self.read();
-        let takes_some = |(_, target): &(&Uuid, &Arc<Target>)| target.has_key() && !target.is_held;
-        Ok(prepared.targets.iter().filter(takes_some).map(|(id, _)| *id).collect())
+        Ok(prepared.targets.iter().filter(|(_, target)| target.is_sendable()).map(|(id, _)| *id).collect())
     }
 
     async fn refresh(&self, db: &Db, vault: &Vault, registry: &Registry) -> Result<()> {
@@ -251,7 +253,7 @@ fn target(
         headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
         timeout: endpoint.treatment.timeout,
         proof,
-        is_held: !endpoint.is_sendable(),
+        sendable: endpoint.is_sendable(),
         end,
     })
 }

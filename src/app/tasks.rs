@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::content::{self, content_hash};
 use super::error::Result;
-use super::{App, AppError, Permission, Principal};
+use super::{App, AppError, Permission, Principal, guards, maintenance};
 use crate::store::answers;
 use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
 use crate::store::log::{self, Logged};
@@ -134,6 +134,7 @@ async fn create_now(
     let content_hash = content_hash(post);
     for _ in 0..ATTEMPTS {
         let (registry, ttype) = latest_type(app, who, &post.schema_name, &post.task).await?;
+        maintenance::written(&registry, &post.schema_name)?;
         if let Some(url) = &post.callback_url {
             content::check_callback(url, &ttype.version.schema, &app.policy)?;
         }
@@ -228,7 +229,7 @@ pub async fn history<T>(
     Ok(log::history(&app.db, id, line).await?)
 }
 
-/// Moves a task.
+/// Moves a task. If its type declares a guard, the application server is asked first.
 pub async fn transition(
     app: &App,
     who: &Principal,
@@ -245,15 +246,22 @@ pub async fn transition(
         .check(ttype.ttype())
         .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
     let actor = Actor { on_behalf_of, ..who.actor.clone() };
+    // Nobody is asked about what is not done anyway.
+    maintenance::written(&app.registry.current(), &task.schema)?;
+    // Once, before anything is locked: what it says holds for the version of the task that was read above.
+    let consent = guards::consent(app, &task, &ttype, &decision, &actor, idem.as_ref()).await?;
     for _ in 0..ATTEMPTS {
+        let registry = app.registry.current();
+        maintenance::written(&registry, &task.schema)?;
         let decide = Decide {
             seen: task.clone(),
             ttype: ttype.clone(),
             decision: decision.clone(),
             actor: actor.clone(),
+            consent,
         };
         let operation = Operation::Decide(Box::new(decide));
-        let member = Member { registry: app.registry.current(), idempotency: idem.clone(), operation };
+        let member = Member { registry, idempotency: idem.clone(), operation };
         match app.commit.submit(member).await {
             Ok(reply) => return view(app, reply.task().clone()).await,
             Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,

@@ -14,7 +14,7 @@ use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content, endpoints};
 use crate::bus::Topic;
 use crate::store::registry::{Endpoint, Registry};
-use crate::store::secrets::{self, Added, NewSecret, StoredSecret};
+use crate::store::secrets::{self, Added, MAX_SIDE_BY_SIDE, NewSecret, Replaces, StoredSecret};
 
 /// How long a key goes on beside the one that replaces it, if nothing else is said.
 pub const OVERLAP: Duration = Duration::from_hours(24);
@@ -110,7 +110,7 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
                 secret.master_key_id
             )));
         }
-        created.warnings.extend(ended_early(&kept, endpoint, &new));
+        created.warnings.extend(going_on(&kept, endpoint, &secret));
         match patiently(|| secrets::add(&app.db, secret.clone())).await? {
             Added::Kept => {
                 // The key is kept, and this is the only time that it is shown: a database that is gone now
@@ -121,6 +121,7 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
                 return Ok(created);
             }
             Added::HasKey => return Err(has_key(&new)),
+            Added::Full { next_end } => return Err(full(next_end)),
             Added::Moved => {}
         }
     }
@@ -164,7 +165,7 @@ fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(Creat
         Some(text) => Secret::parse(auth, text).map_err(|e| AppError::invalid("/key", e.to_string()))?,
         None => generate(auth),
     };
-    let (overlap, warnings) = overlap(auth, new);
+    let (replaces, warnings) = replaces(auth, new);
     let (id, created) = (Uuid::now_v7(), App::now());
     let (master_key_id, ciphertext) = app.vault.seal(id, secret.expose())?;
     let kept = NewSecret {
@@ -174,7 +175,7 @@ fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(Creat
         master_key_id,
         ciphertext,
         created,
-        replaces: new.rotate.then_some(overlap),
+        replaces: new.rotate.then_some(replaces),
     };
     let info = WebhookKeyInfo {
         id,
@@ -189,13 +190,21 @@ fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(Creat
     Ok((CreatedWebhookKey { key: secret.expose().to_owned(), info, warnings }, kept))
 }
 
-/// What a second rotation within an overlap ends: receivers may still have that key.
-fn ended_early(kept: &[StoredSecret], endpoint: &Endpoint, new: &NewWebhookKey) -> Option<String> {
-    let ending = kept.iter().find(|s| s.endpoint_id == endpoint.id && s.expires.is_some());
-    let until = ending.filter(|_| new.rotate)?.expires?;
-    Some(format!(
-        "the key before the former one, which had until {until}, ended at once: an overlap holds two keys"
-    ))
+/// Whoever ends a key at once may not know that older ones still sign.
+fn going_on(kept: &[StoredSecret], endpoint: &Endpoint, new: &NewSecret) -> Vec<String> {
+    if new.replaces != Some(Replaces::Current(Duration::ZERO)) {
+        return Vec::new();
+    }
+    let of_it = kept.iter().filter(|s| s.endpoint_id == endpoint.id && s.auth_kind == new.auth_kind);
+    let ending = of_it.filter_map(|s| Some((s.id, s.expires?)));
+    ending
+        .map(|(id, until)| {
+            format!(
+                "the key {id}, which was replaced before, still signs until {until}; `task-inbox revoke_webhook_key \
+                 {id}` ends it now"
+            )
+        })
+        .collect()
 }
 
 fn check_overlap(new: &NewWebhookKey) -> Result<()> {
@@ -211,20 +220,28 @@ fn check_overlap(new: &NewWebhookKey) -> Result<()> {
     }
 }
 
-/// How long the former key goes on. A header holds one key, so that one of two would be the wrong
-/// one for a receiver that knows the other.
-fn overlap(auth: &HookAuth, new: &NewWebhookKey) -> (Duration, Vec<String>) {
+/// What becomes of the former keys. A header holds one key, so that one of two would be the wrong one for
+/// a receiver that knows the other.
+fn replaces(auth: &HookAuth, new: &NewWebhookKey) -> (Replaces, Vec<String>) {
     match auth {
-        HookAuth::Hmac => (new.overlap.unwrap_or(OVERLAP), Vec::new()),
+        HookAuth::Hmac => (Replaces::Current(new.overlap.unwrap_or(OVERLAP)), Vec::new()),
         HookAuth::Head { header } => {
             let warning = new.overlap.filter(|overlap| !overlap.is_zero()).map(|_| {
                 format!(
                     "the header {header} carries one key, so the former ended at once; overlap has no effect"
                 )
             });
-            (Duration::ZERO, warning.into_iter().collect())
+            (Replaces::All, warning.into_iter().collect())
         }
     }
+}
+
+fn full(next_end: Option<Timestamp>) -> AppError {
+    let next = next_end.map_or_else(String::new, |end| format!("; the next of them ends at {end}"));
+    AppError::conflict(format!(
+        "{MAX_SIDE_BY_SIDE} keys sign this endpoint's webhooks already, the most that there may be{next}: rotate \
+         then, or end one that no receiver needs any more (`task-inbox revoke_webhook_key`)"
+    ))
 }
 
 fn has_key(new: &NewWebhookKey) -> AppError {

@@ -96,6 +96,10 @@ pub struct Config {
     pub delivery_deadline: Duration,
     /// How much longer than that a lease runs.
     pub lease_margin: Duration,
+    /// How long deliveries that ended are kept.
+    pub keep_deliveries: Duration,
+    /// Whether `/metrics` is there.
+    pub metrics: bool,
     /// `--dev`.
     pub dev: bool,
     /// What was set and has no effect in this version.
@@ -180,12 +184,15 @@ impl Config {
         let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
         let deadline = keep(settings.required("TASK_INBOX_DELIVERY_DEADLINE", positive_duration), refuse);
         let docs = keep(settings.required("TASK_INBOX_DOCS", switch), refuse);
+        let metrics = keep(settings.required("TASK_INBOX_METRICS", switch), refuse);
         let (master_key, master_key_file) =
             (some("TASK_INBOX_MASTER_KEY"), some("TASK_INBOX_MASTER_KEY_FILE"));
         if master_key.is_some() && master_key_file.is_some() {
             let what = "is set beside TASK_INBOX_MASTER_KEY; set one of them".to_owned();
             refuse(settings.wrong("TASK_INBOX_MASTER_KEY_FILE", what));
         }
+        let keep_deliveries =
+            keep(settings.required("TASK_INBOX_KEEP_DELIVERIES", positive_duration), refuse);
         let lease_margin = keep(settings.required("TASK_INBOX_LEASE_MARGIN", margin), refuse);
         Some(Self {
             database_url: database_url?,
@@ -202,6 +209,8 @@ impl Config {
             log_format: log_format?,
             delivery_deadline: deadline?,
             lease_margin: lease_margin?,
+            keep_deliveries: keep_deliveries?,
+            metrics: metrics?,
             dev,
             unused: NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect(),
         })

@@ -74,6 +74,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
         .like("https://inbox.example.com"),
     Variable::new("TASK_INBOX_DOCS", "on", "Whether `/docs` serves a page to read and try the API with.").like("off"),
+    Variable::new(
+        "TASK_INBOX_METRICS",
+        "on",
+        "Whether `/metrics` tells Prometheus what is counted and timed: how much is done, not what.",
+    )
+    .like("off"),
     Variable::new("TASK_INBOX_CORS_ORIGINS", "", "Origins whose scripts may call the API. Not used yet."),
     Variable::new(
         "TASK_INBOX_TRUSTED_PROXIES",
@@ -122,6 +128,13 @@ pub const VARIABLES: &[Variable] = &[
         "How much longer than an attempt its lease runs; after both, another process takes over from one that died.",
     )
     .like("5s"),
+    Variable::new(
+        "TASK_INBOX_KEEP_DELIVERIES",
+        "30d",
+        "How long deliveries that ended and their attempts are kept, to be looked at and sent again: `30d`, `12h`. \
+         What waits is kept until it ends; the log and the tasks are not touched.",
+    )
+    .like("90d"),
     Variable::new(
         "TASK_INBOX_SERVER",
         "",

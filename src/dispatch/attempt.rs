@@ -8,6 +8,7 @@ use task_inbox_domain::webhook::delivery::{self, AttemptResult, FailureKind, Set
 use task_inbox_domain::webhook::signing;
 
 use crate::app::targets::Target;
+use crate::measure;
 use crate::outbound::{self, Answer, Client, Failure};
 use crate::store::deliveries::{Fate, Leased, Settled};
 
@@ -22,7 +23,9 @@ pub(super) async fn make(client: &Client, target: &Target, leased: &Leased, dead
         Some(url) => client.post_within(&url, headers, Bytes::from(body), deadline).await,
         None => Err(no_url()),
     };
-    judge(leased, started, begun.elapsed(), sent)
+    let settled = judge(leased, started, begun.elapsed(), sent);
+    measure::attempt(&settled.outcome, settled.duration);
+    settled
 }
 
 /// A callback whose task no longer says where: it was erased.
@@ -77,6 +80,7 @@ fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<A
         kind: leased.event.kind,
         schema: leased.event.schema.clone(),
         task_id: leased.event.task_id,
+        happened: leased.event.created,
         number,
         started,
         duration,

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::{Shared, places};
 use crate::bus::Topic;
+use crate::measure;
 use crate::store::deliveries::Claimed;
-use crate::store::registry::Endpoint;
+use crate::store::registry::{Endpoint, Held};
 use crate::store::{Result, deliveries};
 
 /// How often the database is asked without being told to: what a lost wake-up costs at most.
@@ -56,7 +57,8 @@ pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
         }
     }
     let looked_at: Vec<Uuid> = sendable.iter().copied().filter(|e| shared.standing.lets_look(*e)).collect();
-    let mut due = deliveries::due_endpoints(&shared.db, &looked_at).await?;
+    let mut due =
+        deliveries::due_endpoints(&shared.db, &looked_at, shared.registry.current().held_schemas()).await?;
     for endpoint in looked_at.iter().filter(|e| !due.contains(e) && shared.slots.is_behind(**e)) {
         shared.slots.set_behind(*endpoint, false);
     }
@@ -88,11 +90,14 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
         shared.slots.set_behind(endpoint, true);
         return Ok(false);
     }
-    let found = find(shared, known, open, places).await;
+    let begun = Instant::now();
+    let held_schemas = registry.held_schemas();
+    let found = find(shared, known, open, places, held_schemas).await;
     let Ok(Claimed { leased: claimed, wait }) = found else {
         shared.slots.give(endpoint, places);
         return found.map(|_| false);
     };
+    measure::claimed(claimed.len(), begun.elapsed());
     shared.slots.give(endpoint, places - claimed.len());
     let full = claimed.len() == places;
     if let Some(wait) = wait {
@@ -111,7 +116,7 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
         return Ok(places == TURN);
     }
     // Others may be due behind those that wait for an earlier delivery.
-    let parked = deliveries::park(&shared.db, endpoint).await?;
+    let parked = deliveries::park(&shared.db, endpoint, held_schemas).await?;
     if parked && !held {
         shared.slots.set_behind(endpoint, true);
     }
@@ -119,14 +124,22 @@ async fn turn(shared: &Arc<Shared>, endpoint: Uuid) -> Result<bool> {
 }
 
 /// Leases what an endpoint may be sent now.
-async fn find(shared: &Shared, endpoint: &Endpoint, open: bool, places: usize) -> Result<Claimed> {
+async fn find(
+    shared: &Shared,
+    endpoint: &Endpoint,
+    open: bool,
+    places: usize,
+    held: &Held,
+) -> Result<Claimed> {
     let (db, lease) = (&shared.db, shared.settings.lease());
     if open {
         shared.standing.probed(endpoint.id);
-        return Ok(Claimed { leased: deliveries::probe(db, endpoint.id, lease).await?, wait: None });
+        return Ok(Claimed { leased: deliveries::probe(db, endpoint.id, lease, held).await?, wait: None });
     }
     match endpoint.treatment.rate {
-        Some(rate) => deliveries::claim_paced(db, endpoint.id, rate, places, lease).await,
-        None => Ok(Claimed { leased: deliveries::claim(db, endpoint.id, places, lease).await?, wait: None }),
+        Some(rate) => deliveries::claim_paced(db, endpoint.id, rate, places, lease, held).await,
+        None => {
+            Ok(Claimed { leased: deliveries::claim(db, endpoint.id, places, lease, held).await?, wait: None })
+        }
     }
 }

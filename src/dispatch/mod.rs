@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::app::targets::Targets;
 use crate::app::vault::Vault;
 use crate::bus::{Bus, Topic};
+use crate::measure;
 use crate::outbound::Client;
 use crate::store::commit::Hooks;
 use crate::store::deliveries::{self, Leased};
@@ -244,6 +245,7 @@ impl Shared {
             let endpoint = leased.endpoint;
             let lease = (leased.id, leased.token);
             let begun = Instant::now();
+            measure::in_flight(shared.attempts.len());
             let sending = AssertUnwindSafe(shared.send(leased)).catch_unwind();
             let done = shared.cancel.run_until_cancelled(sending).await;
             let slow = begun.elapsed() > shared.settings.patience_of_lines();
@@ -308,6 +310,11 @@ impl Shared {
             return None;
         }
         let registry = self.registry.current();
+        if registry.holds_deliveries(&leased.event.schema) {
+            // Maintenance began while it waited for a place.
+            self.give_back([(leased.id, leased.token)]);
+            return None;
+        }
         let target = match self.targets.get(&self.db, &self.vault, &registry, leased.endpoint).await {
             Ok(Some(target)) => target,
             other => {

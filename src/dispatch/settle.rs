@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::bus::Topic;
+use crate::measure;
 use crate::store::StoreError;
 use crate::store::deliveries::{self, Fate, Settled};
 
@@ -65,6 +66,7 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
     let Some(until) = batch.iter().map(|u| u.until).max() else { return Ok(()) };
     let attempts: Vec<&Settled> = batch.iter().map(|u| &u.attempt).collect();
     let mut pause = Duration::from_millis(5);
+    let begun = Instant::now();
     let settled = loop {
         match deliveries::settle(&shared.db, &shared.registry.current(), &attempts).await {
             Ok(settled) => break settled,
@@ -91,6 +93,8 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
             "leases had run out before their attempts were settled"
         );
     }
+    measure::settled(attempts.len(), attempts.len() - settled.held.len(), begun.elapsed());
+    measure::breakers(settled.stopped.len(), settled.recovered.len());
     shared.stand_down(&settled.stopped);
     shared.standing.closed(&settled.recovered);
     for endpoint in &settled.stopped {
@@ -110,6 +114,7 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
     let mut wake = !settled.stopped.is_empty() || !settled.recovered.is_empty();
     for attempt in attempts.iter().filter(|a| held.contains(&a.id)) {
         log(attempt);
+        count(attempt);
         // A delivery that ended lets the next one of its task go.
         wake |= !matches!(attempt.fate, Fate::Retry(_));
     }
@@ -117,6 +122,17 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
         shared.wake.notify_one();
     }
     Ok(())
+}
+
+fn count(attempt: &Settled) {
+    match attempt.fate {
+        Fate::Delivered => {
+            let ended = attempt.started.plus(attempt.duration);
+            measure::delivered(ended.since(attempt.happened));
+        }
+        Fate::Retry(_) => {}
+        Fate::Dead(reason) => measure::dead(reason),
+    }
 }
 
 fn log(attempt: &Settled) {

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 
 use super::Http;
 use super::problem::{Kind, Problem};
-use crate::app::{Principal, keys};
+use crate::app::{Principal, keys, maintenance};
 
 /// The original's header.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -17,10 +17,27 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 #[derive(Clone)]
 pub(super) struct InProcess(pub(super) Principal);
 
-/// The authenticated caller. A handler that takes one answers 401 and 403 by itself.
+/// The authenticated caller. A handler that takes one answers 401 and 403 by itself; and 503 to what is no
+/// read, while the whole inbox is in maintenance.
 pub(super) struct Caller(pub(super) Principal);
 
 impl FromRequestParts<Http> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
+        let Anytime(who) = Anytime::from_request_parts(parts, http).await?;
+        if !parts.method.is_safe() {
+            maintenance::admit(&http.app, &who)?;
+        }
+        Ok(Self(who))
+    }
+}
+
+/// The authenticated caller of what maintenance doesn't keep from: maintenance itself, and what reads
+/// whatever its method says.
+pub(super) struct Anytime(pub(super) Principal);
+
+impl FromRequestParts<Http> for Anytime {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {

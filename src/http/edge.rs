@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::docs;
 use super::problem::{Kind, Problem};
 use super::routes;
+use super::{docs, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,7 +27,9 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let answers_json = route.as_ref().is_some_and(|route| !route.as_str().starts_with(docs::PATH));
+    let answers_json = route
+        .as_ref()
+        .is_some_and(|route| !route.as_str().starts_with(docs::PATH) && route.as_str() != metrics::PATH);
     let mut response = if uri.path().contains("//") {
         // An empty segment names nothing, whatever pattern it fits.
         routes::unknown_route(&uri).into_response()
@@ -49,7 +51,8 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     if let Some(problem) = &problem {
         *response.body_mut() = problem.write(uri.path(), response.headers_mut());
     }
-    let cause = problem.as_ref().and_then(Problem::cause);
+    let failed = response.status().is_server_error() && !problem.as_ref().is_some_and(Problem::is_intended);
+    let cause = failed.then(|| problem.as_ref().and_then(Problem::cause).unwrap_or_default());
     let route = route.as_ref().map_or("-", |r| r.as_str().trim_end_matches('/'));
     log(method.as_str(), route, response.status(), started.elapsed(), &id, cause);
     let headers = response.headers_mut();
@@ -64,12 +67,12 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
 }
 
 /// One line a request, with the route in place of the path: ids and names of people's things stay
-/// out of the log, and lines can be counted by route. A 5xx is logged here and nowhere else.
+/// out of the log, and lines can be counted by route. A failure (with its cause) is logged here and nowhere
+/// else: a 5xx, but what maintenance refuses.
 fn log(method: &str, route: &str, status: StatusCode, took: Duration, id: &HeaderValue, cause: Option<&str>) {
     let (status, took) = (status.as_u16(), took.as_micros() as u64);
     let request_id = id.to_str().unwrap_or_default();
-    if status >= 500 {
-        let cause = cause.unwrap_or_default();
+    if let Some(cause) = cause {
         tracing::error!(target: "task_inbox::access", method, route, status, took_us = took, request_id, cause, "request failed");
     } else {
         tracing::info!(target: "task_inbox::access", method, route, status, took_us = took, request_id, "request");

@@ -33,6 +33,8 @@ pub struct LocalAnswer {
     pub body: Bytes,
     /// What the server's log would tell about a 5xx.
     pub cause: Option<String>,
+    /// When it is worth another try, if it is then.
+    pub retry_after: Option<Duration>,
 }
 
 impl Local {
@@ -52,8 +54,10 @@ impl Local {
         request.extensions_mut().insert(InProcess(self.operator.clone()));
         let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let (parts, body) = response.into_parts();
-        let cause = parts.extensions.get::<Problem>().and_then(Problem::cause).map(str::to_owned);
+        let problem = parts.extensions.get::<Problem>();
+        let cause = problem.and_then(Problem::cause).map(str::to_owned);
+        let retry_after = problem.and_then(Problem::retry_after);
         let body = axum::body::to_bytes(body, usize::MAX).await?;
-        Ok(LocalAnswer { status: parts.status, body, cause })
+        Ok(LocalAnswer { status: parts.status, body, cause, retry_after })
     }
 }

@@ -17,6 +17,7 @@ mod fields;
 pub mod fuzzing;
 mod health;
 mod local;
+mod metrics;
 mod openapi;
 mod origin;
 mod parameters;
@@ -49,11 +50,19 @@ pub struct Settings {
     pub docs: bool,
     /// Whether the API is there; without it, health checks are answered.
     pub api: bool,
+    /// Whether `/metrics` is there.
+    pub metrics: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), timeout: Duration::from_secs(30), docs: true, api: true }
+        Self {
+            trusted_proxies: Vec::new(),
+            timeout: Duration::from_secs(30),
+            docs: true,
+            api: true,
+            metrics: true,
+        }
     }
 }
 
@@ -66,6 +75,7 @@ struct Shared {
     settings: Settings,
     /// The OpenAPI document, as served.
     openapi: Bytes,
+    metrics: metrics::Kept,
 }
 
 impl std::ops::Deref for Http {
@@ -84,7 +94,16 @@ pub fn router(app: App, settings: Settings) -> Router {
         Settings { docs: true, .. } => router.merge(docs::router()),
         _ => router,
     };
+    let router = router.merge(metrics::router());
     let whole = settings.timeout * 2;
     let openapi = Bytes::from(openapi::to_text(&openapi));
-    routes::layered(router.with_state(Http(Arc::new(Shared { app, settings, openapi }))), whole)
+    routes::layered(
+        router.with_state(Http(Arc::new(Shared {
+            app,
+            settings,
+            openapi,
+            metrics: metrics::Kept::default(),
+        }))),
+        whole,
+    )
 }

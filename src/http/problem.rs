@@ -40,6 +40,7 @@ pub(super) enum Kind {
     TooManyRequests,
     Internal,
     Unavailable,
+    Maintenance,
 }
 
 impl Kind {
@@ -62,7 +63,7 @@ impl Kind {
         Self::Unavailable,
     ];
 
-    /// The kind that has this status: there is one for each.
+    /// The kind that has this status: the general one, of the two that have 503.
     pub(super) fn of_status(status: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.parts().0.as_u16() == status)
     }
@@ -97,6 +98,9 @@ impl Kind {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service can't do this now")
+            }
+            Self::Maintenance => {
+                (StatusCode::SERVICE_UNAVAILABLE, "maintenance", "This can only be read during maintenance")
             }
         }
     }
@@ -188,6 +192,16 @@ impl Problem {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn status(&self) -> u16 {
         self.0.kind.parts().0.as_u16()
+    }
+
+    /// Whether the operator wants it so: what he need not be told of.
+    pub(super) fn is_intended(&self) -> bool {
+        self.0.kind == Kind::Maintenance
+    }
+
+    /// When it is worth another try.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// What the operator should read about it.
@@ -283,6 +297,11 @@ impl From<AppError> for Problem {
             AppError::Forbidden(detail) => Self::new(Kind::Forbidden, detail),
             AppError::TooManyRequests { retry_after } => {
                 let mut problem = Self::new(Kind::TooManyRequests, "this key's rate is used up for now");
+                problem.0.retry_after = Some(retry_after);
+                problem
+            }
+            AppError::Maintenance { message, retry_after } => {
+                let mut problem = Self::new(Kind::Maintenance, message);
                 problem.0.retry_after = Some(retry_after);
                 problem
             }

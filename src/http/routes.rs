@@ -46,6 +46,7 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(v1::log::head))
         .with(routes!(v1::log::verify))
         .with(routes!(v1::log::create_checkpoint, v1::log::checkpoints))
+        .with(routes!(v1::maintenance::list, v1::maintenance::begin, v1::maintenance::end))
         .with(routes!(v1::me::get))
         .with(routes!(openapi::serve))
         .merge(health_checks())

@@ -186,6 +186,22 @@ impl Client {
         Err(Failure { kind, detail, elapsed: start.elapsed() })
     }
 
+    /// Connects as [`Client::post`] does and asks for nothing (HEAD): what is answered, of whatever class.
+    pub async fn probe(&self, url: &Url) -> Result<u16, Failure> {
+        let start = Instant::now();
+        let attempt = async {
+            check_url(self.policy(), url).map_err(|error| of_url(&error))?;
+            let response = self.http.head(url.clone()).send().await.map_err(of_request)?;
+            Ok(response.status().as_u16())
+        };
+        let (kind, detail) = match tokio::time::timeout(self.limits.deadline, attempt).await {
+            Ok(Ok(status)) => return Ok(status),
+            Ok(Err(cause)) => cause,
+            Err(_) => (FailureKind::Timeout, overdue(self.limits.deadline, None)),
+        };
+        Err(Failure { kind, detail, elapsed: start.elapsed() })
+    }
+
     /// `status` is told as soon as it is known, for who sees the attempt cut off.
     async fn attempt(
         &self,

@@ -19,5 +19,5 @@ mod tests;
 pub use address::{AddressRefused, Policy};
 pub use client::{Answer, BuildError, Client, Limits, install_crypto_provider};
 pub use failure::{Failure, FailureKind};
-pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use resolve::{Resolve, Resolving, SystemResolver, refused};
 pub use target::{UrlError, check_url};

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
-use super::address::Policy;
+use url::{Host, Url};
+
+use super::address::{AddressRefused, Policy};
 
 /// A lookup under way.
 pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
@@ -67,6 +69,18 @@ impl SystemResolver {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first address of a URL that the policy refuses, for who has to be told which it is.
+pub async fn refused(policy: &Policy, resolver: &dyn Resolve, url: &Url) -> Option<AddressRefused> {
+    match url.host()? {
+        Host::Ipv4(ip) => policy.judge(ip.into()).err(),
+        Host::Ipv6(ip) => policy.judge(ip.into()).err(),
+        Host::Domain(name) => {
+            let addresses = resolver.resolve(name).await.unwrap_or_default();
+            addresses.into_iter().find_map(|ip| policy.judge(ip).err())
+        }
+    }
 }
 
 /// The resolver that the HTTP client sees.

@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{Db, housekeeping};
 
-/// How often.
+/// How often; more often where little is kept.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Keeps house until it is stopped; what fails is left for the next time.
-pub(super) async fn run(db: Db, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+pub(super) async fn run(db: Db, keep: Duration, stop: CancellationToken) {
+    let interval = INTERVAL.min(keep.max(Duration::from_secs(1)));
+    while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         match housekeeping::expire_idempotency_keys(&db).await {
             Ok(0) => {}
             Ok(expired) => tracing::debug!(expired, "idempotency keys are over"),
@@ -21,6 +22,12 @@ pub(super) async fn run(db: Db, stop: CancellationToken) {
             Ok(0) => {}
             Ok(ended) => tracing::debug!(ended, "webhook keys are over"),
             Err(error) => tracing::warn!(%error, "webhook keys that are over can't be removed"),
+        }
+        // It may take its time; what it leaves is found the next time.
+        match stop.run_until_cancelled(housekeeping::remove_old_deliveries(&db, keep)).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(rows)) => tracing::debug!(rows, "old deliveries and attempts are removed"),
+            Some(Err(error)) => tracing::warn!(%error, "old deliveries can't be removed"),
         }
         match housekeeping::truncate_wal(&db).await {
             Ok(true) => tracing::debug!("cut off the write-ahead log"),

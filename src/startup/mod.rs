@@ -5,9 +5,13 @@
 
 mod announce;
 mod check;
+mod condition;
 mod database;
+mod findings;
 mod housekeeping;
 mod master_key;
+mod mounts;
+mod reach;
 mod watch;
 
 use std::io::Write;
@@ -18,10 +22,14 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use check::check;
+pub use check::{check, examine};
+pub use condition::clock;
 pub use database::{connect, lock};
+pub use findings::{Finding, Status};
 pub use master_key::file as master_key_file;
+pub use reach::reach;
 
+use crate::app::guards::Guards;
 use crate::app::targets::Targets;
 use crate::app::{App, KeyCache, Vault};
 use crate::bus::Bus;
@@ -51,6 +59,7 @@ const END: Duration = Duration::from_secs(27);
 /// Whatever keeps it from starting, with what to do about it.
 pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let stop = crate::shutdown::on_signal().context("signals can't be listened to")?;
+    crate::measure::collect();
     let db = database::connect(&config.database_url).await?;
     let _alone = database::lock(&db)?;
     database::prepare(&db, config).await?;
@@ -83,9 +92,22 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
     let reader = TaskReader::start(&db);
     let policy = policy(config);
-    let app = App { db: db.clone(), reader, commit, registry, keys, vault, bus, policy, client, targets };
+    let app = App {
+        db: db.clone(),
+        reader,
+        commit,
+        registry,
+        keys,
+        vault,
+        bus,
+        policy,
+        client,
+        targets,
+        guards: Guards::default(),
+    };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
-    let housekeeping = tokio::spawn(housekeeping::run(db.clone(), background.clone()));
+    let housekeeping =
+        tokio::spawn(housekeeping::run(db.clone(), config.keep_deliveries, background.clone()));
 
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen)
@@ -95,6 +117,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         trusted_proxies: config.trusted_proxies.clone(),
         docs: config.docs,
         api: config.has(Role::Api),
+        metrics: config.metrics,
         ..http::Settings::default()
     };
     let router = http::router(app.clone(), http_settings);
@@ -228,6 +251,7 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
         policy: policy(config),
         client: client(config)?,
         targets: Arc::default(),
+        guards: Guards::default(),
     })
 }
 

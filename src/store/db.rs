@@ -25,6 +25,15 @@ pub enum Engine {
 /// stops nobody for longer.
 const LOCK_TIMEOUT: &str = "2s";
 
+/// How many connections to PostgreSQL the pools hold: for what reads, for what writes, and for the group
+/// commit.
+const READERS: u32 = 8;
+const WRITERS: u32 = 6;
+const COMMITTERS: u32 = 2;
+
+/// The most connections that a server has to PostgreSQL: its pools', and one that listens.
+pub const POSTGRES_CONNECTIONS: u32 = READERS + WRITERS + COMMITTERS + 1;
+
 /// A database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -83,7 +92,7 @@ impl Db {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
-        let read = match Database::connect(postgres_options(url, 8, Plans::ByValue)).await {
+        let read = match Database::connect(postgres_options(url, READERS, Plans::ByValue)).await {
             Ok(pool) => pool,
             Err(error) => return Err(why_unreachable(url).await.unwrap_or_else(|| error.into())),
         };
@@ -96,7 +105,7 @@ impl Db {
                     .to_owned(),
             ));
         }
-        let write = Database::connect(postgres_options(url, 6, Plans::Once)).await?;
+        let write = Database::connect(postgres_options(url, WRITERS, Plans::Once)).await?;
         Ok(Self { engine: Engine::Postgres, url: url.to_owned(), read, write })
     }
 
@@ -107,7 +116,7 @@ impl Db {
         if self.engine == Engine::Sqlite {
             return Ok(self.clone());
         }
-        let mut options = postgres_options(&self.url, 2, Plans::Once);
+        let mut options = postgres_options(&self.url, COMMITTERS, Plans::Once);
         options.connect_lazy(true).min_connections(0);
         let pool = Database::connect(options).await?;
         Ok(Self { read: pool.clone(), write: pool, ..self.clone() })

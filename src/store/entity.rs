@@ -459,6 +459,30 @@ pub mod attempts {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// What is in maintenance.
+pub mod maintenance {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "maintenance")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+        pub scope: String,
+        #[sea_orm(column_type = "Text")]
+        pub message: String,
+        pub retry_after_s: i64,
+        pub hold_deliveries: bool,
+        pub since: i64,
+        #[sea_orm(column_type = "Text")]
+        pub by: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// API keys, hashed.
 pub mod api_keys {
     use sea_orm::entity::prelude::*;

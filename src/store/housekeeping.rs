@@ -1,7 +1,12 @@
 //! Taking away what has had its time, in pieces small enough to disturb nobody.
 
+use std::time::{Duration, Instant};
+
+use task_inbox_domain::Timestamp;
+
 use super::db::{Db, Engine};
 use super::error::Result;
+use super::replays::lowest_id;
 use super::row::Row;
 use super::sql::Sql;
 
@@ -42,6 +47,45 @@ pub async fn remove_ended_secrets(db: &Db) -> Result<u64> {
         .execute(&transaction)
         .await?;
     transaction.commit().await?;
+    Ok(removed)
+}
+
+/// Deletes deliveries that ended this long ago, and attempts as old; returns how many rows. Between two pieces
+/// it rests for longer than they took, so that it never takes more than a third of the database's time.
+///
+/// Both tables are searched by their keys, which begin with the time of the event: an index on the time of the
+/// end would cost each delivery more than the few rows that are passed over cost here.
+pub async fn remove_old_deliveries(db: &Db, age: Duration) -> Result<u64> {
+    let now = Timestamp::from(chrono::Utc::now());
+    let before = Timestamp::from_micros(now.as_micros().saturating_sub(age.as_micros() as i64));
+    let mut removed = 0;
+    for (table, keys, id, ended) in [
+        ("finished_deliveries", "id", "id", "finished_at"),
+        ("attempts", "delivery_id, number", "delivery_id", "started_at"),
+    ] {
+        loop {
+            let begun = Instant::now();
+            let transaction = db.begin().await?;
+            let deleted = Sql::new(
+                db.engine(),
+                &format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table} WHERE {id} < "),
+            )
+            .bind(lowest_id(before))
+            .push(&format!(" AND {ended} < "))
+            .bind(before.as_micros())
+            .push(&format!(" ORDER BY {keys} LIMIT "))
+            .bind(PIECE)
+            .push(" {skip_locked})")
+            .execute(&transaction)
+            .await?;
+            transaction.commit().await?;
+            removed += deleted;
+            if deleted < PIECE as u64 {
+                break;
+            }
+            tokio::time::sleep(begun.elapsed() * 2).await;
+        }
+    }
     Ok(removed)
 }
 

@@ -330,6 +330,7 @@ pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Resul
     for table in ["deliveries", "endpoints", "task_types", "schema_versions"] {
         delete(engine, &transaction, table, name).await?;
     }
+    Sql::new(engine, "DELETE FROM maintenance WHERE scope = ").bind(name).execute(&transaction).await?;
     revoke_keys_of(engine, &transaction, name).await?;
     Sql::new(engine, "DELETE FROM schemas WHERE name = ").bind(name).execute(&transaction).await?;
     Sql::new(engine, "UPDATE log_head SET registry = registry + 1, keys = keys + 1 WHERE id = 1")

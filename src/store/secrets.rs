@@ -52,9 +52,21 @@ pub struct NewSecret {
     pub ciphertext: Vec<u8>,
     /// When it was made.
     pub created: Timestamp,
-    /// Whether it takes the place of the endpoint's other secrets, and how much longer the newest of
-    /// those holds. `None`: only if there is none.
-    pub replaces: Option<Duration>,
+    /// What becomes of the endpoint's other secrets. `None`: it is added only if there is none.
+    pub replaces: Option<Replaces>,
+}
+
+/// The most secrets that sign side by side: each makes `webhook-signature` longer and each attempt dearer.
+pub const MAX_SIDE_BY_SIDE: usize = 5;
+
+/// What becomes of an endpoint's other secrets when one is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    /// They end now: where one alone can be used.
+    All,
+    /// The current one, which has no end yet, goes on for so much longer. Those that have an end keep
+    /// it: their receivers were promised the time until then.
+    Current(Duration),
 }
 
 /// What came of adding a secret.
@@ -64,6 +76,11 @@ pub enum Added {
     Kept,
     /// The endpoint has a secret, which was not to be replaced.
     HasKey,
+    /// With it there would be more than [`MAX_SIDE_BY_SIDE`].
+    Full {
+        /// When the next of them ends.
+        next_end: Option<Timestamp>,
+    },
     /// The endpoint is gone, or is of another kind by now.
     Moved,
 }
@@ -81,20 +98,24 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
         Some(row) if row.get::<String>("auth_kind")? == secret.auth_kind => {}
         _ => return Ok(Added::Moved),
     }
-    let former = live(engine)
+    let others = live(engine)
         .push(" AND endpoint_id = ")
         .bind(secret.endpoint_id)
         .push(" AND auth_kind = ")
         .bind(secret.auth_kind)
         .push(NEWEST_FIRST)
-        .one(&transaction)
+        .all(&transaction)
         .await?;
-    match (secret.replaces, former) {
-        (None, Some(_)) => return Ok(Added::HasKey),
-        (None, None) => {}
-        (Some(overlap), former) => {
-            let kept = former.filter(|_| !overlap.is_zero()).map(|row| row.get::<Uuid>("id")).transpose()?;
-            end_others(engine, &transaction, secret.endpoint_id, kept, overlap).await?;
+    let others = others.iter().map(from_row).collect::<Result<Vec<_>>>()?;
+    match secret.replaces {
+        None if !others.is_empty() => return Ok(Added::HasKey),
+        None => {}
+        Some(replaces) => {
+            let stay = others.iter().filter(|other| replaces.leaves(other));
+            if stay.clone().count() >= MAX_SIDE_BY_SIDE {
+                return Ok(Added::Full { next_end: stay.filter_map(|other| other.expires).min() });
+            }
+            end_others(engine, &transaction, &secret, replaces).await?;
         }
     }
     insert(engine, &transaction, &secret).await?;
@@ -139,28 +160,35 @@ pub(super) async fn insert(engine: Engine, db: &impl ConnectionTrait, secret: &N
     Ok(())
 }
 
-/// Ends an endpoint's secrets, but for one that holds a while longer, at most as long as it would
-/// have anyway.
+impl Replaces {
+    /// Whether a secret goes on beside the new one.
+    fn leaves(self, other: &StoredSecret) -> bool {
+        match self {
+            Self::All => false,
+            Self::Current(overlap) => other.expires.is_some() || !overlap.is_zero(),
+        }
+    }
+}
+
+/// Ends what a new secret takes the place of, now or later. What is of another kind than the endpoint is
+/// of no use to it and ends in any case.
 async fn end_others(
     engine: Engine,
     db: &impl ConnectionTrait,
-    endpoint: Uuid,
-    kept: Option<Uuid>,
-    overlap: Duration,
+    new: &NewSecret,
+    replaces: Replaces,
 ) -> Result<()> {
-    let mut sql = Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ").bind(endpoint);
-    if let Some(kept) = kept {
-        sql = sql.push(" AND id <> ").bind(kept);
+    let mut sql = Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ").bind(new.endpoint_id);
+    if let Replaces::Current(overlap) = replaces {
+        sql = sql.push(" AND (auth_kind <> ").bind(new.auth_kind);
+        sql = sql.push(if overlap.is_zero() { " OR expires_at IS NULL)" } else { ")" });
     }
     sql.execute(db).await?;
-    let Some(kept) = kept else { return Ok(()) };
-    let overlap = overlap.as_micros() as i64;
+    let Replaces::Current(overlap) = replaces else { return Ok(()) };
     Sql::new(engine, "UPDATE endpoint_secrets SET expires_at = {now} + ")
-        .bind(overlap)
-        .push(" WHERE (expires_at IS NULL OR expires_at > {now} + ")
-        .bind(overlap)
-        .push(") AND id = ")
-        .bind(kept)
+        .bind(overlap.as_micros() as i64)
+        .push(" WHERE expires_at IS NULL AND endpoint_id = ")
+        .bind(new.endpoint_id)
         .execute(db)
         .await?;
     Ok(())

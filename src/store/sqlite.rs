@@ -137,6 +137,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_finds_no_room_is_not_written_and_may_be_tried_again() {
+        let (db, _folder) = database().await;
+        // Not below what there is: not a page more.
+        let limit = |pages: &str| writes(&format!("PRAGMA max_page_count = {pages}"));
+        limit("1").all(db.write()).await.expect("limits");
+        let large = "INSERT INTO schemas (name, created_at) VALUES (hex(zeroblob(1000000)), 1); ";
+        let (transaction, _) = begin(&db).await;
+        let refused = transaction.commit(writes(&[KEEP, large].concat())).await;
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+        limit("1000000").all(db.write()).await.expect("makes room");
+        let (transaction, kept) = begin(&db).await;
+        assert_eq!(kept, 0, "no part of it is there");
+        transaction.commit(writes(large)).await.expect("commits");
+        assert_eq!(begin(&db).await.1, 1, "there is room again");
+    }
+
+    #[tokio::test]
     async fn a_text_that_fails_leaves_no_part_and_no_transaction() {
         let (db, _folder) = database().await;
         let (transaction, _) = begin(&db).await;

@@ -30,6 +30,7 @@ pub struct Installation {
     directory: PathBuf,
     database: Database,
     environment: BTreeMap<String, String>,
+    is_dev: bool,
 }
 
 /// What a command of the command line did.
@@ -61,7 +62,7 @@ impl Installation {
             ("RUST_BACKTRACE", "1".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { binary, directory: directory.to_owned(), database, environment }
+        Self { binary, directory: directory.to_owned(), database, environment, is_dev: true }
     }
 
     /// Sets a variable for everything that is started from now on.
@@ -69,6 +70,12 @@ impl Installation {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Serves without `--dev` from now on: what isn't public is not reached unless it was allowed.
+    #[must_use]
+    pub fn in_production(self) -> Self {
+        Self { is_dev: false, ..self }
     }
 
     /// The same installation on another database, or another way to the same one.
@@ -120,13 +127,14 @@ impl Installation {
         })
     }
 
-    /// Starts `serve --dev` and waits until it listens. Its output goes to `{name}.log`.
+    /// Starts `serve` (with `--dev`, unless it is in production) and waits until it listens. Its output goes to `{name}.log`.
     pub async fn serve(&self, name: &str) -> Result<Server> {
         let path = self.directory.join(format!("{name}.log"));
         let mut log = File::options().create(true).append(true).open(&path)?;
         let mut process = self
             .command()
-            .args(["serve", "--dev"])
+            .arg("serve")
+            .args(self.is_dev.then_some("--dev"))
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?)
             .spawn()
@@ -180,6 +188,25 @@ impl Server {
     /// Its process, while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.process.id()
+    }
+
+    /// The most memory that it ever held, in bytes, since [`Server::forget_peak`].
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(self.proc("status")?)?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.context("no VmHWM in /proc")?.trim().trim_end_matches(" kB");
+        Ok(peak.parse::<u64>()? * 1024)
+    }
+
+    /// Measures its most memory from now on.
+    pub fn forget_peak(&self) -> Result<()> {
+        // proc(5): 5 sets the peak back to what is held now.
+        Ok(std::fs::write(self.proc("clear_refs")?, "5")?)
+    }
+
+    fn proc(&self, file: &str) -> Result<PathBuf> {
+        let pid = self.process.id().context("it has ended already")?;
+        Ok(PathBuf::from(format!("/proc/{pid}/{file}")))
     }
 
     /// Whether it still runs.

@@ -1,17 +1,26 @@
 //! The tools themselves, against each other: a test tool that fails to break things proves
 //! nothing.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use task_inbox_testkit::http::{Client, Failure, Request};
 use task_inbox_testkit::postgres::url_at;
 use task_inbox_testkit::proxy::{Statement, Trap};
 use task_inbox_testkit::receiver::Behaviour;
 use task_inbox_testkit::signature::Secret;
+use task_inbox_testkit::tls::{self, Authority, Terminator};
 use task_inbox_testkit::{Database, Installation, Postgres, Proxy, Receiver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -36,6 +45,91 @@ async fn client_and_receiver_agree() {
     let mut refused = Client::new(address);
     while let Err(Failure::NoAnswer(_)) = refused.send(&request).await {}
     assert!(matches!(refused.send(&request).await, Err(Failure::NotSent(_))));
+}
+
+#[tokio::test]
+async fn a_receiver_misbehaves_as_told() {
+    let receiver = Receiver::start().await.expect("receiver");
+    let request = Request::json("POST", "/hook", &[], "{}");
+    let send = async |behaviour| {
+        receiver.behave(behaviour);
+        Client::new(receiver.address()).with_timeout(Duration::from_millis(300)).send(&request).await
+    };
+    let asked = send(Behaviour::AnswerWith(429, "retry-after: 3".to_owned())).await.expect("answered");
+    assert_eq!((asked.status, asked.header("retry-after")), (429, Some("3")));
+    let asked = send(Behaviour::RetryAt(503, Duration::from_secs(90))).await.expect("answered");
+    let date =
+        asked.header("retry-after").and_then(|date| httpdate::parse_http_date(date).ok()).expect("a date");
+    let ahead = date.duration_since(SystemTime::now()).expect("in the future");
+    assert!((Duration::from_secs(80)..=Duration::from_secs(90)).contains(&ahead), "{ahead:?}");
+    let pause = Duration::from_millis(20);
+    for behaviour in
+        [Behaviour::Drip(pause), Behaviour::DripHead(pause), Behaviour::Garbage, Behaviour::BreakOff]
+    {
+        let name = format!("{behaviour:?}");
+        assert!(matches!(send(behaviour).await, Err(Failure::NoAnswer(_))), "{name}");
+    }
+    assert_eq!(receiver.longest_answer(), 0);
+    let long = send(Behaviour::Long(300_000)).await.expect("answered");
+    assert_eq!(long.body().len(), 300_000);
+    // Its client takes the head alone and hangs up.
+    assert_eq!(send(Behaviour::Endless).await.expect("answered").status, 200);
+    tokio::time::timeout(SOON, async {
+        while receiver.longest_answer() <= 300_000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it stops once nobody reads");
+    assert_eq!(receiver.connections(), 8);
+    let statuses: Vec<_> = receiver.journal().iter().map(|arrival| arrival.status).collect();
+    assert_eq!(statuses, [Some(429), Some(503), None, None, None, None, Some(200), Some(200)]);
+}
+
+/// Shakes hands as a client that trusts this authority alone, and says why not.
+async fn trusts(authority: &Authority, address: SocketAddr) -> Result<TlsStream<TcpStream>, std::io::Error> {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("authority.pem");
+    authority.save(&file).expect("saved");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&file).expect("a certificate")).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("connected");
+    TlsConnector::from(Arc::new(config)).connect(address.ip().into(), stream).await
+}
+
+#[tokio::test]
+async fn certificates_are_as_bad_as_told() {
+    let authority = Authority::new().expect("authority");
+    let receiver = Receiver::start().await.expect("receiver");
+    let ip = receiver.address().ip();
+    let terminator =
+        Terminator::start(receiver.address(), authority.good(ip).expect("made")).await.expect("TLS");
+    let address = terminator.url("").trim_start_matches("https://").parse().expect("address");
+    let mut stream = trusts(&authority, address).await.expect("a good one is trusted");
+    stream
+        .write_all(b"POST /hook HTTP/1.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut answer = String::new();
+    // The receiver closes without a farewell.
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for (bad, reason) in [
+        (authority.expired(ip).expect("made"), "Expired"),
+        (authority.misnamed().expect("made"), "NotValidForName"),
+        (tls::self_signed(ip).expect("made"), "UnknownIssuer"),
+    ] {
+        terminator.present(bad);
+        let error = trusts(&authority, address).await.expect_err(reason);
+        assert!(format!("{error:?}").contains(reason), "{error:?}");
+    }
+    assert_eq!(receiver.count(), 1);
 }
 
 fn transaction(proxy: &Proxy, database: &str, value: u32) -> Child {

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use task_inbox::app::guards::Guards;
 use task_inbox::app::{App, KeyCache, Principal, Vault, keys, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::http;
@@ -48,6 +49,7 @@ async fn inbox(engine: Engine) -> (TestDatabase, Router, String) {
         policy: Policy::new([]),
         client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
         targets: Arc::default(),
+        guards: Guards::default(),
         db,
         registry,
     };

@@ -115,6 +115,8 @@ async fn every_call_needs_its_permission(engine: Engine) {
         (Method::POST, "/api/v1/log/verify".to_owned(), Permission::AuditRead),
         (Method::GET, "/api/v1/checkpoints".to_owned(), Permission::AuditRead),
         (Method::POST, "/api/v1/checkpoints".to_owned(), Permission::AuditWrite),
+        (Method::PUT, "/api/v1/maintenance".to_owned(), Permission::MaintenanceWrite),
+        (Method::DELETE, "/api/v1/maintenance".to_owned(), Permission::MaintenanceWrite),
     ];
     for (method, path, needed) in calls {
         let others: Vec<_> = Permission::ALL.into_iter().filter(|p| *p != needed).collect();
@@ -125,6 +127,7 @@ async fn every_call_needs_its_permission(engine: Engine) {
                 request.json(&json!({"schema_name": "ti:sample", "task": "flag-content"}))
             }
             (&Method::POST, "/api/v1/schemas") => request.text("application/yaml", "name: x"),
+            (&Method::PUT, "/api/v1/maintenance") => request.json(&json!({})),
             (&Method::POST, "/api/v1/api-keys") => request.json(&json!({"name": "x"})),
             (&Method::POST, "/api/v1/webhook-keys") => request.json(&json!({"schema": "shop"})),
             (&Method::POST, "/api/v1/endpoints") => request.json(&json!({"url": "https://a.example/"})),

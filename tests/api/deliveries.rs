@@ -8,6 +8,7 @@ use task_inbox::app::webhook_keys::{self, NewWebhookKey};
 use task_inbox::app::{Permission, Principal, schemas};
 use task_inbox::store::Engine;
 use task_inbox::store::deliveries::{self, Fate, Leased, Settled};
+use task_inbox::store::registry::Held;
 use task_inbox_domain::Timestamp;
 
 use crate::on_both_engines;
@@ -66,7 +67,9 @@ fn text(value: &Value) -> &str {
 /// Takes what is due at an endpoint, as a dispatcher does.
 pub(crate) async fn claim(server: &Server, endpoint: &Value) -> Vec<Leased> {
     let id = text(&endpoint["id"]).parse().expect("an id");
-    deliveries::claim(&server.app.db, id, 100, Duration::from_mins(1)).await.expect("claims")
+    deliveries::claim(&server.app.db, id, 100, Duration::from_mins(1), &Held::default())
+        .await
+        .expect("claims")
 }
 
 pub(crate) async fn settle(server: &Server, leased: &Leased, status: u16, fate: Fate, disables: bool) {
@@ -78,6 +81,7 @@ pub(crate) async fn settle(server: &Server, leased: &Leased, status: u16, fate: 
         kind: leased.event.kind,
         schema: leased.event.schema.clone(),
         task_id: leased.event.task_id,
+        happened: leased.event.created,
         number: leased.attempts + 1,
         started: Timestamp::from_micros(1_700_000_000_000_000),
         duration: Duration::from_micros(7_600),

@@ -1,6 +1,8 @@
 //! The events feed.
 
+use reqwest::Method;
 use serde_json::{Value, json};
+use task_inbox::app::Permission;
 use task_inbox::store::Engine;
 use task_inbox_domain::cursor::LogCursor;
 
@@ -10,6 +12,7 @@ use crate::server::{Server, column, time};
 on_both_engines!(
     tells_everything_in_order,
     filters_and_goes_on,
+    begins_at_the_end,
     is_complete_while_others_write,
     refuses_odd_cursors,
     says_what_was_trimmed
@@ -80,6 +83,23 @@ async fn filters_and_goes_on(engine: Engine) {
     let second = page(&server, &format!("?type=task.created&limit=1&after={}", cursor(&first))).await;
     assert_eq!(second["events"][0]["data"]["task"]["id"], refund["id"]);
     assert_eq!(count("?after=").await, Some(5));
+}
+
+async fn begins_at_the_end(engine: Engine) {
+    let server = Server::start(engine).await;
+    server.flag(json!({})).await;
+    let end = page(&server, "?after=latest").await;
+    assert_eq!(end["events"], json!([]), "what is there already is left out");
+    assert_eq!(cursor(&end), cursor(&page(&server, "").await));
+    let task = server.flag(json!({})).await;
+    let next = page(&server, &format!("?after={}&schema=ti:sample", cursor(&end))).await;
+    assert_eq!(next["events"][0]["data"]["task"]["id"], task["id"]);
+    // Also where the log has been trimmed, and whoever has to ask for permission has to here.
+    server.sql("UPDATE log_head SET floor_seq = 2").await;
+    assert_eq!(cursor(&page(&server, "?after=latest&limit=1").await), cursor(&next));
+    let key = server.key(None, &[Permission::TasksWrite]).await;
+    server.bare(Method::GET, "/api/v1/events?after=latest").header("api-key", &key).send().await.problem(403);
+    server.get("/api/v1/events?after=Latest").await.problem(400);
 }
 
 async fn is_complete_while_others_write(engine: Engine) {

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod application;
 mod contract;
 mod server;
 
@@ -22,9 +23,12 @@ mod endpoint_tests;
 mod endpoints;
 mod events;
 mod external_ids;
+mod guards;
 mod health;
 mod idempotency;
 mod lists;
+mod maintenance;
+mod metrics;
 mod openapi;
 mod original;
 mod protocol;

@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use task_inbox::app::guards::Guards;
 use task_inbox::app::keys::{self, NewKey};
 use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
@@ -110,6 +111,15 @@ impl Server {
         Self::on(database, String::new(), settings, Policy::new([])).await
     }
 
+    /// A server with nothing installed that may reach loopback, and a key that may do everything.
+    pub(crate) async fn beside_an_application(engine: Engine) -> Self {
+        let (database, db) = TestDatabase::migrated(engine).await;
+        db.close().await.expect("closes");
+        let server = Self::on(database, String::new(), http::Settings::default(), Policy::dev()).await;
+        let key = server.key(None, &Permission::ALL).await;
+        Self { key, ..server }
+    }
+
     /// A server on a new database with both schemas, and a key that may do everything.
     pub(crate) async fn start(engine: Engine) -> Self {
         Self::with_schemas(Self::empty(engine).await).await
@@ -117,10 +127,7 @@ impl Server {
 
     /// The same, which may reach loopback.
     pub(crate) async fn open_to_loopback(engine: Engine) -> Self {
-        let (database, db) = TestDatabase::migrated(engine).await;
-        db.close().await.expect("closes");
-        let settings = http::Settings::default();
-        Self::with_schemas(Self::on(database, String::new(), settings, Policy::dev()).await).await
+        Self::with_schemas(Self::beside_an_application(engine).await).await
     }
 
     async fn with_schemas(server: Self) -> Self {
@@ -148,6 +155,7 @@ impl Server {
                 .expect("a client"),
             policy,
             targets: Arc::default(),
+            guards: Guards::default(),
             db,
             commit,
             registry,

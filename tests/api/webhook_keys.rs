@@ -13,6 +13,7 @@ use crate::server::{Server, column, time};
 on_both_engines!(
     a_key_is_made_once_and_rotated_on_purpose,
     the_former_key_goes_on_for_the_overlap,
+    a_sixth_key_has_to_wait,
     a_header_has_one_key,
     a_key_ends_when_it_is_deleted,
     what_can_not_be_is_refused,
@@ -83,22 +84,47 @@ async fn the_former_key_goes_on_for_the_overlap(engine: Engine) {
     let day = Duration::from_hours(24);
     assert!(left.abs_diff(day) < Duration::from_mins(1), "{left:?}");
 
-    // A third ends the first, and the second goes on for as long as is said.
+    // A third gives the second its end, and leaves the first its own.
+    let promised = keys[1]["expires"].clone();
     let third = make(&server, json!({"schema": "hooked", "rotate": true, "overlap": "1h"})).await.ok(201);
+    assert_eq!(third["warnings"], json!([]));
     let keys = list(&server, "").await;
-    assert_eq!(column(&keys, "id"), [&third, &second].map(|k| k["id"].as_str().expect("an id")));
+    let ids = [&third, &second, &first].map(|k| k["id"].as_str().expect("an id"));
+    assert_eq!(column(&keys, "id"), ids);
     assert!(time(&keys[1]["expires"]).since(time(&third["created"])) < Duration::from_mins(61));
+    assert_eq!(keys[2]["expires"], promised);
 
+    // Who ends a key at once hears of those that still sign.
     let fourth = make(&server, json!({"schema": "hooked", "rotate": true, "overlap": "0s"})).await.ok(201);
-    assert_eq!(column(&list(&server, "").await, "id"), [fourth["id"].as_str().expect("an id")]);
+    let ids = [&fourth, &second, &first].map(|k| k["id"].as_str().expect("an id"));
+    assert_eq!(column(&list(&server, "").await, "id"), ids);
+    for (warning, id) in fourth["warnings"].as_array().expect("a list").iter().zip(&ids[1..]) {
+        let warning = warning.as_str().expect("a text");
+        assert!(warning.contains(id) && warning.contains("revoke_webhook_key"), "{warning}");
+    }
+    assert_eq!(fourth["warnings"].as_array().map(Vec::len), Some(2));
     // What ends soon anyway is not kept longer by a rotation.
-    make(&server, json!({"schema": "hooked", "rotate": true, "overlap": "1m"})).await.ok(201);
-    let newest = list(&server, "").await[0]["id"].as_str().expect("an id").to_owned();
+    let newest = fourth["id"].as_str().expect("an id");
     server.request(Method::DELETE, &format!("{KEYS}/{newest}")).send().await.ok(200);
     make(&server, json!({"schema": "hooked", "rotate": true, "overlap": "30d"})).await.ok(201);
+    assert_eq!(list(&server, "").await[2]["expires"], promised);
+}
+
+async fn a_sixth_key_has_to_wait(engine: Engine) {
+    let server = start(engine).await;
+    make(&server, json!({"schema": "hooked"})).await.ok(201);
+    for hours in 1..5 {
+        let body = json!({"schema": "hooked", "rotate": true, "overlap": format!("{hours}h")});
+        make(&server, body).await.ok(201);
+    }
     let keys = list(&server, "").await;
-    assert_eq!(keys[1]["id"], fourth["id"]);
-    assert!(time(&keys[1]["expires"]).since(time(&keys[0]["created"])) <= Duration::from_mins(1), "{keys}");
+    let next = keys[4]["expires"].as_str().expect("it ends first");
+    let refused = make(&server, json!({"schema": "hooked", "rotate": true})).await.problem(409);
+    assert!(refused["detail"].as_str().is_some_and(|d| d.contains(next)), "{refused}");
+    assert_eq!(list(&server, "").await, keys, "nothing changed");
+    let oldest = keys[4]["id"].as_str().expect("an id");
+    server.request(Method::DELETE, &format!("{KEYS}/{oldest}")).send().await.ok(200);
+    make(&server, json!({"schema": "hooked", "rotate": true})).await.ok(201);
 }
 
 async fn a_header_has_one_key(engine: Engine) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use task_inbox::app::guards::Guards;
 use task_inbox::app::{App, AppError, KeyCache, Permission, PostTask, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::outbound::{Client, Limits, Policy};
@@ -71,6 +72,7 @@ async fn process(database: &TestDatabase) -> App {
         policy: Policy::new([]),
         client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
         targets: Arc::default(),
+        guards: Guards::default(),
         db,
         registry,
     }

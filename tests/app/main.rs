@@ -7,6 +7,7 @@ mod support;
 mod audit;
 mod fixture;
 mod keys;
+mod maintenance;
 mod rekey;
 mod schemas;
 mod tasks;

@@ -1,7 +1,7 @@
 //! Installing, comparing and removing.
 
 use task_inbox::app::schemas::{get, install, list, remove};
-use task_inbox::app::{AppError, Permission, Principal, tasks};
+use task_inbox::app::{AppError, Permission, Principal, tasks, webhook_keys};
 use task_inbox::bus::Topic;
 use task_inbox::store::Engine;
 
@@ -81,6 +81,39 @@ async fn removing_frees_name_and_version(engine: Engine) {
     install(app, &cli, SHOP, false, false).await.expect("the name is free");
 }
 
+async fn another_proof_keeps_the_keys_that_fit_and_says_which_is_missing(engine: Engine) {
+    let fixture = Fixture::empty(engine).await;
+    let app = &fixture.app;
+    let cli = Principal::cli();
+    let version = |semver: &str, auth: &str| {
+        format!(
+            "name: s\nsemver: '{semver}'\ndefault_hook_url: https://s.example/hook\nhook_auth: {auth}\n\
+             callback_hosts: [s.example]\ntasktypes: [{{name: t, resolved_states: [r]}}]"
+        )
+    };
+    let key = || webhook_keys::NewWebhookKey { schema: "s".to_owned(), ..Default::default() };
+    let endpoints = || app.registry.current().endpoints().map(|e| (e.origin, e.has_key)).collect::<Vec<_>>();
+    let first =
+        install(app, &cli, &version("1", "{kind: head, val: X-Key}"), false, false).await.expect("installed");
+    assert_eq!(first.warnings.len(), 1, "one key is for the schema and its callbacks: {:?}", first.warnings);
+    webhook_keys::create(app, &cli, key()).await.expect("a key");
+    assert!(endpoints().iter().all(|(_, has_key)| *has_key) && endpoints().len() == 2);
+    // Another header carries the same key.
+    let renamed = install(app, &cli, &version("2", "{kind: head, val: X-Other}"), false, false)
+        .await
+        .expect("installed");
+    assert_eq!(renamed.warnings, Vec::<String>::new());
+    // A signature needs another key, which is said; the old one stays for who comes back.
+    let signed = install(app, &cli, &version("3", "{kind: hmac}"), false, false).await.expect("installed");
+    assert!(signed.warnings[0].contains("task-inbox webhook_key s`"), "{:?}", signed.warnings);
+    assert!(endpoints().iter().all(|(_, has_key)| !has_key));
+    webhook_keys::create(app, &cli, key()).await.expect("a key of the other kind");
+    let back =
+        install(app, &cli, &version("4", "{kind: head, val: X-Key}"), false, false).await.expect("installed");
+    assert_eq!(back.warnings, Vec::<String>::new());
+    assert!(endpoints().iter().all(|(_, has_key)| *has_key), "it was not lost");
+}
+
 async fn schemas_are_for_those_who_may_and_see_them(engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let app = &fixture.app;
@@ -100,5 +133,6 @@ crate::on_both_engines!(
     a_version_is_immutable_and_follows_the_latest,
     a_file_that_is_wrong_tells_all_of_it,
     removing_frees_name_and_version,
+    another_proof_keeps_the_keys_that_fit_and_says_which_is_missing,
     schemas_are_for_those_who_may_and_see_them,
 );

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use task_inbox::app::guards::Guards;
 use task_inbox::app::webhook_keys::{CreatedWebhookKey, NewWebhookKey};
 use task_inbox::app::{App, KeyCache, PostTask, Principal, Vault, schemas, tasks, vault, webhook_keys};
 use task_inbox::bus::{Bus, Topic};
@@ -76,6 +77,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
         policy,
         client,
         targets: Arc::default(),
+        guards: Guards::default(),
     };
     Process { app, dispatcher, stop }
 }

@@ -5,9 +5,12 @@
 mod support;
 
 mod answers;
+mod breaker;
 mod callbacks;
+mod endpoints;
 mod fairness;
 mod fixture;
+mod maintenance;
 mod receiver;
 mod sending;
 mod stopping;

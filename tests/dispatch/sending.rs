@@ -18,6 +18,7 @@ on_both_engines!(
     events_wait_for_a_key,
     a_rotated_key_signs_from_then_on,
     both_keys_sign_until_the_former_ends,
+    every_key_signs_until_its_own_end,
     an_endpoint_whose_last_key_ended_is_sent_nothing,
     a_former_key_that_does_not_open_holds_nothing_back,
     a_private_address_is_refused_and_seen,
@@ -141,6 +142,22 @@ async fn both_keys_sign_until_the_former_ends(engine: Engine) {
     assert!(is_signed(&webhook, &new) && !is_signed(&webhook, &old));
     assert_eq!(webhook.header("webhook-signature").split(' ').count(), 1);
     assert_eq!(f.app().registry.current().number, number);
+}
+
+async fn every_key_signs_until_its_own_end(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", &receiver.url, "").await;
+    let first = f.key("s").await;
+    let second = f.rotate("s", Duration::from_secs(3)).await.key;
+    let third = f.rotate("s", Duration::from_hours(1)).await.key;
+    let webhook = decided(&f, &mut receiver).await;
+    assert!([&first, &second, &third].iter().all(|key| is_signed(&webhook, key)));
+    assert_eq!(webhook.header("webhook-signature").split(' ').count(), 3);
+    // The first had been promised less time than the second.
+    f.until(&live(engine), 2).await;
+    let webhook = decided(&f, &mut receiver).await;
+    assert!([&second, &third].iter().all(|key| is_signed(&webhook, key)) && !is_signed(&webhook, &first));
 }
 
 async fn an_endpoint_whose_last_key_ended_is_sent_nothing(engine: Engine) {

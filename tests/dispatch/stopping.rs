@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use task_inbox::store::Engine;
+use task_inbox::store::registry::Held;
 
 use crate::fixture::{Fixture, SETTINGS};
 use crate::on_both_engines;
@@ -78,7 +79,9 @@ async fn what_a_dead_process_had_leased_is_taken_over(engine: Engine) {
     f.process.dispatcher.stop_leasing();
     f.post("s").await;
     let lease = Duration::from_millis(700);
-    let leased = task_inbox::store::deliveries::claim(&f.app().db, endpoint, 1, lease).await.expect("claims");
+    let leased = task_inbox::store::deliveries::claim(&f.app().db, endpoint, 1, lease, &Held::default())
+        .await
+        .expect("claims");
     assert_eq!(leased.len(), 1);
     receiver.answer(Answer::Status(200));
     let _other = f.another().await;

@@ -13,7 +13,7 @@ pub(crate) const NOTICED: Duration = Duration::from_secs(1);
 /// Far more than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-pub(crate) const PERMISSIONS: [&str; 9] = [
+pub(crate) const PERMISSIONS: [&str; 10] = [
     "tasks:write",
     "tasks:read",
     "tasks:resolve",
@@ -23,6 +23,7 @@ pub(crate) const PERMISSIONS: [&str; 9] = [
     "endpoints:read",
     "audit:read",
     "audit:write",
+    "maintenance:write",
 ];
 
 /// One server and a client of it.

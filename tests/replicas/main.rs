@@ -3,5 +3,6 @@
 //! Needs the binary (`cargo build -p task-inbox-cli`) and PostgreSQL's programs.
 
 mod deployment;
+mod maintenance;
 mod rekey;
 mod revoke;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use task_inbox::store::Engine;
 use task_inbox::store::deliveries::{self, Fate, Leased, Settled, Settlement};
-use task_inbox::store::registry::EndpointStatus;
+use task_inbox::store::registry::{EndpointStatus, Held};
 use uuid::Uuid;
 
 use crate::fixture::{Collector, Fixture, now};
@@ -28,7 +28,7 @@ on_both_engines!(
 
 const LEASE: Duration = Duration::from_mins(1);
 
-fn settled(leased: &Leased, fate: Fate) -> Settled {
+pub(crate) fn settled(leased: &Leased, fate: Fate) -> Settled {
     Settled {
         id: leased.id,
         token: leased.token,
@@ -37,6 +37,7 @@ fn settled(leased: &Leased, fate: Fate) -> Settled {
         kind: leased.event.kind,
         schema: leased.event.schema.clone(),
         task_id: leased.event.task_id,
+        happened: leased.event.created,
         number: leased.attempts + 1,
         started: now(),
         duration: Duration::from_millis(3),
@@ -51,7 +52,7 @@ fn settled(leased: &Leased, fate: Fate) -> Settled {
 }
 
 async fn claim(f: &Fixture) -> Vec<Leased> {
-    deliveries::claim(&f.db, f.endpoint(), 100, LEASE).await.expect("claims")
+    deliveries::claim(&f.db, f.endpoint(), 100, LEASE, &Held::default()).await.expect("claims")
 }
 
 async fn settlement(f: &Fixture, attempts: &[Settled]) -> Settlement {
@@ -115,7 +116,10 @@ async fn a_task_waits_for_no_other(engine: Engine) {
 async fn a_stale_lease_settles_nothing(engine: Engine) {
     let f = Fixture::new(engine).await;
     f.posted().await;
-    let old = deliveries::claim(&f.db, f.endpoint(), 1, Duration::ZERO).await.expect("claims").remove(0);
+    let old = deliveries::claim(&f.db, f.endpoint(), 1, Duration::ZERO, &Held::default())
+        .await
+        .expect("claims")
+        .remove(0);
     let new = claim(&f).await.remove(0);
     assert_eq!(old.id, new.id);
     for fate in [Fate::Delivered, Fate::Retry(Duration::ZERO), Fate::Dead("exhausted")] {
@@ -131,7 +135,10 @@ async fn a_lease_that_ran_out_is_taken_over(engine: Engine) {
     let f = Fixture::new(engine).await;
     f.posted().await;
     let lease = Duration::from_millis(300);
-    assert_eq!(deliveries::claim(&f.db, f.endpoint(), 1, lease).await.expect("claims").len(), 1);
+    assert_eq!(
+        deliveries::claim(&f.db, f.endpoint(), 1, lease, &Held::default()).await.expect("claims").len(),
+        1
+    );
     let begun = Instant::now();
     while claim(&f).await.is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(10), "it runs out");
@@ -157,7 +164,7 @@ async fn a_retry_waits_for_its_time(engine: Engine) {
     let body = |l: &Leased| l.event.envelope(l.seq);
     assert_eq!(body(&first), body(&second), "the same bytes");
     assert_eq!(
-        deliveries::due_endpoints(&f.db, &[f.endpoint(), Uuid::nil()]).await.expect("runs"),
+        deliveries::due_endpoints(&f.db, &[f.endpoint(), Uuid::nil()], &Held::default()).await.expect("runs"),
         Vec::<Uuid>::new()
     );
 }
@@ -206,7 +213,8 @@ async fn two_claimers_never_get_the_same(engine: Engine) {
         tokio::spawn(async move {
             let mut ids = Vec::new();
             loop {
-                let claimed = deliveries::claim(&db, endpoint, 7, LEASE).await.expect("claims");
+                let claimed =
+                    deliveries::claim(&db, endpoint, 7, LEASE, &Held::default()).await.expect("claims");
                 if claimed.is_empty() {
                     return ids;
                 }
@@ -241,10 +249,13 @@ async fn what_waits_is_moved_out_of_the_way(engine: Engine) {
     assert_eq!(heads.len(), 4);
     let other = f.posted().await;
     assert!(claim(&f).await.is_empty(), "too many are in front of it");
-    assert!(deliveries::park(&f.db, f.endpoint()).await.expect("parks"));
+    assert!(deliveries::park(&f.db, f.endpoint(), &Held::default()).await.expect("parks"));
     let found = claim(&f).await;
     assert_eq!(found.iter().filter_map(|l| l.event.task_id).collect::<Vec<_>>(), [other]);
-    assert!(!deliveries::park(&f.db, f.endpoint()).await.expect("runs"), "a claim sees past what is left");
+    assert!(
+        !deliveries::park(&f.db, f.endpoint(), &Held::default()).await.expect("runs"),
+        "a claim sees past what is left"
+    );
 
     for (task, head) in tasks.iter().zip(&heads) {
         let mut head = head.clone();
@@ -267,12 +278,15 @@ async fn nothing_stays_parked_behind_what_has_ended(engine: Engine) {
     let posts = f.submit_all((0..300).map(|_| f.post(None, "x")).collect()).await;
     let tasks: Vec<_> = posts.into_iter().map(|post| post.expect("kept").task().id).collect();
     assert_eq!(decide_all(&f, &tasks, 5).await, 1500);
-    let mut due = deliveries::claim(&f.db, f.endpoint(), 1000, LEASE).await.expect("claims");
+    let mut due =
+        deliveries::claim(&f.db, f.endpoint(), 1000, LEASE, &Held::default()).await.expect("claims");
     assert_eq!(due.len(), 300);
     for version in 2..=6 {
         let parker = {
             let (db, endpoint) = (f.db.clone(), f.endpoint());
-            tokio::spawn(async move { deliveries::park(&db, endpoint).await.expect("parks") })
+            tokio::spawn(
+                async move { deliveries::park(&db, endpoint, &Held::default()).await.expect("parks") },
+            )
         };
         // Half of them end while the others' successors are parked.
         for some in due.chunks(10) {
@@ -280,7 +294,7 @@ async fn nothing_stays_parked_behind_what_has_ended(engine: Engine) {
             assert_eq!(settle(&f, &some).await, 10);
         }
         parker.await.expect("no panic");
-        due = deliveries::claim(&f.db, f.endpoint(), 1000, LEASE).await.expect("claims");
+        due = deliveries::claim(&f.db, f.endpoint(), 1000, LEASE, &Held::default()).await.expect("claims");
         assert_eq!(due.len(), 300, "version {version}");
     }
 }

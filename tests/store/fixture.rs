@@ -112,7 +112,7 @@ impl Fixture {
         // Each decision is another person's, so that none counts as a repetition.
         let actor = Actor::user(Uuid::new_v4(), "somebody");
         let seen = self.seen.lock().expect("no panic").get(&id).expect("it was submitted here").clone();
-        let decide = Decide { seen, ttype, decision, actor };
+        let decide = Decide { seen, ttype, decision, actor, consent: None };
         Member { registry, idempotency: None, operation: Operation::Decide(Box::new(decide)) }
     }
 

@@ -5,11 +5,14 @@ mod support;
 
 mod audit;
 mod commit;
+mod condition;
 mod deliveries;
 mod fixture;
 mod lists;
 mod log;
+mod maintenance;
 mod migrations;
 mod overtaken;
 mod schemas;
 mod secrets;
+mod upkeep;

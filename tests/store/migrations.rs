@@ -63,6 +63,7 @@ async fn is_what_the_entities_say(engine: Engine) {
         finished_deliveries,
         attempts,
         replays,
+        maintenance,
         api_keys,
         users,
     );

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
-use task_inbox::store::commit::{CommitError, Hooks, Reply};
+use task_inbox::store::commit::{CommitError, Hooks, Operation, Reply};
 use task_inbox::store::deliveries::Leased;
 use task_inbox::store::registry::Endpoint;
 use task_inbox::store::{Engine, RegistryCache, log, tasks};
-use task_inbox_domain::transition::Refusal;
+use task_inbox_domain::event::guard::Passed;
+use task_inbox_domain::transition::{Consent, Refusal};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, start};
+use crate::fixture::{Fixture, SCHEMA, install, start, with_key};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -20,6 +21,7 @@ on_both_engines!(
     one_overtaken_decision_takes_nothing_from_its_batch,
     an_overtaken_decision_gives_its_place_back,
     the_newest_sight_of_a_task_counts,
+    consent_is_to_one_version,
 );
 
 /// Counts the places that were taken and not given back, and those that became leases.
@@ -99,6 +101,45 @@ async fn the_newest_sight_of_a_task_counts(engine: Engine) {
     assert!(matches!(answers[0], Err(CommitError::Refused { refusal: Refusal::Stale { .. }, .. })));
     assert_eq!(answers[1].as_ref().expect("decided").task().version, 3);
     assert_eq!(versions(&f, id).await, [1, 2, 3]);
+}
+
+async fn consent_is_to_one_version(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let guarded = SCHEMA.replace("semver: '1'", "semver: '2'")
+        + "  guard: {url: 'https://shop.example/may', states: [paid]}\n";
+    install(&f.db, &f.registry, &guarded).await;
+    let pay = |id, consent: Option<i64>| {
+        let mut member = f.decide(id, Some("paid"), None);
+        let Operation::Decide(decide) = &mut member.operation else { panic!("a decision") };
+        decide.consent = consent.map(|version| Consent { version, passed: Passed::Allowed });
+        member
+    };
+    let unasked = |answer: &Result<Reply, CommitError>| match answer {
+        Err(CommitError::Refused { refusal: Refusal::Unasked { current }, current: task }) => {
+            assert_eq!(*current, task.version);
+            *current
+        }
+        other => panic!("{other:?}"),
+    };
+    // Without an idempotency key, and with one, which takes another way through the database.
+    for key in [None, Some("k")] {
+        let keyed = |member| {
+            key.into_iter().fold(member, |m, key| with_key(m, &format!("{key}{:?}", Uuid::now_v7()), "b"))
+        };
+        let (before, within) = (f.posted().await, f.posted().await);
+        let late = keyed(pay(before, Some(1)));
+        f.submit(f.decide(before, Some("asked"), None)).await.expect("nobody guards this");
+        assert_eq!(unasked(&f.submit(late).await), 2);
+        // Two who were both allowed on the same version: one is first, in its batch or before it.
+        let both = f.submit_all(vec![keyed(pay(within, Some(1))), keyed(pay(within, Some(1)))]).await;
+        let (made, refused): (Vec<_>, Vec<_>) = both.iter().partition(|answer| answer.is_ok());
+        assert_eq!((made.len(), unasked(refused[0])), (1, 2));
+        f.submit(f.decide(within, None, None)).await.expect("nobody guards this");
+        // No way around the guard: without consent nothing is paid, and with it to this version it is.
+        assert_eq!(unasked(&f.submit(keyed(pay(within, None))).await), 3);
+        assert_eq!(f.submit(keyed(pay(within, Some(3)))).await.expect("consented").task().version, 4);
+        assert_eq!((versions(&f, before).await, versions(&f, within).await), (vec![1, 2], vec![1, 2, 3, 4]));
+    }
 }
 
 /// Waits until so many of the database's connections wait for a row that another holds.

@@ -1,11 +1,14 @@
 //! What is measured: each part by itself, with its limits in the same run.
 
 pub(crate) mod delivered;
+pub(crate) mod drain;
 pub(crate) mod footprint;
 pub(crate) mod latency;
+pub(crate) mod neighbour;
 pub(crate) mod posts;
 pub(crate) mod reads;
 pub(crate) mod replicas;
+pub(crate) mod storage;
 
 use std::time::Duration;
 
@@ -34,11 +37,26 @@ pub(crate) enum Part {
     Replicas,
     /// Memory, and the time from start to ready
     Footprint,
+    /// Healthy endpoints beside one that hangs with ten thousand queued
+    Neighbour,
+    /// A million deliveries over a thousand endpoints, drained
+    Drain,
+    /// A million deliveries and a short retention
+    Storage,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Posts, Self::Delivered, Self::Latency, Self::Reads, Self::Replicas, Self::Footprint];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Posts,
+        Self::Delivered,
+        Self::Latency,
+        Self::Reads,
+        Self::Replicas,
+        Self::Footprint,
+        Self::Neighbour,
+        Self::Drain,
+        Self::Storage,
+    ];
 }
 
 /// Measures one part and keeps the result in place of an older one.
@@ -52,6 +70,9 @@ pub(crate) async fn measure(part: Part, scale: &Scale, results: &mut Results) ->
         Part::Reads => results.reads = Some(keep(scale, Box::pin(reads::measure(scale))).await?),
         Part::Replicas => results.replicas = Some(keep(scale, Box::pin(replicas::measure(scale))).await?),
         Part::Footprint => results.footprint = Some(keep(scale, Box::pin(footprint::measure(scale))).await?),
+        Part::Neighbour => results.neighbour = Some(keep(scale, Box::pin(neighbour::measure(scale))).await?),
+        Part::Drain => results.drain = Some(keep(scale, Box::pin(drain::measure(scale))).await?),
+        Part::Storage => results.storage = Some(keep(scale, Box::pin(storage::measure(scale))).await?),
     }
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! The report and its charts, made from what is kept.
 
 mod delivered;
+mod drain;
 mod footprint;
 mod latency;
+mod neighbour;
 mod page;
 mod posts;
 mod reads;
 mod replicas;
+mod storage;
 
 use std::path::Path;
 
@@ -46,6 +49,15 @@ fn page(results: &Results) -> Page {
     }
     if let Some(kept) = &results.footprint {
         footprint::add(&mut page, &kept.measured);
+    }
+    if let Some(kept) = &results.neighbour {
+        neighbour::add(&mut page, &kept.measured);
+    }
+    if let Some(kept) = &results.drain {
+        drain::add(&mut page, &kept.measured);
+    }
+    if let Some(kept) = &results.storage {
+        storage::add(&mut page, &kept.measured);
     }
     page
 }

@@ -68,6 +68,11 @@ impl Call {
         Self::new(Method::PATCH, segments, Repeat::Never).json(body)
     }
 
+    /// Makes something what it is to be.
+    pub(crate) fn put(segments: &[&str], body: &Value) -> Self {
+        Self::new(Method::PUT, segments, Repeat::Safe).json(body)
+    }
+
     /// Takes something away.
     pub(crate) fn delete(segments: &[&str]) -> Self {
         Self::new(Method::DELETE, segments, Repeat::Never)

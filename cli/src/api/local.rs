@@ -43,13 +43,16 @@ impl Local {
         let json = serde_json::from_slice(&answer.body).map_err(|e| broken(&e))?;
         let status = answer.status.as_u16();
         if answer.status.is_success() {
-            return Ok(Reply { status, json });
+            return Ok(Reply { status, json, body: answer.body });
         }
         let refusal = Refusal::of_problem(status, &json);
         // There is no server whose log would tell.
         Err(match answer.cause {
             Some(cause) => refusal.saying(cause),
-            None => refusal,
+            None => match answer.retry_after {
+                Some(after) if refusal.is_maintenance => refusal.until(after),
+                _ => refusal,
+            },
         })
     }
 

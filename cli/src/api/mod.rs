@@ -13,6 +13,7 @@ mod remote;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use task_inbox::config::Config;
 
@@ -23,6 +24,16 @@ pub(crate) use remote::{Address, Remote};
 use crate::output::waiting;
 use local::Local;
 
+/// Why another address than an inbox's could not be reached, in a sentence.
+pub(crate) fn connection_failure(error: &reqwest::Error, place: &str) -> String {
+    failure::of(error, place, 0.0).message
+}
+
+/// Why there is no client.
+pub(crate) fn client_failure(error: &reqwest::Error) -> String {
+    failure::of_client(error)
+}
+
 /// What a request was answered, if it was not refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
@@ -30,6 +41,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// The document.
     pub(crate) json: Value,
+    /// Its text, as it came.
+    pub(crate) body: Bytes,
 }
 
 /// A way to the API.

@@ -1,8 +1,10 @@
 //! Why a request came to nothing, as an operator should read it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
+use task_inbox::config::duration;
 
 /// How a problem's detail ends that has nothing to say but that there are errors.
 const LISTED: &str = "errors lists what is wrong";
@@ -16,6 +18,10 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Everything that is wrong with a body or a file, each with its place.
     pub(crate) problems: Vec<String>,
+    /// Where to go on in a list, if that is the answer to it.
+    pub(crate) cursor: Option<String>,
+    /// Whether it is maintenance that refused it.
+    pub(crate) is_maintenance: bool,
 }
 
 impl std::error::Error for Refusal {}
@@ -29,7 +35,13 @@ impl fmt::Display for Refusal {
 impl Refusal {
     /// One without an answer.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { status: None, message: message.into(), problems: Vec::new() }
+        Self {
+            status: None,
+            message: message.into(),
+            problems: Vec::new(),
+            cursor: None,
+            is_maintenance: false,
+        }
     }
 
     /// What a problem document says (RFC 9457).
@@ -61,14 +73,28 @@ impl Refusal {
         Self {
             status: Some(status),
             problems: errors.iter().filter(|e| !is_said(e)).map(problem).collect(),
+            is_maintenance: document["type"] == "/problems/maintenance",
             message,
+            cursor: document["cursor"].as_str().map(str::to_owned),
         }
+    }
+
+    /// Whether it may go away by itself: no answer, overload, a database that is away.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status.is_none_or(|status| status == 429 || status >= 500)
     }
 
     /// Says something else about it.
     pub(crate) fn saying(mut self, message: String) -> Self {
         self.message = message;
         self
+    }
+
+    /// Says when it is worth another try.
+    pub(crate) fn until(self, after: Duration) -> Self {
+        let message =
+            format!("{}; try again in {}", self.message.trim_end_matches('.'), duration::write(after));
+        self.saying(message)
     }
 
     /// The same with a secret taken out, wherever it came in.

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
@@ -101,6 +102,22 @@ impl Remote {
         }
     }
 
+    /// Looks at a path that needs no key; returns the answer and its date.
+    pub(crate) async fn look(&self, path: &str) -> Result<(Value, Option<String>), Refusal> {
+        let failed = |e: &reqwest::Error| {
+            Refusal::new(failure::of(e, &self.server, self.timeout.as_secs_f64()).message)
+        };
+        let answer =
+            self.client.get(format!("{}{path}", self.server)).send().await.map_err(|e| failed(&e))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await.map_err(|e| failed(&e))?;
+        let date = headers.get(DATE).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        match self.read(status, &headers, body).await {
+            Ok(reply) => Ok((reply.json, date)),
+            Err(Setback::Busy(_, refusal) | Setback::Lost(refusal) | Setback::Final(refusal)) => Err(refusal),
+        }
+    }
+
     async fn attempt(&self, call: &Call, idempotency_key: Option<&str>) -> Result<Reply, Setback> {
         let url = format!("{}{}", self.server, call.target);
         let mut request = self.client.request(call.method.clone(), url);
@@ -135,11 +152,11 @@ impl Remote {
                 return Err(Setback::Final(Refusal::new(format!("{} answered without end", self.server))));
             }
         }
-        self.read(status, &headers, &body).await
+        self.read(status, &headers, body.into()).await
     }
 
     /// Reads an answer, if it is one of ours.
-    async fn read(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Setback> {
+    async fn read(&self, status: u16, headers: &HeaderMap, body: Bytes) -> Result<Reply, Setback> {
         let refuse =
             |message: String| Err(Setback::Final(Refusal { status: Some(status), ..Refusal::new(message) }));
         let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -155,7 +172,7 @@ impl Remote {
             (media_type.as_str(), status),
             ("application/json", 200..300) | ("application/problem+json", 400..600)
         );
-        let Some(json) = is_ours.then(|| serde_json::from_slice::<Value>(body).ok()).flatten() else {
+        let Some(json) = is_ours.then(|| serde_json::from_slice::<Value>(&body).ok()).flatten() else {
             let what =
                 if media_type.is_empty() { "nothing that says what it is".to_owned() } else { media_type };
             return refuse(format!(
@@ -165,7 +182,7 @@ impl Remote {
             ));
         };
         if status < 300 {
-            return Ok(Reply { status, json });
+            return Ok(Reply { status, json, body });
         }
         let refusal = Refusal::of_problem(status, &json);
         let said = refusal.message.clone();
@@ -179,6 +196,7 @@ impl Remote {
                 let when = pause.map_or_else(|| "later".to_owned(), |p| format!("in {} s", p.as_secs()));
                 Setback::Final(refusal.saying(format!("{said}; try again {when}")))
             }
+            (503, Some(pause)) if refusal.is_maintenance => Setback::Busy(pause, refusal.until(pause)),
             (503, Some(pause)) => {
                 let message = format!("{said} (the server asks to wait {} s)", pause.as_secs());
                 Setback::Busy(pause, refusal.saying(message))

@@ -36,17 +36,10 @@ pub(crate) async fn run(command: &ConfigCommand, place: &Where) -> anyhow::Resul
 }
 
 async fn check(inspection: Inspection) -> anyhow::Result<Answer> {
-    let mut warnings: Vec<_> = inspection
-        .unknown
-        .iter()
-        .map(|name| format!("{name} is set and is no setting; `task-inbox config show` lists them"))
-        .collect();
+    let warnings = oddities(&inspection);
     let wrong = match &inspection.config {
         Ok(config) => {
             telemetry::start(config.log.as_deref().unwrap_or("off"), config.log_format)?;
-            warnings.extend(
-                config.unused.iter().map(|n| format!("{n} is set and has no effect in this version")),
-            );
             startup::check(config).await
         }
         Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
@@ -61,6 +54,16 @@ async fn check(inspection: Inspection) -> anyhow::Result<Answer> {
     };
     let ok = wrong.is_empty();
     Ok(Answer::painted(json!({"ok": ok, "wrong": wrong, "warnings": warnings}), text).ok(ok).warn(warnings))
+}
+
+/// What is set and does nothing.
+pub(super) fn oddities(inspection: &Inspection) -> Vec<String> {
+    let unknown = inspection
+        .unknown
+        .iter()
+        .map(|name| format!("{name} is set and is no setting; `task-inbox config show` lists them"));
+    let unused = inspection.config.iter().flat_map(|config| &config.unused);
+    unknown.chain(unused.map(|name| format!("{name} is set and has no effect in this version"))).collect()
 }
 
 fn show(inspection: &Inspection) -> Answer {

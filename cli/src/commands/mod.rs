@@ -3,10 +3,13 @@
 mod audit;
 mod config;
 mod deliveries;
+mod doctor;
 mod documents;
 mod endpoints;
 mod keys;
+mod listen;
 mod login;
+mod maintenance;
 mod migrate;
 mod post_task;
 mod rekey;
@@ -14,6 +17,7 @@ mod replays;
 mod schemas;
 mod serve;
 mod tasks;
+mod verify;
 mod webhook_keys;
 mod whoami;
 
@@ -43,6 +47,8 @@ pub(crate) enum Command {
     Login,
     /// Forget a server that `login` kept
     Logout,
+    /// Look at everything that an inbox hangs on, and say what to do
+    Doctor,
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -93,6 +99,11 @@ pub(crate) enum Request {
     Endpoints(endpoints::Endpoints),
     /// List webhooks that were sent or wait, newest first; with an id, its attempts; send them again
     Deliveries(deliveries::Deliveries),
+    /// Print events as they happen, and post them as webhooks to a developer's machine
+    Listen(listen::Listen),
+    /// Refuse writes for a while, with a message, and let reads go on
+    #[command(subcommand)]
+    Maintenance(maintenance::Maintenance),
     /// Prove that the log is what was written
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -112,17 +123,20 @@ pub(crate) enum Alone {
     Completions(documents::Completions),
     /// Print the manual
     Man,
+    /// Say what is wrong with a webhook's signature
+    Verify(verify::Verify),
 }
 
-/// Runs a command to its end; `None` if it said everything itself.
-pub(crate) fn run(command: Command, place: &Where) -> anyhow::Result<Option<Answer>> {
+/// Runs a command to its end; `None` if it said everything itself. With `is_json`, stdout is left to the
+/// answer alone.
+pub(crate) fn run(command: Command, place: &Where, is_json: bool) -> anyhow::Result<Option<Answer>> {
     match command {
         Command::Serve(args) => return serve::run(&args, place).map(|()| None),
         Command::Alone(command) => return alone(&command, place).map(Some),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work(command, place)).map(Some)
+    runtime.block_on(work(command, place, is_json)).map(Some)
 }
 
 fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
@@ -131,26 +145,29 @@ fn alone(command: &Alone, place: &Where) -> anyhow::Result<Answer> {
         Alone::Openapi => "openapi",
         Alone::Completions(_) => "completions",
         Alone::Man => "man",
+        Alone::Verify(_) => "verify",
     })?;
     match command {
         Alone::GenerateKeys => Ok(config::generate_keys()),
         Alone::Openapi => documents::openapi(),
         Alone::Completions(args) => Ok(documents::completions(args)),
         Alone::Man => documents::man(),
+        Alone::Verify(args) => verify::run(args),
     }
 }
 
-async fn work(command: Command, place: &Where) -> anyhow::Result<Answer> {
+async fn work(command: Command, place: &Where, is_json: bool) -> anyhow::Result<Answer> {
     match command {
         Command::Migrate(args) => migrate::run(&args, place).await,
         Command::Rekey(args) => rekey::run(&args, place).await,
         Command::PostTask(args) => post_task::run(&args, place).await,
         Command::Login => login::login(place).await,
         Command::Logout => login::logout(place),
+        Command::Doctor => doctor::run(place).await,
         Command::Config(args) => config::run(&args, place).await,
         Command::Request(command) => {
             let api = place.open().await?;
-            let done = request(command, &api).await;
+            let done = request(command, &api, is_json).await;
             api.close().await?;
             done
         }
@@ -158,7 +175,7 @@ async fn work(command: Command, place: &Where) -> anyhow::Result<Answer> {
     }
 }
 
-async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
+async fn request(command: Request, api: &Api, is_json: bool) -> anyhow::Result<Answer> {
     match command {
         Request::Taskschema(args) => schemas::install(&args, api).await,
         Request::Rmschema(args) => schemas::remove(&args, api).await,
@@ -175,6 +192,8 @@ async fn request(command: Request, api: &Api) -> anyhow::Result<Answer> {
         Request::RevokeWebhookKey(args) => webhook_keys::revoke(&args, api).await,
         Request::Endpoints(args) => endpoints::run(&args, api).await,
         Request::Deliveries(args) => deliveries::run(&args, api).await,
+        Request::Listen(args) => listen::run(&args, api, is_json).await,
+        Request::Maintenance(command) => maintenance::run(&command, api).await,
         Request::Audit(args) => audit::run(&args, api).await,
         Request::Whoami => whoami::run(api).await,
     }
@@ -185,9 +204,14 @@ const MOST: u64 = 1 << 20;
 
 /// Reads a document from a file, which may be one without an end.
 fn read_text(file: impl Read) -> Result<String> {
-    let mut text = String::new();
-    if file.take(MOST + 1).read_to_string(&mut text)? as u64 > MOST {
+    String::from_utf8(read_bytes(file)?).map_err(|_| Error::other("it is not UTF-8"))
+}
+
+/// The same of what need not be text.
+fn read_bytes(file: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file.take(MOST + 1).read_to_end(&mut bytes)? as u64 > MOST {
         return Err(Error::other("it is larger than 1 MiB"));
     }
-    Ok(text)
+    Ok(bytes)
 }

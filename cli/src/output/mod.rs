@@ -93,6 +93,21 @@ pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{warning} {}", line(text));
 }
 
+/// Says something on stderr about what is being done.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", line(text));
+}
+
+/// Prints a line of an answer that comes bit by bit: on stdout, but where that is one JSON document's.
+/// `false` if nobody reads it any more.
+pub(crate) fn say(text: &str, is_json: bool) -> bool {
+    if is_json {
+        return writeln!(std::io::stderr(), "{text}").is_ok();
+    }
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
+}
+
 /// Says on one line what went wrong and what to do; each problem of a file or body on one more.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     let name = Screen::stderr().paint(Tone::Bad, "task-inbox:");

@@ -32,7 +32,9 @@ impl Cell {
             "pending" | "sending" | "paused" | "running" | "resent" | "no_key" | "until" | "warning" => {
                 Tone::Doubtful
             }
-            "dead" | "disabled" | "failing" | "revoked" | "ended" | "failed" | "wrong" => Tone::Bad,
+            "dead" | "disabled" | "failing" | "revoked" | "ended" | "failed" | "failure" | "wrong" => {
+                Tone::Bad
+            }
             _ => Tone::Plain,
         };
         Self { text, tone }

@@ -88,6 +88,14 @@ const CASES: &[Case] = &[
         (&[NONE], 2, "--dead")),
     case("deliveries replays", Anywhere, (&[], "RESENT"), &["replays"], (&[NONE], 1, NONE)),
     case("deliveries cancel", In("deliveries.rs"), (&[], ""), &[], (&[NONE], 1, NONE)),
+    case("listen", Anywhere, (&["--print", "--from-start", "--until", "2"], "task.created ti:sample flag-content"),
+        &["events", "cursor", "secret"], (&["--print", "--after", "x"], 1, "is not a cursor")),
+    case("maintenance on", Anywhere, (&["--schema", "{schema}"], "is in maintenance"),
+        &["schema", "message", "retry_after", "hold_deliveries", "since", "by"],
+        (&["--schema", "other"], 1, "no schema \"other\"")),
+    case("maintenance status", Anywhere, (&[], "the schema s"), &["maintenance"], (&["x"], 2, "unexpected argument")),
+    case("maintenance off", Anywhere, (&["--schema", "{maintained}"], "has ended"), &["schema", "since"],
+        (&["--schema", "ti:sample"], 1, "is not in maintenance")),
     case("audit verify", Anywhere, (&[], "the log is whole"), &["ok", "events", "first_bad", "proved_from"],
         (&["--from", "{forged}"], 1, "not signed")),
     case("audit checkpoint", Anywhere, (&[], "signature"), &["seq", "hash", "signature"], (&["x"], 2, "unexpected argument")),
@@ -98,6 +106,7 @@ const CASES: &[Case] = &[
     case("post_task", In("post_task.rs"), (&[], ""), &[], (&[], 1, "LOCAL_INBOUND_API_KEY is not set")),
     case("login", In("login.rs"), (&[], ""), &[], (&["--timeout", "soon"], 2, "--timeout")),
     case("logout", In("login.rs"), (&[], ""), &[], (&["--profile", "none"], 1, "profile")),
+    case("doctor", In("doctor.rs"), (&[], ""), &[], (&["x"], 2, "unexpected argument")),
     case("config check", In("config.rs"), (&[], ""), &[], (&["x"], 2, "unexpected argument")),
     case("config show", Local, (&[], "DATABASE_URL"), &["DATABASE_URL", "TASK_INBOX_MASTER_KEY"], (&["x"], 2, "unexpected argument")),
     case("config docs", Local, (&[], "# Configuration"), &["docs/CONFIG.md", ".env.example"],
@@ -105,6 +114,9 @@ const CASES: &[Case] = &[
     case("generate-keys", Local, (&[], "TASK_INBOX_MASTER_KEY="), &["TASK_INBOX_MASTER_KEY"], (&["x"], 2, "unexpected argument")),
     case("openapi", Local, (&[], "\"openapi\""), &["openapi", "paths"], (&["x"], 2, "unexpected argument")),
     case("completions", Local, (&["bash"], "complete -F"), &["shell", "script"], (&["cmd.exe"], 2, "bash, elvish, fish")),
+    case("verify", Local, (&["{body}", "--headers", "{headers}", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "--at", "1614265331"],
+        "the signature is right; it was sent 1 s ago"), &["ok", "signature", "secret", "age_seconds", "problems"],
+        (&["none.json", "--secret", "x"], 1, "none.json can't be read")),
     case("man", Local, (&[], ".TH task-inbox 1"), &["page"], (&["x"], 2, "unexpected argument")),
 ];
 
@@ -121,6 +133,11 @@ impl Inbox {
             "{file}" => self.write(&format!("s{number}.yml"), &schema),
             "{broken}" => self.write("broken.yml", "name: x\nsemver: y\n"),
             "{schema}" => text(&self.json(&["taskschema", &self.write("s.yml", &schema)])["name"]),
+            "{maintained}" => {
+                let schema = self.argument("{schema}");
+                self.json(&["maintenance", "on", "--schema", &schema]);
+                schema
+            }
             "{task}" => text(&self.json(&["mktask", "ti:sample", "flag-content"])["task"]["id"]),
             "{key}" => text(&self.json(&["api_key", "--name", "gone"])["id"]),
             "{webhook_key}" => text(&self.json(&["webhook_key", "ti:sample", "--rotate"])["id"]),
@@ -130,6 +147,12 @@ impl Inbox {
             }
             "{paused}" => text(&self.json(&["endpoints", "pause", &self.argument("{endpoint}")])["id"]),
             "{delivery}" => text(&self.json(&["deliveries", "--limit", "1"])["deliveries"][0]["id"]),
+            "{body}" => self.write("body.json", r#"{"test": 2432232314}"#),
+            "{headers}" => self.write(
+                "headers.txt",
+                "POST /hook HTTP/1.1\nHost: a.example\nWebhook-Id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
+                 WEBHOOK-SIGNATURE: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n",
+            ),
             "{forged}" => {
                 let mut checkpoint = self.json(&["audit", "checkpoint"]);
                 checkpoint["hash"] = "0".repeat(64).into();
@@ -203,10 +226,11 @@ async fn every_command_is_done_and_refused(inbox: Inbox) {
 #[test]
 fn what_is_local_by_nature_refuses_a_server() {
     let inbox = Inbox::new();
-    let local = ["serve", "migrate", "config", "generate-keys", "openapi", "completions", "man"];
+    let local = ["serve", "migrate", "config", "generate-keys", "openapi", "completions", "man", "verify"];
     for case in CASES.iter().filter(|case| local.contains(&case.command.split(' ').next().expect("a word"))) {
         let server = ["--server", "http://127.0.0.1:1"];
-        let arguments = if case.command == "completions" { &["bash"][..] } else { &[] };
+        let needs_some = ["completions", "verify"].contains(&case.command);
+        let arguments = if needs_some { case.done.0 } else { &[] };
         let said = inbox.run_case(case.command, arguments, &server).refused(2);
         assert!(said.contains("not over HTTP") && said.lines().count() == 1, "{said}");
     }

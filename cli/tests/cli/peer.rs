@@ -28,7 +28,11 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(reactions: impl IntoIterator<Item = Reaction>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port"), reactions)
+    }
+
+    /// One at a port that is known already.
+    pub(crate) fn on(listener: TcpListener, reactions: impl IntoIterator<Item = Reaction>) -> Self {
         let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (mut reactions, log) = (reactions.into_iter().collect::<VecDeque<_>>(), seen.clone());

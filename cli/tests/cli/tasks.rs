@@ -1,11 +1,19 @@
 //! `mktask`, `decide`, `tasks`.
 
 use serde_json::json;
+use task_inbox_testkit::Receiver;
+use task_inbox_testkit::receiver::Behaviour;
+use task_inbox_testkit::signature::Secret;
 
 use crate::at_every_place;
-use crate::inbox::{Inbox, SAMPLE};
+use crate::inbox::{Done, Inbox, SAMPLE, schema_to};
 
-at_every_place!(posts_decides_and_lists, the_same_external_id_makes_one_task, refuses_with_what_could_be);
+at_every_place!(
+    posts_decides_and_lists,
+    the_same_external_id_makes_one_task,
+    refuses_with_what_could_be,
+    shows_why_a_guard_refuses,
+);
 
 async fn posts_decides_and_lists(inbox: Inbox) {
     inbox.install(SAMPLE).ok();
@@ -66,4 +74,29 @@ async fn refuses_with_what_could_be(inbox: Inbox) {
     ] {
         inbox.run(usage).refused(2);
     }
+}
+
+async fn shows_why_a_guard_refuses(inbox: Inbox) {
+    let application = Receiver::start().await.expect("an application");
+    let hook = application.url("/hook");
+    let schema = format!("{}  guard: {{url: '{}'}}\n", schema_to(&hook), application.url("/may"));
+    let no_key = inbox.install(&schema).stderr;
+    assert!(no_key.contains("the guard of t can't be asked without a key"), "{no_key}");
+    let key = inbox.json(&["webhook_key", "s"])["key"].as_str().expect("a key").to_owned();
+    application.expect_secret("/may", Secret::parse(&key).expect("a secret"));
+    let made = inbox.json(&["mktask", "s", "t"]);
+    let id = made["task"]["id"].as_str().expect("an id");
+    let decide = || {
+        let mut command = inbox.command(&["decide", id, "done"]);
+        // Where there is no server, the command itself asks.
+        command.env("TASK_INBOX_ALLOW_NETS", "127.0.0.0/8");
+        Done::from(command.output().expect("it runs"))
+    };
+    application.behave(Behaviour::Say(r#"{"allow": false, "reason": "the order is shipped"}"#));
+    decide().says(&["the application server refused: the order is shipped"]);
+    application.behave(Behaviour::Answer(204));
+    assert_eq!(decide().ok(), format!("{id} is done now\n"));
+    let asked: Vec<_> = application.journal().into_iter().filter(|a| a.path == "/may").collect();
+    assert!(asked.len() == 2 && asked.iter().all(|a| a.is_authentic == Some(true)), "{asked:?}");
+    assert_eq!(inbox.json(&["tasks"])["tasks"][0]["state"], "done");
 }

@@ -41,7 +41,7 @@ fn keys(text: &str) -> Vec<String> {
 fn transitions() -> impl Strategy<Value = (Event, Task, Actor)> {
     (uuids(), tasks(), tasks(), actors(), prop::option::of("\\PC{0,20}")).prop_map(
         |(id, before, after, actor, reason)| {
-            (state_changed(id, &before, &after, &actor, reason.as_deref()), after, actor)
+            (state_changed(id, &before, &after, &actor, reason.as_deref(), None), after, actor)
         },
     )
 }
@@ -53,6 +53,15 @@ fn wire_names_come_back() {
         assert_eq!(kind.to_string(), kind.as_str());
     }
     assert_eq!(EventType::parse("task.createD"), None);
+}
+
+proptest! {
+    /// Whoever has an event from the feed can make the same body of it.
+    #[test]
+    fn the_originals_body_comes_out_of_the_feeds_data((event, ..) in transitions(), seq in 1_i64..) {
+        let sent = event.webhook_body(seq, &HEAD(), HookBody::Full);
+        prop_assert_eq!(head_body(&event.data(seq)), sent);
+    }
 }
 
 #[test]
@@ -98,12 +107,18 @@ fn a_webhook_is_this_text() {
     let before = task.clone();
     task.state = Some("block".to_owned());
     task.output = Some(crate::testing::document(r#"{"n": 1}"#));
-    let changed = state_changed(Uuid::from_u128(5), &before, &task, &actor, Some("spam \"x\""));
+    let changed = state_changed(Uuid::from_u128(5), &before, &task, &actor, Some("spam \"x\""), None);
     assert_eq!(
         changed.webhook_body(6, &HookAuth::Hmac, HookBody::Output),
         r#"{"task_id":"00000000-0000-0000-0000-000000000001","state":"block","output":{"n": 1},"reason":"spam \"x\""}"#
     );
     assert_eq!(changed.actor, "key:00000000-0000-0000-0000-000000000003");
+    // A guarded transition says so, behind everything else; all others have the bytes that they always had.
+    assert!(changed.body.ends_with(r#","update_meta":null}"#), "{}", changed.body);
+    let passed = Some(Passed::Unreachable);
+    let guarded = state_changed(Uuid::from_u128(5), &before, &task, &actor, Some("spam \"x\""), passed);
+    let rest = changed.body.strip_suffix('}').expect("an object");
+    assert_eq!(guarded.body, format!(r#"{rest},"guard":"unreachable"}}"#));
 }
 
 #[test]

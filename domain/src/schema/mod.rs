@@ -5,6 +5,7 @@
 //! `meta` and a decision's `output` against it. A [`Schema`] in hand is valid: nothing past
 //! `parse` asks again.
 
+mod guard;
 pub mod parse;
 pub mod registry;
 mod relax;
@@ -14,6 +15,7 @@ pub mod version;
 use std::collections::BTreeMap;
 
 use crate::EventType;
+pub use guard::{Guard, OnError};
 use validate::Validator;
 pub use version::SchemaVersion;
 
@@ -36,15 +38,15 @@ pub struct Schema {
     pub callback: Option<Callback>,
     /// The task types, in file order; names are unique.
     pub task_types: Vec<TaskType>,
-    /// Keys that the format knows and this build does not act on yet, as `tasktypes[0].guard`, with
-    /// their place. Installing such a file is refused: a decision must not pass unguarded in silence.
+    /// Keys that the format knows and this build does not act on yet, as `tasktypes[0].roles`, with
+    /// their place. Installing such a file is refused: nobody may decide by a rule that is not kept.
     pub unsupported: Vec<Unsupported>,
 }
 
 /// A key whose behaviour this build lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    /// Path of the key, e.g. `tasktypes[0].guard`.
+    /// Path of the key, e.g. `tasktypes[0].roles`.
     pub path: String,
     /// 1-based line.
     pub line: u64,
@@ -154,6 +156,8 @@ pub struct TaskType {
     pub hook: Option<Hook>,
     /// Events that the type's endpoint wants; `None`: the schema's.
     pub hook_events: Option<Vec<EventType>>,
+    /// Whom to ask before a task of it is moved.
+    pub guard: Option<Guard>,
 }
 
 /// The word for the absent state where one must be written: in `transitions` and in texts.
@@ -188,6 +192,11 @@ impl TaskType {
             None if self.is_resolved(from) => to.is_none(),
             None => from != to,
         }
+    }
+
+    /// The guard that is asked before a task goes to a state, if there is one.
+    pub fn guard_of(&self, to: Option<&str>) -> Option<&Guard> {
+        self.guard.as_ref().filter(|guard| guard.is_of(to))
     }
 
     /// The states that a task in `from` may go to, in the schema's order.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::relax::relaxes;
 use super::validate::Validator;
-use super::{HookAuth, HookBody, Schema, SchemaVersion, TaskType, UNSET, Unsupported};
+use super::{HookAuth, HookBody, OnError, Schema, SchemaVersion, TaskType, UNSET, Unsupported};
 
 /// One difference between two versions of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,6 +244,42 @@ impl Found {
             self.events(&path("hook_events"), old, new);
         } else if old.hook_events != new.hook_events {
             self.harmless(&path("hook_events"), "changed");
+        }
+        self.guard(old, new);
+    }
+
+    /// Who decides must now be ready for a refusal that the state machine does not have; everything else
+    /// is between the schema and its application server.
+    fn guard(&mut self, old: &TaskType, new: &TaskType) {
+        let path = format!("{}.guard", old.name);
+        let names = |states: Vec<Option<&str>>| -> String {
+            let names: Vec<_> = states.into_iter().map(|s| s.unwrap_or(UNSET)).collect();
+            names.join(", ")
+        };
+        let differ = |a: &TaskType, b: &TaskType| -> Vec<Option<&str>> {
+            let both = old.states().filter(|to| new.has_state(*to));
+            both.filter(|to| a.guard_of(*to).is_some() && b.guard_of(*to).is_none()).collect()
+        };
+        let (gone, added) = (differ(old, new), differ(new, old));
+        if !added.is_empty() {
+            self.breaking(&path, format!("{} may be refused by the application server now", names(added)));
+        }
+        if !gone.is_empty() {
+            self.breaking(
+                &path,
+                format!("the application server is not asked any more about {}", names(gone)),
+            );
+        }
+        let (Some(old), Some(new)) = (&old.guard, &new.guard) else { return };
+        if old.url != new.url {
+            self.harmless(&path, format!("is asked at {} now", new.url));
+        }
+        if old.timeout != new.timeout {
+            self.harmless(&path, format!("waits {} s now", new.timeout.as_secs()));
+        }
+        if old.on_error != new.on_error {
+            let what = format!("on_error is {} now", new.on_error.as_str());
+            self.push(&path, what, new.on_error == OnError::Allow);
         }
     }
 

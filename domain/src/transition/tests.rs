@@ -22,7 +22,19 @@ fn declared() -> TaskType {
 }
 
 fn types() -> impl Strategy<Value = TaskType> {
-    prop_oneof![Just(plain()), Just(declared())]
+    prop_oneof![Just(plain()), Just(declared()), Just(guarded())]
+}
+
+/// The default rule, with a guard before `r` and unset.
+fn guarded() -> TaskType {
+    task_type(
+        "pending_states: [p, q]\nresolved_states: [r, s]\nguard: {url: 'https://a.example/ask', states: [r, unset]}",
+    )
+}
+
+fn consents() -> impl Strategy<Value = Option<Consent>> {
+    let passed = prop::sample::select(vec![Passed::Allowed, Passed::Unreachable]);
+    prop::option::of((1i64..4, passed).prop_map(|(version, passed)| Consent { version, passed }))
 }
 
 fn states() -> impl Strategy<Value = Option<String>> {
@@ -123,8 +135,9 @@ fn decisions_are_checked_without_the_task() {
 fn repeating_comes_before_staleness_and_staleness_before_the_rest() {
     let ttype = plain();
     let actor = Actor::user(Uuid::from_u128(1), "A");
-    let apply =
-        |task: &Task, d: &Decision| apply(task, &ttype, d, &actor, Uuid::nil(), Timestamp::from_micros(200));
+    let apply = |task: &Task, d: &Decision| {
+        apply(task, &ttype, d, &actor, None, Uuid::nil(), Timestamp::from_micros(200))
+    };
     let Ok(Outcome::Changed { task, .. }) = apply(&posted(&ttype, None), &to(Some("p"))) else {
         panic!("allowed")
     };
@@ -132,11 +145,12 @@ fn repeating_comes_before_staleness_and_staleness_before_the_rest() {
     let again = Decision { expected_version: Some(1), ..to(Some("p")) };
     assert!(matches!(apply(&task, &again), Ok(Outcome::Unchanged)));
     let renamed = Actor::user(Uuid::from_u128(1), "B");
-    let outcome = super::apply(&task, &ttype, &again, &renamed, Uuid::nil(), Timestamp::default());
+    let outcome = super::apply(&task, &ttype, &again, &renamed, None, Uuid::nil(), Timestamp::default());
     assert!(matches!(outcome, Ok(Outcome::Unchanged)));
     // Another's repetition is stale, or not allowed.
     let other = Actor::user(Uuid::from_u128(2), "A");
-    let by_other = |d: &Decision| super::apply(&task, &ttype, d, &other, Uuid::nil(), Timestamp::default());
+    let by_other =
+        |d: &Decision| super::apply(&task, &ttype, d, &other, None, Uuid::nil(), Timestamp::default());
     assert_eq!(by_other(&again).err(), Some(Refusal::Stale { expected: 1, current: 2 }));
     let refusal = by_other(&to(Some("p"))).expect_err("p leads not to p");
     assert_eq!(refusal.to_string(), "a task in state p can't go to p");
@@ -151,10 +165,36 @@ fn repeating_comes_before_staleness_and_staleness_before_the_rest() {
 }
 
 #[test]
+fn a_guard_is_asked_last_and_of_one_version() {
+    let (ttype, actor) = (guarded(), Actor::user(Uuid::from_u128(1), "A"));
+    let apply = |task: &Task, d: &Decision, consent: Option<Consent>| {
+        apply(task, &ttype, d, &actor, consent, Uuid::nil(), Timestamp::from_micros(200))
+    };
+    let of = |version| Some(Consent { version, passed: Passed::Allowed });
+    let open = posted(&ttype, None);
+    let unasked = |current| Some(Refusal::Unasked { current });
+    // What would be refused anyway is refused before anybody is asked; what has no guard needs no consent.
+    let stale = Decision { expected_version: Some(3), ..to(Some("r")) };
+    assert_eq!(apply(&open, &stale, None).err(), Some(Refusal::Stale { expected: 3, current: 1 }));
+    assert!(matches!(apply(&open, &to(None), None), Err(Refusal::NotAllowed { .. })));
+    assert!(matches!(apply(&open, &to(Some("s")), None), Ok(Outcome::Changed { .. })));
+    assert_eq!(apply(&open, &to(Some("r")), None).err(), unasked(1));
+    // Consent to another version is none, whatever version the decider saw.
+    let moved = Task { version: 2, ..open.clone() };
+    let seen = Decision { expected_version: Some(1), ..to(Some("r")) };
+    assert_eq!(apply(&moved, &seen, of(1)).err(), unasked(2));
+    let Ok(Outcome::Changed { task, .. }) = apply(&open, &seen, of(1)) else { panic!("allowed") };
+    // Somebody was faster with the very same: nobody is asked, and nothing is refused.
+    assert!(matches!(apply(&task, &seen, None), Ok(Outcome::Unchanged)));
+    assert!(matches!(apply(&task, &seen, of(1)), Ok(Outcome::Unchanged)));
+}
+
+#[test]
 fn a_clock_set_back_leaves_history_in_order() {
     let ttype = plain();
     let task = posted(&ttype, None);
-    let outcome = apply(&task, &ttype, &to(Some("p")), &Actor::cli(), Uuid::nil(), Timestamp::from_micros(1));
+    let outcome =
+        apply(&task, &ttype, &to(Some("p")), &Actor::cli(), None, Uuid::nil(), Timestamp::from_micros(1));
     let Ok(Outcome::Changed { task: after, event }) = outcome else { panic!("allowed") };
     assert_eq!(
         (after.updated, after.decided_at, event.created),
@@ -199,6 +239,7 @@ proptest! {
         phase in phases(),
         before in (1i64..4, prop::option::of(actors()), prop::option::of(documents())),
         decision in decisions(),
+        consent in consents(),
         actor in actors(),
         (id, now) in (uuids(), moments()),
     ) {
@@ -213,12 +254,19 @@ proptest! {
         let repeated = task.decided_by.as_ref().is_some_and(|by| by.is_same(&actor))
             && task.state == decision.state
             && same_output;
-        match apply(&task, &ttype, &decision, &actor, id, now) {
+        match apply(&task, &ttype, &decision, &actor, consent, id, now) {
             Ok(Outcome::Unchanged) => prop_assert!(repeated),
             Err(Refusal::Stale { expected, current }) => {
                 prop_assert!(!repeated);
                 prop_assert_eq!(Some(expected), decision.expected_version);
                 prop_assert!(current == task.version && expected != current);
+            }
+            Err(Refusal::Unasked { current }) => {
+                prop_assert!(!repeated && current == task.version);
+                match consent {
+                    Some(consent) => prop_assert!(consent.version != task.version),
+                    None => prop_assert!(ttype.guard_of(target).is_some()),
+                }
             }
             Err(Refusal::Ended(name)) => {
                 prop_assert!(!repeated && decision.expected_version.is_none_or(|v| v == task.version));
@@ -257,15 +305,20 @@ proptest! {
                     ..(*after).clone()
                 };
                 prop_assert_eq!(&restored, &task);
-                // The event says the same.
+                // Nobody passes a guard but with its consent to this version.
                 let body: serde_json::Value = serde_json::from_str(&event.body).expect("a body is JSON");
+                let passed = consent.filter(|_| ttype.guard_of(target).is_some()).map(|c| c.passed);
+                prop_assert_eq!(passed.is_some(), ttype.guard_of(target).is_some());
+                prop_assert!(consent.is_none_or(|c| c.version == task.version));
+                prop_assert_eq!(body.get("guard").cloned(), passed.map(|p| serde_json::json!(p)));
+                // The event says the same.
                 prop_assert_eq!(&body["task"], &serde_json::to_value(&after).expect("a task"));
                 prop_assert_eq!(&body["previous_state"], &serde_json::json!(task.state));
                 prop_assert_eq!(&body["reason"], &serde_json::json!(decision.reason));
                 prop_assert_eq!((event.id, event.version), (id, Some(after.version)));
                 // And saying it again changes nothing more.
                 let again = Decision { expected_version: Some(task.version), ..decision };
-                let outcome = apply(&after, &ttype, &again, &actor, id, now);
+                let outcome = apply(&after, &ttype, &again, &actor, None, id, now);
                 prop_assert!(matches!(outcome, Ok(Outcome::Unchanged)));
             }
         }
@@ -283,7 +336,8 @@ proptest! {
                 continue;
             }
             let before = task.clone();
-            match apply(&task, &ttype, &decision, &actor, Uuid::nil(), now) {
+            let consent = Some(Consent { version: task.version, passed: Passed::Allowed });
+            match apply(&task, &ttype, &decision, &actor, consent, Uuid::nil(), now) {
                 Ok(Outcome::Changed { task: after, .. }) => {
                     events += 1;
                     task = *after;

@@ -1,8 +1,10 @@
 //! The rules of delivering: who gets an event and in which form, how an attempt is signed, what its
-//! answer means, when to try again, and when an endpoint is left alone.
+//! answer means, when to try again, and when an endpoint is left alone; and why a signature that somebody
+//! holds does not verify.
 
 pub mod breaker;
 pub mod delivery;
+pub mod diagnosis;
 pub mod format;
 pub mod interest;
 pub mod message;

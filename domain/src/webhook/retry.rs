@@ -48,16 +48,16 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
-    let at = Timestamp::from(http_date(value, now)?.and_utc());
-    Some(at.since(now).min(MAX_RETRY_AFTER))
+    Some(http_date(value, now)?.since(now).min(MAX_RETRY_AFTER))
 }
 
-/// IMF-fixdate, and the two obsolete forms that a recipient must still accept.
-fn http_date(value: &str, now: Timestamp) -> Option<NaiveDateTime> {
-    NaiveDateTime::parse_from_str(value, "%a, %d %b %Y %H:%M:%S GMT")
+/// Reads a date of HTTP: IMF-fixdate, and the two obsolete forms that a recipient must still accept.
+pub fn http_date(value: &str, now: Timestamp) -> Option<Timestamp> {
+    let date = NaiveDateTime::parse_from_str(value, "%a, %d %b %Y %H:%M:%S GMT")
         .or_else(|_| NaiveDateTime::parse_from_str(value, "%a %b %e %H:%M:%S %Y"))
         .ok()
-        .or_else(|| rfc_850_date(value, now))
+        .or_else(|| rfc_850_date(value, now));
+    Some(Timestamp::from(date?.and_utc()))
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. The year is the one with these digits that is at most

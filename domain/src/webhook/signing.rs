@@ -157,7 +157,7 @@ pub fn sign(key: &HmacKey, id: &str, timestamp: i64, body: &[u8]) -> String {
     format!("v1,{}", BASE64_STANDARD.encode(tag.into_bytes()))
 }
 
-/// The value of `webhook-signature`: one entry for each active key, two during a rotation.
+/// The value of `webhook-signature`: one entry for each active key, several during a rotation.
 pub fn signatures<'a>(
     keys: impl IntoIterator<Item = &'a HmacKey>,
     id: &str,

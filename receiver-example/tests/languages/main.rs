@@ -5,25 +5,23 @@
 
 mod program;
 mod relay;
+mod rotation;
+mod shop;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use standardwebhooks::Webhook;
-use task_inbox_testkit::http::{Client, Request};
-use task_inbox_testkit::{Database, Installation, Server};
 
 use crate::program::Program;
-use crate::relay::{Captured, Relay};
+use crate::relay::Captured;
+use crate::shop::Shop;
 
 /// A decision, delivered: what went over the wire, and to whom.
 struct Delivered {
     receiver: Program,
     request: Captured,
-    secret: String,
     line: String,
-    // Both last as long as the test.
-    _server: Server,
-    _folder: tempfile::TempDir,
+    shop: Shop,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,42 +50,17 @@ async fn receives(start: fn(&str, &std::path::Path) -> Program) {
 
 /// Posts a task, decides it and waits until the receiver printed what it verified.
 async fn deliver(start: fn(&str, &std::path::Path) -> Program) -> Delivered {
-    let folder = tempfile::tempdir().unwrap();
-    let relay = Relay::listen();
-    let database = Database::Sqlite(folder.path().join("inbox.db"));
-    let installation = Installation::new(folder.path(), database).unwrap();
-    let server = installation.serve("server").await.unwrap();
-    let schema = folder.path().join("schema.yml");
-    let text = format!(
-        "name: shop\nsemver: 1\ndefault_hook_url: {}/api/v1/tihook\nhook_auth: {{kind: hmac}}\ntasktypes:\n\
-         - {{name: refund, resolved_states: [granted, refused]}}\n",
-        relay.url()
-    );
-    std::fs::write(&schema, text).unwrap();
-    let cli = async |arguments: &[&str]| installation.cli(arguments).await.unwrap();
-    cli(&["--dev", "taskschema", schema.to_str().unwrap()]).await;
-    let secret = cli(&["webhook_key", "shop"]).await["key"].as_str().unwrap().to_owned();
-    let permissions = ["--permission", "tasks:write", "--permission", "tasks:resolve"];
-    let key = cli(&[&["api_key", "--name", "shop"], &permissions[..]].concat()).await;
-    let key = key["key"].as_str().unwrap();
-
-    let mut receiver = start(&secret, folder.path());
-    relay.forward_to(receiver.address());
-    let mut client = Client::new(server.address());
-    let headers = [("api-key", key)];
-    let body = r#"{"schema_name": "shop", "task": "refund", "meta": {"for": "Zoë, 20 €"}}"#;
-    let posted = client.send(&Request::json("POST", "/api/v1/tasks", &headers, body)).await.unwrap();
-    let task = posted.json()["task"]["id"].as_str().unwrap().to_owned();
-    let decide = format!("/api/v1/tasks/{task}/state?state=granted");
-    let decided = client.send(&Request::new("PATCH", &decide, &headers)).await.unwrap();
-    assert_eq!(decided.status, 200);
+    let mut shop = Shop::open().await;
+    let mut receiver = start(&shop.secret, shop.folder());
+    shop.relay.forward_to(receiver.address());
+    let task = shop.grant().await;
 
     let line = receiver.line();
-    let request = relay.first();
+    let request = shop.relay.next();
     let id = request.header("webhook-id");
     assert_eq!(line, format!("verified (hmac) {id} task.state_changed {task} unset -> granted"));
     assert_eq!(request.answered(), 200);
-    Delivered { receiver, request, secret, line, _server: server, _folder: folder }
+    Delivered { receiver, request, line, shop }
 }
 
 /// The same again is accepted, so that the sender is content, and has no second effect.
@@ -178,7 +151,7 @@ impl Delivered {
 
     /// The same body, signed anew by the official library.
     fn signed(&self, timestamp: i64, id: &str) -> Captured {
-        let signer = Webhook::new(&self.secret).unwrap();
+        let signer = Webhook::new(&self.shop.secret).unwrap();
         let signature = signer.sign(id, timestamp, self.request.body.as_slice()).unwrap();
         self.request
             .with("webhook-id", id)

@@ -90,6 +90,7 @@ impl Drop for Program {
     }
 }
 
-fn here(language: &str) -> PathBuf {
+/// A folder of this crate.
+pub(crate) fn here(language: &str) -> PathBuf {
     PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where")).join(language)
 }

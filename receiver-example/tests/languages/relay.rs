@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How long an exchange may take that must come to an end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A relay that waits for its receiver.
+/// A relay that waits for its receiver, and may be given another.
 pub(crate) struct Relay {
     address: SocketAddr,
     target: Sender<SocketAddr>,
@@ -23,17 +23,14 @@ impl Relay {
         let (target, known) = channel();
         let (keep, captured) = channel();
         std::thread::spawn(move || {
-            let target = known.recv().ok()?;
-            listener.incoming().map_while(Result::ok).try_for_each(|mut stream| {
-                let mut request = Captured::read(&stream)?;
-                request.status = request.try_send(target)?;
-                let answer = format!(
-                    "HTTP/1.1 {} Passed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                    request.status
-                );
-                stream.write_all(answer.as_bytes()).ok()?;
-                keep.send(request).ok()
-            })
+            let mut target = known.recv().ok()?;
+            for stream in listener.incoming() {
+                let stream = stream.ok()?;
+                target = known.try_iter().last().unwrap_or(target);
+                let keep = keep.clone();
+                std::thread::spawn(move || pass(stream, target, &keep));
+            }
+            Some(())
         });
         Self { address, target, captured }
     }
@@ -48,10 +45,20 @@ impl Relay {
         self.target.send(target).unwrap();
     }
 
-    /// The first request that was answered.
-    pub(crate) fn first(&self) -> Captured {
+    /// The next request that was answered.
+    pub(crate) fn next(&self) -> Captured {
         self.captured.recv_timeout(PATIENCE).unwrap()
     }
+}
+
+/// Passes one request on and its answer back.
+fn pass(mut stream: TcpStream, target: SocketAddr, keep: &Sender<Captured>) -> Option<()> {
+    let mut request = Captured::read(&stream)?;
+    request.status = request.try_send(target)?;
+    let answer =
+        format!("HTTP/1.1 {} Passed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", request.status);
+    stream.write_all(answer.as_bytes()).ok()?;
+    keep.send(request).ok()
 }
 
 /// A request as it was sent.

@@ -56,7 +56,7 @@ pub async fn test(app: &App, who: &Principal, id: Uuid) -> Result<Tested> {
             key_command(&endpoint)
         )));
     }
-    let target = app.targets.even_if_held(&app.db, &app.vault, &registry, id).await?;
+    let target = app.targets.signer(&app.db, &app.vault, &registry, id).await?;
     let Some(target) = target else {
         return Err(AppError::conflict(format!(
             "the key of the endpoint {id} can't be used by this server, which lacks the master key that it is encrypted \

@@ -56,6 +56,7 @@ pub(super) fn base() -> OpenApi {
             tag("schemas", "Schemas: which tasks there are and which states they take"),
             tag("keys", "API keys, which programs call with, and webhook keys, which receivers verify with"),
             tag("deliveries", "Where webhooks go, whether they got there, and sending them again"),
+            tag("maintenance", "Refusing writes for a while, with a message; reads go on"),
             tag("audit", "Proving that the log is what was written"),
             tag("health", "Whether the service works, for operators and orchestrators"),
             tag("meta", "The API about itself"),

@@ -23,7 +23,7 @@ impl IntoResponses for Open {
         set([
             (406, "`Accept` lets no JSON through"),
             (500, "A fault of the service"),
-            (503, "Overloaded, or without its database: try again after `Retry-After`"),
+            (503, "Overloaded, without its database, or in maintenance: try again after `Retry-After`"),
         ])
     }
 }
@@ -87,8 +87,9 @@ fn response(status: u16, description: &str) -> Response {
 /// Puts a real problem document beside every error of every operation.
 pub(in crate::http) fn add_examples(openapi: &mut OpenApi) {
     for (path, item) in &mut openapi.paths.paths {
-        for operation in
-            [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten()
         {
             add_to(operation, path);
         }

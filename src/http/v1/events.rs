@@ -16,11 +16,12 @@ use crate::http::problem::Problem;
 /// Needs `tasks:read`. Every change, in the one order that all readers see. Pass `next_cursor` as `after` to go on;
 /// it is there on every page and moves past filtered events too. An empty page means that there
 /// is nothing new yet, or nothing that the filter lets through in the part that was looked at:
-/// ask again from `next_cursor`. An item is exactly the body of the `hmac` webhook.
+/// ask again from `next_cursor`. Whoever wants only what is yet to come begins with `after=latest`, whose page
+/// is empty and whose `next_cursor` is the log's end. An item is exactly the body of the `hmac` webhook.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "listEvents",
     params(
-        ("after" = Option<String>, Query, description = "`next_cursor` of the page before, or an event's `cursor`; absent or empty: from the beginning", format = "cursor"),
+        ("after" = Option<String>, Query, description = "`next_cursor` of the page before, or an event's `cursor`; absent or empty: from the beginning; `latest`: from the end", format = "cursor"),
         ("schema" = Option<String>, Query, description = "Only events of this schema", min_length = 1, max_length = 1024, example = "ti:sample"),
         ("ttype" = Option<String>, Query, description = "Only events of tasks of types with this name", min_length = 1, max_length = 1024),
         ("task" = Option<uuid::Uuid>, Query, description = "Only events of this task"),

@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::audit;
 use crate::http::Http;
 use crate::http::call::Call;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::problem::Problem;
 
@@ -64,7 +64,7 @@ pub(in crate::http) async fn head(
 )]
 pub(in crate::http) async fn verify(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     call: Call,
 ) -> Result<Response, Problem> {
     requests::no_parameters(&call.uri)?;

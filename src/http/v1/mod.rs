@@ -8,6 +8,7 @@ pub(super) mod deliveries;
 pub(super) mod endpoints;
 pub(super) mod events;
 pub(super) mod log;
+pub(super) mod maintenance;
 pub(super) mod me;
 pub(super) mod replays;
 pub(super) mod schemas;

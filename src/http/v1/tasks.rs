@@ -146,7 +146,9 @@ pub(in crate::http) async fn history(
 /// Needs `tasks:resolve`. The state comes as `?state=` (empty is unset), as the original's clients send it, or in a JSON
 /// body, where it must be present (null is unset). Checked in this order: the same caller
 /// repeating the same state and output gets 200 and nothing new happens; an `If-Match` of another
-/// version gets 412; a transition that the type doesn't allow gets 409.
+/// version gets 412; a transition that the type doesn't allow gets 409. Where the type declares a `guard`, the
+/// application server is asked last, and once: its refusal is a 409 that tells the reason, and so is a task
+/// that changed while it was asked; if it can't be asked and `on_error` is `deny`, 503.
 #[utoipa::path(
     patch, path = "/api/v1/tasks/{id}/state", tag = "tasks", operation_id = "decideTask",
     params(
@@ -168,7 +170,8 @@ pub(in crate::http) async fn history(
             headers(("ETag" = String, description = "Its new version")),
             example = json!(examples::decided())),
         (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
-            description = "Not possible from the task's state; or the `Idempotency-Key` came with another body"),
+            description = "Not possible from the task's state; the type's guard refused, or the task changed while it \
+                           was asked; or the `Idempotency-Key` came with another body"),
         (status = 412, body = models::ConflictProblem, content_type = "application/problem+json",
             description = "The task is at another version than `If-Match`"),
         problems::Authenticated, problems::NotFound, problems::WithBody,

@@ -21,8 +21,9 @@ use crate::http::problem::Problem;
 ///
 /// With `rotate`, the new key takes the place of the one there is, which goes on for `overlap` (24 h
 /// by default, at most 30 days, `0s` ends it at once): until then both sign, so that a receiver can
-/// change over in between. Keys that were older still end now. A `head` endpoint sends one header, so
-/// its former key ends at once.
+/// change over in between. Keys that were replaced before keep the end that they were given: of an
+/// endpoint's keys up to five sign side by side, and a rotation beyond that is refused. A `head` endpoint
+/// sends one header, so its former key ends at once.
 #[utoipa::path(
     post, path = "/api/v1/webhook-keys", tag = "keys", operation_id = "createWebhookKey",
     request_body(content = models::NewWebhookKey, description = "For which endpoint", examples(
@@ -37,7 +38,7 @@ use crate::http::problem::Problem;
         (status = 201, body = models::CreatedWebhookKey, description = "The key was made",
             example = json!(examples::created_webhook_key())),
         (status = 409, body = models::Problem, content_type = "application/problem+json",
-            description = "The endpoint has a key, and `rotate` was not said"),
+            description = "The endpoint has a key, and `rotate` was not said; or it has five, and the detail says when the next ends"),
         problems::Authenticated, problems::NotFound, problems::WithBody,
     )
 )]

@@ -49,6 +49,40 @@ async fn a_redirect_is_an_answer() {
     assert_eq!(target.accepted(), 0);
 }
 
+#[tokio::test]
+async fn a_probe_asks_for_nothing() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let peer = Peer::start(move |mut stream| {
+        let tell = tell.clone();
+        async move {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") && stream.read_buf(&mut asked).await.is_ok_and(|n| n > 0) {}
+            let _ = tell.send(String::from_utf8_lossy(&asked).to_lowercase());
+            let _ = stream.write_all(b"HTTP/1.1 307 Go\r\nlocation: http://127.0.0.1:1/\r\n\r\n").await;
+        }
+    })
+    .await;
+    let url = url::Url::parse(&peer.url()).unwrap();
+    assert_eq!(dev(PATIENT).probe(&url).await.unwrap(), 307);
+    let asked = told.recv().await.unwrap();
+    assert!(asked.starts_with("head /hook http/1.1\r\n"), "{asked}");
+    assert!(!asked.contains("webhook-") && !asked.contains("content-length"), "{asked}");
+    // Under the same policy as a webhook.
+    let strict = Client::with_allow_nets([], limits(PATIENT), "task-inbox/test").unwrap();
+    assert_eq!(strict.probe(&url).await.unwrap_err().kind, FailureKind::AddressRefused);
+    assert_eq!(peer.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_probe_has_a_deadline() {
+    let peer = Peer::start(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let url = url::Url::parse(&peer.url()).unwrap();
+    assert_eq!(dev(SHORT).probe(&url).await.unwrap_err().kind, FailureKind::Timeout);
+}
+
 /// Sends `head`, then as much as the other side takes, and tells how much that was.
 async fn flood(head: &'static str) -> (Peer, mpsc::UnboundedReceiver<usize>) {
     let (tell, told) = mpsc::unbounded_channel();

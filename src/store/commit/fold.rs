@@ -208,6 +208,7 @@ impl State<'_> {
             decide.ttype.ttype(),
             &decide.decision,
             &decide.actor,
+            decide.consent,
             Uuid::now_v7(),
             self.now,
         );
@@ -226,9 +227,10 @@ impl State<'_> {
     /// Appends an event of a task, as the task is after it, and addresses it.
     fn record(&mut self, entry: LogEntry, task: &Task, ttype: &InstalledType) {
         let index = self.folded.entries.len();
+        let held = self.registry.holds_deliveries(&entry.event.schema);
         for endpoint in self.registry.routes(&Heard::of_task(entry.event.kind, task, ttype)) {
             let first = self.sent.insert((entry.event.task_id, endpoint.id));
-            let lease = first && endpoint.is_sendable() && self.hooks.reserve(endpoint);
+            let lease = first && !held && endpoint.is_sendable() && self.hooks.reserve(endpoint);
             self.folded.deliveries.push(NewDelivery {
                 id: Uuid::now_v7(),
                 endpoint: endpoint.id,

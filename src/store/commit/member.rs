@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use task_inbox_domain::log::{Hash, digest};
-use task_inbox_domain::transition::{Decision, Refusal};
+use task_inbox_domain::transition::{Consent, Decision, Refusal};
 use task_inbox_domain::{Actor, Event, Task};
 
 use crate::store::registry::{InstalledType, Registry};
@@ -81,6 +81,8 @@ pub struct Decide {
     pub decision: Decision,
     /// Who decides.
     pub actor: Actor,
+    /// What the transition's guard said, and of which version, if one was asked.
+    pub consent: Option<Consent>,
 }
 
 /// What became of a member, once it is durable.
@@ -133,6 +135,9 @@ pub enum CommitError {
     /// idempotency key or an `external_id`.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written, because there is no room for it.
+    #[error("the database's disk is full: {0}")]
+    Full(String),
     /// The database refused this member's data.
     #[error("the database refused the data: {0}")]
     Data(String),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::batch::{self, Done, Failed, Prepared};
 use super::member::{CommitError, Member, Reply};
+use crate::measure;
 use crate::store::deliveries::Leased;
 use crate::store::registry::{Endpoint, Registry};
 use crate::store::{Db, Engine, RegistryCache, Result, StoreError, log};
@@ -78,7 +79,7 @@ pub(super) struct Context {
     pub(super) registry: RegistryCache,
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) settings: Settings,
-    /// The last batch found no database: until one does, none is waited for long.
+    /// The last batch found no database, or no room in it: until one does, none is waited for long.
     down: AtomicBool,
 }
 
@@ -247,6 +248,7 @@ async fn commit(context: &Context, queued: Vec<Queued>) {
 enum Refused {
     RegistryMoved,
     Data(String),
+    Full(String),
     Unavailable(String),
 }
 
@@ -255,6 +257,7 @@ impl Refused {
         match self {
             Self::RegistryMoved => CommitError::RegistryMoved,
             Self::Data(detail) => CommitError::Data(detail.clone()),
+            Self::Full(detail) => CommitError::Full(detail.clone()),
             Self::Unavailable(detail) => CommitError::Unavailable(detail.clone()),
         }
     }
@@ -270,8 +273,10 @@ async fn persist(
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(2);
     loop {
+        let begun = Instant::now();
         let error = match batch::run(context, registry, members).await {
             Ok(done) => {
+                measure::committed(members.len(), begun.elapsed());
                 context.down.store(false, Ordering::Relaxed);
                 return Ok(done);
             }
@@ -300,8 +305,12 @@ async fn persist(
             }
         };
         if Instant::now() >= deadline {
-            context.down.store(matches!(error, StoreError::Unavailable(_)), Ordering::Relaxed);
-            return Err(Refused::Unavailable(error.to_string()));
+            let is_down = matches!(error, StoreError::Unavailable(_) | StoreError::Full(_));
+            context.down.store(is_down, Ordering::Relaxed);
+            return Err(match error {
+                StoreError::Full(detail) => Refused::Full(detail),
+                other => Refused::Unavailable(other.to_string()),
+            });
         }
         tracing::debug!(%error, "repeating a batch");
         // Two replicas in each other's way must not meet again at the same moment.

@@ -13,6 +13,7 @@ use super::{Leased, order, release};
 use crate::store::db::Db;
 use crate::store::error::Result;
 use crate::store::log;
+use crate::store::registry::Held;
 use crate::store::row::Row;
 use crate::store::sql::Sql;
 
@@ -25,23 +26,30 @@ pub struct Claimed {
     pub wait: Option<Duration>,
 }
 
-/// The endpoints with deliveries that are due, among these, in no particular order.
-pub async fn due_endpoints(db: &Db, endpoints: &[Uuid]) -> Result<Vec<Uuid>> {
-    if endpoints.is_empty() {
+/// The endpoints with deliveries that are due and not held, among these, in no particular order.
+pub async fn due_endpoints(db: &Db, endpoints: &[Uuid], held: &Held) -> Result<Vec<Uuid>> {
+    if endpoints.is_empty() || *held == Held::Everything {
         return Ok(Vec::new());
     }
     let sql = Sql::new(db.engine(), "SELECT e.id FROM endpoints e WHERE e.id")
         .any_id(endpoints.iter().copied())
-        .push(" AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at <= {now})");
+        .push(" AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at <= {now}");
+    let sql = order::not_held(sql, "d", held).push(")");
     sql.all(db.read()).await?.iter().map(|row| row.get("id")).collect()
 }
 
-/// Leases up to `limit` deliveries of an endpoint that are due, the longest due first. Fewer may be
-/// left than it gives: [`super::park`] tells.
-pub async fn claim(db: &Db, endpoint: Uuid, limit: usize, lease: Duration) -> Result<Vec<Leased>> {
+/// Leases up to `limit` deliveries of an endpoint that are due and not held, the longest due first. Fewer
+/// may be left than it gives: [`super::park`] tells.
+pub async fn claim(
+    db: &Db,
+    endpoint: Uuid,
+    limit: usize,
+    lease: Duration,
+    held: &Held,
+) -> Result<Vec<Leased>> {
     let since = Instant::now();
     let transaction = db.begin().await?;
-    let taken = take(db, &transaction, endpoint, limit, lease).await?;
+    let taken = take(db, &transaction, endpoint, limit, lease, held).await?;
     transaction.commit().await?;
     with_events(db, taken, since, false).await
 }
@@ -54,6 +62,7 @@ pub async fn claim_paced(
     rate: Rate,
     limit: usize,
     lease: Duration,
+    held: &Held,
 ) -> Result<Claimed> {
     let since = Instant::now();
     let pace = Pace::of(rate);
@@ -69,7 +78,7 @@ pub async fn claim_paced(
     if allowed == 0 {
         return Ok(Claimed { leased: Vec::new(), wait: Some(pace.wait(due, now)) });
     }
-    let taken = take(db, &transaction, endpoint, limit.min(allowed), lease).await?;
+    let taken = take(db, &transaction, endpoint, limit.min(allowed), lease, held).await?;
     let due = pace.after(due, now, taken.rows.len());
     if !taken.rows.is_empty() {
         Sql::new(db.engine(), "UPDATE endpoints SET rate_due = ")
@@ -86,7 +95,7 @@ pub async fn claim_paced(
 
 /// Leases one delivery of an endpoint whose breaker is open, if it is time for a probe and nobody else's is
 /// under way.
-pub async fn probe(db: &Db, endpoint: Uuid, lease: Duration) -> Result<Vec<Leased>> {
+pub async fn probe(db: &Db, endpoint: Uuid, lease: Duration, held: &Held) -> Result<Vec<Leased>> {
     let since = Instant::now();
     let transaction = db.begin().await?;
     // If the probe is never settled, the next one may go when its lease has run out.
@@ -99,7 +108,7 @@ pub async fn probe(db: &Db, endpoint: Uuid, lease: Duration) -> Result<Vec<Lease
     if turn == 0 {
         return Ok(Vec::new());
     }
-    let taken = take(db, &transaction, endpoint, 1, lease).await?;
+    let taken = take(db, &transaction, endpoint, 1, lease, held).await?;
     if taken.rows.is_empty() {
         // The turn is kept for when there is something to send.
         transaction.rollback().await?;
@@ -122,6 +131,7 @@ async fn take(
     endpoint: Uuid,
     limit: usize,
     lease: Duration,
+    held: &Held,
 ) -> Result<Taken> {
     let token = Uuid::new_v4();
     let sql = Sql::new(db.engine(), "UPDATE deliveries SET lease_token = ")
@@ -129,7 +139,7 @@ async fn take(
         .push(", due_at = {now} + ")
         .bind(lease.as_micros() as i64)
         .push(" WHERE id IN (SELECT d.id FROM deliveries d WHERE ");
-    let sql = order::in_window(sql, endpoint)
+    let sql = order::in_window(sql, endpoint, held)
         .push(" AND ")
         .push(order::IS_FIRST)
         .push(" ORDER BY d.due_at, d.id LIMIT ")

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::store::db::{Db, Engine};
 use crate::store::error::Result;
+use crate::store::registry::Held;
 use crate::store::row::Row;
 use crate::store::sql::{Column, Null, Rows, Sql, Ty};
 
@@ -24,18 +25,30 @@ const WINDOW: i64 = 1024;
 /// When a parked delivery is looked at again, unless the one before it ends.
 const PARKED: Duration = Duration::from_mins(10);
 
-/// Adds the condition that a delivery `d` of the endpoint is among the first that are due.
-pub(super) fn in_window(sql: Sql, endpoint: Uuid) -> Sql {
-    sql.push("d.endpoint_id = ")
-        .bind(endpoint)
+/// Adds the condition that a delivery `d` of the endpoint is among the first that are due and not held.
+pub(super) fn in_window(sql: Sql, endpoint: Uuid, held: &Held) -> Sql {
+    let sql = sql.push("d.endpoint_id = ").bind(endpoint).push(" AND d.due_at <= {now}");
+    let sql = not_held(sql, "d", held)
         .push(
-            " AND d.due_at <= {now} AND d.due_at <= COALESCE(
+            " AND d.due_at <= COALESCE(
                 (SELECT w.due_at FROM deliveries w WHERE w.endpoint_id = ",
         )
         .bind(endpoint)
-        .push(" AND w.due_at <= {now} ORDER BY w.due_at LIMIT 1 OFFSET ")
-        .bind(WINDOW)
-        .push("), {now})")
+        .push(" AND w.due_at <= {now}");
+    not_held(sql, "w", held).push(" ORDER BY w.due_at LIMIT 1 OFFSET ").bind(WINDOW).push("), {now})")
+}
+
+/// Adds the condition that a delivery's schema is not held, where some are: nearly always none is, and the
+/// statement stays the one that is planned already.
+pub(super) fn not_held(sql: Sql, alias: &str, held: &Held) -> Sql {
+    match held {
+        Held::Everything => sql.push(" AND 1 = 0"),
+        Held::Schemas(names) if names.is_empty() => sql,
+        Held::Schemas(names) => {
+            let names = names.iter().map(|name| name.as_str().into()).collect();
+            sql.push(&format!(" AND NOT ({alias}.schema_name")).any(Ty::Text, names).push(")")
+        }
+    }
 }
 
 /// The condition that no delivery `o` of an earlier version holds `d` back.
@@ -44,11 +57,11 @@ pub(super) const IS_FIRST: &str = "(d.task_id IS NULL OR NOT EXISTS (SELECT 1 FR
 
 /// Moves an endpoint's deliveries that wait for earlier ones out of the way, if a claim can't see past
 /// them; says whether it did, so that it is worth claiming again.
-pub async fn park(db: &Db, endpoint: Uuid) -> Result<bool> {
-    let beyond = Sql::new(db.engine(), "SELECT 1 AS n FROM deliveries WHERE endpoint_id = ")
+pub async fn park(db: &Db, endpoint: Uuid, held: &Held) -> Result<bool> {
+    let beyond = Sql::new(db.engine(), "SELECT 1 AS n FROM deliveries d WHERE d.endpoint_id = ")
         .bind(endpoint)
-        .push(" AND due_at <= {now} ORDER BY due_at LIMIT 1 OFFSET ")
-        .bind(WINDOW);
+        .push(" AND d.due_at <= {now}");
+    let beyond = not_held(beyond, "d", held).push(" ORDER BY d.due_at LIMIT 1 OFFSET ").bind(WINDOW);
     if beyond.one(db.read()).await?.is_none() {
         return Ok(false);
     }
@@ -62,7 +75,7 @@ pub async fn park(db: &Db, endpoint: Uuid) -> Result<bool> {
                     AND o.endpoint_id = d.endpoint_id AND o.version < d.version)
                 WHERE ",
         );
-    let sql = in_window(sql, endpoint).push(" AND d.lease_token IS NULL AND d.attempts = 0");
+    let sql = in_window(sql, endpoint, held).push(" AND d.lease_token IS NULL AND d.attempts = 0");
     let sql = match db.engine() {
         Engine::Postgres => sql.push(" FOR NO KEY UPDATE OF d SKIP LOCKED FOR KEY SHARE OF p SKIP LOCKED)"),
         Engine::Sqlite => sql.push(")"),

@@ -48,6 +48,8 @@ pub struct Settled {
     pub schema: String,
     /// The event's task.
     pub task_id: Option<Uuid>,
+    /// When the event happened.
+    pub happened: Timestamp,
     /// The attempt's number, from 1.
     pub number: u32,
     /// When it began, by this process's clock; for people.

@@ -4,6 +4,7 @@
 //! the log's head, whether the snapshot is still the current one. Secrets are not in it.
 
 mod endpoint;
+mod maintenance;
 mod routes;
 
 use std::collections::HashMap;
@@ -21,6 +22,9 @@ use super::sql::Sql;
 
 pub use endpoint::{Endpoint, EndpointStatus, Origin, Treatment};
 pub(super) use endpoint::{KEY_END, from_row as endpoint};
+use maintenance::Maintained;
+pub(super) use maintenance::from_row as maintenance;
+pub use maintenance::{Held, Maintenance};
 pub use routes::Heard;
 use routes::Routes;
 
@@ -59,13 +63,14 @@ impl InstalledType {
 /// Everything installed, at one moment.
 #[derive(Debug, Default)]
 pub struct Registry {
-    /// Grows with each change of a schema, an endpoint or a secret.
+    /// Grows with each change of a schema, an endpoint, a secret or of what is in maintenance.
     pub number: i64,
     versions: HashMap<String, Vec<Arc<InstalledVersion>>>,
     types: HashMap<Uuid, InstalledType>,
     latest_types: HashMap<(String, String), Uuid>,
     endpoints: HashMap<Uuid, Arc<Endpoint>>,
     routes: Routes,
+    maintained: Maintained,
     key_end: Option<Timestamp>,
 }
 
@@ -174,6 +179,7 @@ impl Registry {
             registry.routes.add(&endpoint);
             registry.endpoints.insert(endpoint.id, endpoint);
         }
+        registry.maintained = Maintained::load(engine, db).await?;
         Ok(registry)
     }
 }

@@ -172,6 +172,13 @@ impl Registry {
         }
         of_callbacks().or(own)
     }
+
+    /// The endpoint whose keys sign what is asked about tasks of a type: those of the type's own while it has
+    /// one, and its schema's otherwise.
+    pub fn signer(&self, schema: &str, ttype: &str) -> Option<&Arc<Endpoint>> {
+        let own = self.key_bearer(schema, Some(ttype)).filter(|e| e.status != EndpointStatus::Removed);
+        own.or_else(|| self.key_bearer(schema, None))
+    }
 }
 
 /// Gives callbacks the keys of their schema's endpoint, or, where there is none of the same form, those

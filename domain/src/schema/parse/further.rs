@@ -1,9 +1,12 @@
-//! Keys that the format has from the start and this build does not act on.
+//! `callback_hosts` and `guard`, and the keys that the format has from the start and this build does not
+//! act on.
 //!
-//! Their shapes are checked all the same, so that a file that parses today parses when they are
-//! built. Those that would change a decision or its delivery are noted as unsupported, and the
-//! registry refuses to install the file: nobody may believe in a guard that isn't there. Those
+//! The shapes of the latter are checked all the same, so that a file that parses today parses when they
+//! are built. Those that would change a decision or its delivery are noted as unsupported, and the
+//! registry refuses to install the file: nobody may believe in a rule that isn't kept. Those
 //! that only describe (`actions`, `priority`, `calendar`) are accepted.
+
+use std::time::Duration;
 
 use super::findings::Findings;
 use super::names::{name, quoted};
@@ -11,6 +14,7 @@ use super::read::{At, Fields};
 use super::states::States;
 use super::tree::Value;
 use super::{MAX_DESCRIPTION, MAX_TITLE, hook};
+use crate::schema::{Guard, OnError, UNSET};
 
 /// Longest list of these keys.
 const MAX_ITEMS: usize = 100;
@@ -47,17 +51,14 @@ fn callback_hosts(at: &At<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     Some(hosts).filter(|hosts| !hosts.is_empty())
 }
 
-/// Checks the rest of a task type's keys.
-pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findings) {
-    note(fields, &["binds", "undo", "guard", "approvals", "roles", "timeouts", "merge_key"], findings);
+/// Reads a task type's guard, and checks the rest of its keys.
+pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findings) -> Option<Guard> {
+    note(fields, &["binds", "undo", "approvals", "roles", "timeouts", "merge_key"], findings);
     if let Some(at) = fields.get("binds") {
         texts(&at, "a list of JSON pointers into the task, e.g. [/meta/amount]", findings);
     }
     if let Some(at) = fields.get("undo") {
         duration(&at, findings);
-    }
-    if let Some(at) = fields.get("guard") {
-        guard(&at, states, findings);
     }
     if let Some(at) = fields.get("approvals") {
         approvals(&at, states, findings);
@@ -84,6 +85,7 @@ pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findi
             action(item, states, findings);
         }
     }
+    fields.get("guard").and_then(|at| guard(&at, states, findings))
 }
 
 fn note(fields: &Fields<'_>, keys: &[&str], findings: &mut Findings) {
@@ -95,9 +97,9 @@ fn note(fields: &Fields<'_>, keys: &[&str], findings: &mut Findings) {
 }
 
 /// A number and its unit: `6s`, `15m`, `2h`, `7d`, `2w`.
-fn duration(at: &At<'_>, findings: &mut Findings) {
+fn duration(at: &At<'_>, findings: &mut Findings) -> Option<Duration> {
     const WHAT: &str = "a duration such as 6s, 15m, 2h, 7d or 2w";
-    let Some(text) = at.text(findings, WHAT) else { return };
+    let text = at.text(findings, WHAT)?;
     let seconds = text.char_indices().next_back().and_then(|(end, unit)| {
         let factor = match unit {
             's' => 1,
@@ -111,11 +113,12 @@ fn duration(at: &At<'_>, findings: &mut Findings) {
         digits.parse::<u64>().ok()?.checked_mul(factor)
     });
     match seconds {
-        Some(1..=MAX_SECONDS) => {}
+        Some(seconds @ 1..=MAX_SECONDS) => return Some(Duration::from_secs(seconds)),
         Some(0) => at.error(findings, "is no time at all; leave the key out"),
         Some(_) => at.error(findings, "is longer than ten years"),
         None => at.error(findings, format!("{} is not {WHAT}", quoted(text))),
     }
+    None
 }
 
 fn texts(at: &At<'_>, what: &str, findings: &mut Findings) {
@@ -145,7 +148,8 @@ fn host(at: &At<'_>, findings: &mut Findings) -> Option<String> {
 
 fn retention(at: &At<'_>, findings: &mut Findings) {
     if !matches!(at.node.value, Value::Map(_)) {
-        return duration(at, findings);
+        duration(at, findings);
+        return;
     }
     let keys = ["tasks", "attempts"];
     let Some(fields) = at.fields(findings, "retention", &keys) else { return };
@@ -268,23 +272,48 @@ fn timeouts(at: &At<'_>, states: &States, findings: &mut Findings) {
 
 /// Whom to ask before a transition: the application server, at a URL, for some of the states or for
 /// every one.
-fn guard(at: &At<'_>, states: &States, findings: &mut Findings) {
+fn guard(at: &At<'_>, states: &States, findings: &mut Findings) -> Option<Guard> {
     let keys = ["url", "timeout", "on_error", "states"];
-    let Some(fields) = at.fields(findings, "a guard", &keys) else { return };
-    if let Some(at) = fields.required(findings, "url", "where the application server answers") {
-        let _ = hook::url(&at, findings);
+    let fields = at.fields(findings, "a guard", &keys)?;
+    let url = fields.required(findings, "url", "where the application server answers");
+    let url = url.and_then(|at| hook::url(&at, findings));
+    let timeout = match fields.get("timeout") {
+        Some(at) => guard_timeout(&at, findings),
+        None => Some(Guard::TIMEOUT),
+    };
+    let on_error = fields.get("on_error").and_then(|at| at.one_of(findings, &["allow", "deny"]));
+    let states = fields.get("states").map(|at| guarded_states(&at, states, findings));
+    let on_error = if on_error == Some("allow") { OnError::Allow } else { OnError::Deny };
+    Some(Guard { url: url?, timeout: timeout?, on_error, states })
+}
+
+/// A person waits for it, and so does what they wanted to do.
+fn guard_timeout(at: &At<'_>, findings: &mut Findings) -> Option<Duration> {
+    let timeout = duration(at, findings)?;
+    if timeout > Guard::MAX_TIMEOUT {
+        let most = Guard::MAX_TIMEOUT.as_secs();
+        at.error(findings, format!("is longer than {most}s; somebody waits for the answer"));
+        return None;
     }
-    if let Some(at) = fields.get("timeout") {
-        duration(&at, findings);
+    Some(timeout)
+}
+
+fn guarded_states(at: &At<'_>, states: &States, findings: &mut Findings) -> Vec<Option<String>> {
+    let mut guarded = Vec::new();
+    let items = at.list(findings, "a list of states, e.g. [unset]", MAX_ITEMS + 1);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        at.error(findings, "guards no state; leave it out to guard every one");
     }
-    if let Some(at) = fields.get("on_error") {
-        let _ = at.one_of(findings, &["allow", "deny"]);
-    }
-    if let Some(at) = fields.get("states") {
-        for item in at.list(findings, "a list of states", MAX_ITEMS).iter().flatten() {
-            let _ = states.state_or_unset(item, findings);
+    for item in items.iter().flatten() {
+        let Ok(state) = states.state_or_unset(item, findings) else { continue };
+        if guarded.contains(&state) {
+            let name = state.as_deref().unwrap_or(UNSET);
+            item.error(findings, format!("{name} is listed twice"));
+        } else {
+            guarded.push(state);
         }
     }
+    guarded
 }
 
 /// How a decision is offered: a button.

@@ -60,10 +60,10 @@ pub(super) fn read<'a>(
         output: output(&fields, &states, findings),
         hook: default.of_type(&fields, findings),
         hook_events: hook::events(&fields, findings),
+        guard: further::of_type(&fields, &states, findings),
         pending_states: Vec::new(),
         resolved_states: Vec::new(),
     };
-    further::of_type(&fields, &states, findings);
     let States { pending: pending_states, resolved: resolved_states, .. } = states;
     (name, name.map(|_| TaskType { pending_states, resolved_states, ..task_type }))
 }

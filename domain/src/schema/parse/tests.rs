@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::EventType;
-use crate::schema::{Hook, HookAuth};
+use crate::schema::{Guard, Hook, HookAuth, OnError};
 use crate::testing::indented;
 
 pub(super) const SAMPLE: &str = include_str!("../../../../schemas/sample.yml");
+pub(super) const PAYOUT: &str = include_str!("../../../../schemas/payout.yml");
 pub(super) const AGENT: &str = include_str!("../../../../schemas/agent-command.yml");
 
 /// A file of one type with further lines in it.
@@ -62,6 +63,16 @@ fn the_other_example_uses_more() {
     assert!(run.allowed_transitions(Some("denied")).is_empty());
     assert_eq!(run.reason_required, ["denied"]);
     assert!(run.input.is_some() && run.output.contains_key("approved") && run.output.len() == 1);
+}
+
+#[test]
+fn the_example_with_a_guard_has_it_where_money_leaves() {
+    let schema = valid(PAYOUT);
+    assert!(schema.unsupported.is_empty(), "{:?}", schema.unsupported);
+    let ttype = schema.task_type("pay-out").expect("declared");
+    let guarded: Vec<_> = ttype.states().filter(|state| ttype.guard_of(*state).is_some()).collect();
+    assert_eq!(guarded, [Some("approved")]);
+    assert_eq!(ttype.guard.as_ref().map(|guard| guard.on_error), Some(OnError::Deny));
 }
 
 #[test]
@@ -349,7 +360,7 @@ fn own_keys_are_ignored_everywhere() {
 #[test]
 fn keys_without_behaviour_are_checked_and_noted() {
     let text = with_type(
-        "binds: [/meta/amount]\nundo: 6s\nguard: {url: 'https://a.example/ask', timeout: 3s, on_error: deny, states: [r]}\napprovals: 2\nroles: [admin]\n\
+        "binds: [/meta/amount]\nundo: 6s\napprovals: 2\nroles: [admin]\n\
          timeouts: {after: 2h, remind: [30m, 1h], escalate_to: lead, final_state: s}\nmerge_key: /user\n\
          priority: 5\nactions: [{state: r, label: Yes, key: y, style: primary, confirm: true}]\nhook_events: [task.due]",
     ) + "callback_hosts: [example.com, '*.example.org']\nretention: {tasks: 365d}\nmigrate: {tasks: open, states: {t: {q: p}}}\n\
@@ -361,7 +372,6 @@ fn keys_without_behaviour_are_checked_and_noted() {
         [
             "tasktypes[0].binds",
             "tasktypes[0].undo",
-            "tasktypes[0].guard",
             "tasktypes[0].approvals",
             "tasktypes[0].roles",
             "tasktypes[0].timeouts",
@@ -403,6 +413,51 @@ fn reads_where_callbacks_may_lead() {
 }
 
 #[test]
+fn reads_whom_to_ask_before_a_transition() {
+    let guard = |fields: &str| {
+        let lines = format!("guard: {{url: 'https://a.example/ask?k=1'{fields}}}");
+        let schema = valid(&with_type(&lines));
+        assert!(schema.unsupported.is_empty());
+        let ttype = schema.task_types.into_iter().next().expect("a type");
+        (ttype.guard.clone().expect("a guard"), ttype)
+    };
+    let (usual, ttype) = guard("");
+    let url = "https://a.example/ask?k=1".to_owned();
+    let timeout = std::time::Duration::from_secs(5);
+    assert_eq!(usual, Guard { url, timeout, on_error: OnError::Deny, states: None });
+    assert!(ttype.states().all(|state| ttype.guard_of(state).is_some()));
+    let (some, ttype) = guard(", timeout: 15s, on_error: allow, states: [unset, r]");
+    assert_eq!((some.timeout.as_secs(), some.on_error), (15, OnError::Allow));
+    let guarded: Vec<_> = ttype.states().filter(|state| ttype.guard_of(*state).is_some()).collect();
+    assert_eq!(guarded, [None, Some("r")]);
+    assert_eq!(guard(", states: [~]").0.states, Some(vec![None]));
+    assert!(valid(&with_type("guard: ~")).task_types[0].guard.is_none());
+    for (lines, said) in [
+        ("guard: {timeout: 3s}", "guard.url: is missing; expected where the application server answers"),
+        ("guard: {url: 'ftp://a.example/'}", "guard.url: "),
+        (
+            "guard: {url: 'https://a.example/', on_error: ask}",
+            "guard.on_error: \"ask\" is not one of allow, deny",
+        ),
+        ("guard: {url: 'https://a.example/', states: [q]}", "guard.states[0]: \"q\" is not a state"),
+        ("guard: {url: 'https://a.example/', states: [r, r]}", "guard.states[1]: r is listed twice"),
+        ("guard: {url: 'https://a.example/', states: []}", "guard.states: guards no state"),
+        ("guard: {url: 'https://a.example/', timeout: 0s}", "guard.timeout: is no time at all"),
+        ("guard: {url: 'https://a.example/', timeout: soon}", "guard.timeout: \"soon\" is not a duration"),
+        ("guard: https://a.example/", "expected a guard, found text"),
+        ("guard: {url: 'https://a.example/', retries: 3}", "guard.retries: is not a key of a guard"),
+    ] {
+        let errors = refused(&with_type(lines));
+        assert!(errors.contains(said), "{lines}: {errors}");
+    }
+    let errors = refused(&with_type("guard: {url: 'https://a.example/', timeout: 16s}"));
+    assert_eq!(
+        errors,
+        "line 7, column 47: tasktypes[0].guard.timeout: is longer than 15s; somebody waits for the answer\n"
+    );
+}
+
+#[test]
 fn every_event_of_the_format_can_be_asked_for() {
     let all = "hook_events: [task.created, task.state_changed, task.assigned, task.commented, task.due, task.escalated,
   task.cancelled, task.amended, schema.version_created]";
@@ -421,9 +476,6 @@ fn keys_without_behaviour_have_shapes() {
         ("undo: s", "is not a duration"),
         ("undo: 6é", "is not a duration"),
         ("undo: +6s", "is not a duration"),
-        ("guard: {timeout: 3s}", "where the application server answers"),
-        ("guard: {url: 'https://a.example/', on_error: ask}", "guard.on_error"),
-        ("guard: {url: 'https://a.example/', states: [q]}", "\"q\" is not a state"),
         ("approvals: 0", "an integer from 1 to 20"),
         ("approvals: {p: 2}", "p is a pending state"),
         ("roles: [a b]", "roles[0]: \"a b\" is not a name"),

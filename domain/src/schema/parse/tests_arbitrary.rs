@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::tests::{AGENT, SAMPLE, shown};
+use super::tests::{AGENT, PAYOUT, SAMPLE, shown};
 use super::*;
 use crate::schema::UNSET;
 
@@ -60,7 +60,7 @@ fn almost_yaml() -> impl Strategy<Value = String> {
 /// An example with some of it cut out, doubled or written over.
 fn damaged() -> impl Strategy<Value = String> {
     let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[\\PC\n]{0,4}", 0..3);
-    (prop::sample::select(vec![SAMPLE, AGENT]), prop::collection::vec(edit, 1..4)).prop_map(
+    (prop::sample::select(vec![SAMPLE, AGENT, PAYOUT]), prop::collection::vec(edit, 1..4)).prop_map(
         |(text, edits)| {
             let mut chars: Vec<char> = text.chars().collect();
             for (at, length, insert, kind) in edits {

@@ -96,6 +96,11 @@ fn breaking_changes_are_found() {
             "name: u\n  input: {type: object, required: [x]}\n",
             "breaking: u.input: is checked now",
         ),
+        (
+            "name: u\n",
+            "name: u\n  guard: {url: 'http://b/'}\n",
+            "breaking: u.guard: unset, r may be refused by the application server now",
+        ),
     ] {
         let difference = after(from, to);
         let lines: Vec<_> = difference.changes.iter().map(ToString::to_string).collect();
@@ -103,6 +108,38 @@ fn breaking_changes_are_found() {
         assert!(lines.iter().any(|l| l.starts_with(line)), "{to}: {lines:?}");
         assert!(lines.iter().all(|l| !l.contains('\n')));
     }
+}
+
+#[test]
+fn a_guard_that_lets_more_pass_is_breaking() {
+    const GUARD: &str = "guard: {url: 'http://b/', states: [r]}";
+    let with = |guard: &str| schema(&BASE.replace("name: u\n", &format!("name: u\n  {guard}\n")));
+    for (to, line) in [
+        ("title: U", "breaking: u.guard: the application server is not asked any more about r"),
+        (
+            "guard: {url: 'http://b/', states: [unset]}",
+            "breaking: u.guard: the application server is not asked any more about r",
+        ),
+        (
+            "guard: {url: 'http://b/', states: [unset, r]}",
+            "breaking: u.guard: unset may be refused by the application server now",
+        ),
+        (
+            "guard: {url: 'http://b/', states: [r], on_error: allow}",
+            "breaking: u.guard: on_error is allow now",
+        ),
+        ("guard: {url: 'http://c/', states: [r]}", "u.guard: is asked at http://c/ now"),
+        ("guard: {url: 'http://b/', states: [r], timeout: 9s}", "u.guard: waits 9 s now"),
+    ] {
+        let difference = compare(&with(GUARD), &with(to));
+        let lines: Vec<_> = difference.changes.iter().map(ToString::to_string).collect();
+        assert!(lines.iter().any(|l| l == line), "{to}: {lines:?}");
+        assert_eq!(difference.breaking, line.starts_with("breaking"), "{to}: {lines:?}");
+    }
+    let allow = "guard: {url: 'http://b/', states: [r], on_error: allow}";
+    let difference = compare(&with(allow), &with(GUARD));
+    assert_eq!(difference.changes.len(), 1);
+    assert!(!difference.breaking, "denying is what a guard is for");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod deliveries;
 mod endpoints;
 mod keys;
 mod log;
+mod maintenance;
 mod schemas;
 mod tasks;
 
@@ -14,6 +15,7 @@ pub(in crate::http) use deliveries::*;
 pub(in crate::http) use endpoints::*;
 pub(in crate::http) use keys::*;
 pub(in crate::http) use log::*;
+pub(in crate::http) use maintenance::*;
 pub(in crate::http) use schemas::*;
 pub(in crate::http) use tasks::*;
 

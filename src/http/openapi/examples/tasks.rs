@@ -83,7 +83,8 @@ pub(in crate::http) fn history() -> Value {
         {
             "id": EVENT, "created": "2026-11-21T10:13:02.250114Z", "task_id": TASK, "state": "paid",
             "resolved": true, "editor_id": DESK, "assigned_id": null, "update_meta": null, "actor": decider(),
-            "reason": "Arrived broken, with photographs", "output": {"amount": 18.50}, "seq": 18_204,
+            "reason": "Arrived broken, with photographs", "output": {"amount": 18.50}, "guard": "allowed",
+            "seq": 18_204,
         },
     ]})
 }
@@ -101,7 +102,7 @@ pub(in crate::http) fn events() -> Value {
             "data": {
                 "event_id": EVENT, "seq": 18_204, "cursor": "AQAAAAAAAEcc", "task": task, "ttype": "refund",
                 "previous_state": "asked", "actor": decider(), "reason": "Arrived broken, with photographs",
-                "output": {"amount": 18.50}, "update_meta": null,
+                "output": {"amount": 18.50}, "update_meta": null, "guard": "allowed",
             },
         }],
         "next_cursor": "AQAAAAAAAEcc",

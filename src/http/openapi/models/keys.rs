@@ -38,6 +38,9 @@ pub(in crate::http) enum Permission {
     /// Make checkpoints.
     #[schema(rename = "audit:write")]
     AuditWrite,
+    /// Begin and end maintenance.
+    #[schema(rename = "maintenance:write")]
+    MaintenanceWrite,
 }
 
 /// Whose credential it is.

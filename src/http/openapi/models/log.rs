@@ -33,6 +33,16 @@ pub(in crate::http) struct Actor {
     on_behalf_of: Option<String>,
 }
 
+/// Why a guarded transition was let pass.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(in crate::http) enum GuardPassed {
+    /// The application server allowed it.
+    Allowed,
+    /// The application server could not be asked, and the guard's `on_error` is `allow`.
+    Unreachable,
+}
+
 /// One change of a task. What was erased is null.
 #[derive(ToSchema)]
 pub(in crate::http) struct HistoryItem {
@@ -67,6 +77,8 @@ pub(in crate::http) struct HistoryItem {
     /// With which result.
     #[schema(required = true)]
     output: Option<Value>,
+    /// Why its guard let it pass; absent where it has none.
+    guard: Option<GuardPassed>,
     /// The event's place in the log.
     seq: i64,
 }
@@ -151,6 +163,8 @@ pub(in crate::http) struct EventData {
     /// What was added to `meta`.
     #[schema(value_type = Option<Object>)]
     update_meta: Option<Value>,
+    /// Why its guard let it pass, in events of guarded transitions.
+    guard: Option<GuardPassed>,
     /// The schema's name, in events of a schema.
     schema: Option<String>,
     /// The version, in events of a schema.

@@ -11,6 +11,7 @@ mod endpoints;
 mod errors;
 mod keys;
 mod log;
+mod maintenance;
 mod schemas;
 mod tasks;
 
@@ -28,6 +29,7 @@ pub(in crate::http) use keys::{
     WebhookKey, WebhookKeyList,
 };
 pub(in crate::http) use log::{Actor, EventList, EventType, TaskHistory};
+pub(in crate::http) use maintenance::{Maintenance, MaintenanceList, NewMaintenance};
 pub(in crate::http) use schemas::{Installation, Removal, SchemaAnswer, SchemaList};
 pub(in crate::http) use tasks::{
     Decide, Decided, Phase, PostTask, Resolved, Task, TaskAnswer, TaskList, TaskType,

@@ -4,6 +4,7 @@ pub(super) mod deliveries;
 pub(super) mod endpoints;
 pub(super) mod keys;
 pub(super) mod log;
+pub(super) mod maintenance;
 pub(super) mod replays;
 
 use axum::http::{HeaderMap, Uri, header};
@@ -14,6 +15,7 @@ use task_inbox_domain::{EventType, Phase};
 use uuid::Uuid;
 
 use crate::app::PostTask;
+use crate::app::events::After;
 use crate::http::call::{Call, MAX_BODY};
 use crate::http::fields::Fields;
 use crate::http::parameters::Parameters;
@@ -116,7 +118,7 @@ pub(super) fn task_list(uri: &Uri) -> Result<(TaskFilter, Option<TaskCursor>, u6
 }
 
 /// Which events, after which, how many.
-pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, LogCursor, u64), Problem> {
+pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, After, u64), Problem> {
     let query = Parameters::parse(uri.query(), &["after", "schema", "ttype", "task", "type", "limit"])?;
     let kinds = EventType::ALL.map(EventType::as_str).join(", ");
     let filter = EventFilter {
@@ -126,7 +128,12 @@ pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, LogCursor, u64), Pro
         task: query.read("task", "a task's id", uuid)?,
         kind: query.read("type", &format!("one of {kinds}"), EventType::parse)?,
     };
-    Ok((filter, position(&query, "after", LogCursor::parse)?.unwrap_or(LogCursor(0)), query.limit()?))
+    let after = match query.raw("after") {
+        // No cursor is this short.
+        Some("latest") => After::Latest,
+        _ => After::Cursor(position(&query, "after", LogCursor::parse)?.unwrap_or(LogCursor(0))),
+    };
+    Ok((filter, after, query.limit()?))
 }
 
 /// What to do with a schema file.

@@ -4,6 +4,7 @@ pub(super) mod deliveries;
 pub(super) mod endpoints;
 pub(super) mod keys;
 pub(super) mod log;
+pub(super) mod maintenance;
 pub(super) mod replays;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
+use task_inbox_domain::event::guard::Passed;
 use task_inbox_domain::schema::TaskType;
 use task_inbox_domain::schema::validate::Validator;
 use task_inbox_domain::{Actor, Timestamp};
@@ -123,6 +125,7 @@ struct Body<'a> {
     output: Option<&'a RawValue>,
     #[serde(borrow)]
     update_meta: Option<&'a RawValue>,
+    guard: Option<Passed>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +150,9 @@ struct Line<'a> {
     actor: Option<Actor>,
     reason: Option<&'a RawValue>,
     output: Option<&'a RawValue>,
+    /// Only of a guarded transition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<Passed>,
     seq: i64,
 }
 
@@ -164,6 +170,7 @@ impl<'a> Line<'a> {
             actor: body.actor,
             reason: body.reason,
             output: body.output,
+            guard: body.guard,
             seq: logged.seq,
         }
     }
