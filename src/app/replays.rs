@@ -153,7 +153,7 @@ async fn checked(
         return Err(AppError::NotFound(format!("there is no endpoint {}", new.endpoint)));
     }
     if let Some(schema) = &new.schema
-        && registry.latest(schema).filter(|_| who.sees(schema)).is_none()
+        && (registry.latest(schema).is_none() || !who.sees(schema))
     {
         return Err(AppError::invalid("/schema", content::no_such_schema(&registry, who, schema)));
     }

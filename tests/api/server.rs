@@ -127,10 +127,7 @@ impl Server {
 
     /// The same, which may reach loopback.
     pub(crate) async fn open_to_loopback(engine: Engine) -> Self {
-        let (database, db) = TestDatabase::migrated(engine).await;
-        db.close().await.expect("closes");
-        let settings = http::Settings::default();
-        Self::with_schemas(Self::on(database, String::new(), settings, Policy::dev()).await).await
+        Self::with_schemas(Self::beside_an_application(engine).await).await
     }
 
     async fn with_schemas(server: Self) -> Self {

@@ -83,6 +83,11 @@ const CASES: &[Case] = &[
     case("endpoints resume", Anywhere, (&["{paused}"], "is active"), &["id", "status", "held"], (&[NONE], 1, NONE)),
     case("endpoints test", In("endpoints.rs"), (&[], ""), &[], (&[NONE], 1, NONE)),
     case("deliveries", Anywhere, (&[], "task.state_changed"), &["deliveries", "next_cursor"], (&[NONE], 1, NONE)),
+    case("deliveries resend", Anywhere, (&["{delivery}"], "is sent again as"), &["delivery", "attempts"], (&[NONE], 1, NONE)),
+    case("deliveries replay", Anywhere, (&["{endpoint}", "--dead"], "is running"), &["id", "status", "resent"],
+        (&[NONE], 2, "--dead")),
+    case("deliveries replays", Anywhere, (&[], "RESENT"), &["replays"], (&[NONE], 1, NONE)),
+    case("deliveries cancel", In("deliveries.rs"), (&[], ""), &[], (&[NONE], 1, NONE)),
     case("listen", Anywhere, (&["--print", "--from-start", "--until", "2"], "task.created ti:sample flag-content"),
         &["events", "cursor", "secret"], (&["--print", "--after", "x"], 1, "is not a cursor")),
     case("maintenance on", Anywhere, (&["--schema", "{schema}"], "is in maintenance"),
@@ -91,11 +96,6 @@ const CASES: &[Case] = &[
     case("maintenance status", Anywhere, (&[], "the schema s"), &["maintenance"], (&["x"], 2, "unexpected argument")),
     case("maintenance off", Anywhere, (&["--schema", "{maintained}"], "has ended"), &["schema", "since"],
         (&["--schema", "ti:sample"], 1, "is not in maintenance")),
-    case("deliveries resend", Anywhere, (&["{delivery}"], "is sent again as"), &["delivery", "attempts"], (&[NONE], 1, NONE)),
-    case("deliveries replay", Anywhere, (&["{endpoint}", "--dead"], "is running"), &["id", "status", "resent"],
-        (&[NONE], 2, "--dead")),
-    case("deliveries replays", Anywhere, (&[], "RESENT"), &["replays"], (&[NONE], 1, NONE)),
-    case("deliveries cancel", In("deliveries.rs"), (&[], ""), &[], (&[NONE], 1, NONE)),
     case("audit verify", Anywhere, (&[], "the log is whole"), &["ok", "events", "first_bad", "proved_from"],
         (&["--from", "{forged}"], 1, "not signed")),
     case("audit checkpoint", Anywhere, (&[], "signature"), &["seq", "hash", "signature"], (&["x"], 2, "unexpected argument")),
@@ -141,18 +141,18 @@ impl Inbox {
             "{task}" => text(&self.json(&["mktask", "ti:sample", "flag-content"])["task"]["id"]),
             "{key}" => text(&self.json(&["api_key", "--name", "gone"])["id"]),
             "{webhook_key}" => text(&self.json(&["webhook_key", "ti:sample", "--rotate"])["id"]),
-            "{body}" => self.write("body.json", r#"{"test": 2432232314}"#),
-            "{headers}" => self.write(
-                "headers.txt",
-                "POST /hook HTTP/1.1\nHost: a.example\nWebhook-Id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
-                 WEBHOOK-SIGNATURE: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n",
-            ),
             "{endpoint}" => {
                 let url = "https://8.8.8.8/hook";
                 text(&self.json(&["endpoints", "add", url, "--event", "task.commented"])["id"])
             }
             "{paused}" => text(&self.json(&["endpoints", "pause", &self.argument("{endpoint}")])["id"]),
             "{delivery}" => text(&self.json(&["deliveries", "--limit", "1"])["deliveries"][0]["id"]),
+            "{body}" => self.write("body.json", r#"{"test": 2432232314}"#),
+            "{headers}" => self.write(
+                "headers.txt",
+                "POST /hook HTTP/1.1\nHost: a.example\nWebhook-Id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
+                 WEBHOOK-SIGNATURE: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n",
+            ),
             "{forged}" => {
                 let mut checkpoint = self.json(&["audit", "checkpoint"]);
                 checkpoint["hash"] = "0".repeat(64).into();

@@ -90,17 +90,13 @@ async fn send(app: &App, target: &Target, endpoint: &Endpoint) -> Tested {
 
 /// What is sent, in the endpoint's form, and its content type.
 fn body(target: &Target, endpoint: &Endpoint, now: Timestamp) -> (String, &'static str) {
-    match target.format.messenger() {
-        Some(messenger) => {
-            let text = format!("{MESSAGE}\nendpoint {}", endpoint.id);
-            Message { title: "Test of task-inbox".to_owned(), text }.body(messenger)
-        }
-        None => {
-            let data = json!({ "endpoint_id": endpoint.id, "message": MESSAGE });
-            // The type comes first, as in every event.
-            (format!(r#"{{"type":"endpoint.test","timestamp":"{now}","data":{data}}}"#), JSON)
-        }
+    if let Some(messenger) = target.format.messenger() {
+        let text = format!("{MESSAGE}\nendpoint {}", endpoint.id);
+        return Message { title: "Test of task-inbox".to_owned(), text }.body(messenger);
     }
+    let data = json!({ "endpoint_id": endpoint.id, "message": MESSAGE });
+    // The type comes first, as in every event.
+    (format!(r#"{{"type":"endpoint.test","timestamp":"{now}","data":{data}}}"#), JSON)
 }
 
 fn judge(duration: Duration, sent: std::result::Result<Answer, Failure>) -> Tested {

@@ -100,15 +100,13 @@ fn event_types(fields: &mut Fields<'_>, name: &str) -> Option<Vec<EventType>> {
     let known = EventType::ALL.map(EventType::as_str);
     let mut kinds = Vec::with_capacity(names.len());
     for (i, text) in names.iter().enumerate() {
-        match EventType::parse(text) {
-            Some(kind) => kinds.push(kind),
-            // Each has a hint; the whole list is told once.
-            None => {
-                let hint = nearest(text, &known);
-                let all = if hint.is_empty() { format!("; there is {}", known.join(", ")) } else { hint };
-                fields.refuse(&format!("{name}/{i}"), format!("is no event{all}"));
-            }
+        if let Some(kind) = EventType::parse(text) {
+            kinds.push(kind);
+            continue;
         }
+        let hint = nearest(text, &known);
+        let all = if hint.is_empty() { format!("; there is {}", known.join(", ")) } else { hint };
+        fields.refuse(&format!("{name}/{i}"), format!("is no event{all}"));
     }
     Some(kinds)
 }

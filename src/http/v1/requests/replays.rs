@@ -35,7 +35,7 @@ fn what(fields: &mut Fields<'_>) -> What {
     });
     match (what.as_str(), since) {
         ("dead", Some(_)) => {
-            fields.refuse("since", "goes with what: since; what is dead is sent again from any time")
+            fields.refuse("since", "goes with what: since; what is dead is sent again from any time");
         }
         ("since", Some(time)) => return What::Since(time),
         ("since", None) => fields.missing("since"),
