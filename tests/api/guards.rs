@@ -150,12 +150,14 @@ async fn what_it_refuses_is_not_made_and_the_person_sees_why(engine: Engine) {
     let task = till.refund().await;
     let problem = till.server.decide(&task, "paid").send().await.problem(409);
     assert_eq!(problem["detail"], "the application server refused: order 17 is shipped already");
+    assert_eq!(problem["guard"], json!({"reason": "order 17 is shipped already"}));
     assert_eq!(problem["type"], "/problems/conflict");
     assert_eq!(problem["current"]["version"], 1);
     assert_eq!(problem["allowed_transitions"], json!(["asked", "paid", "refused"]));
     till.application.says(Says::This(202, r#"{"allow": false}"#));
     let problem = till.server.decide(&task, "paid").send().await.problem(409);
     assert_eq!(problem["detail"], "the application server refused: it gave no reason");
+    assert_eq!(problem["guard"], json!({"reason": null}));
     till.is_untouched(&task).await;
 }
 
