@@ -148,8 +148,8 @@ async fn checked(
     new: NewReplay,
 ) -> Result<(std::sync::Arc<Registry>, NewReplay)> {
     let registry = app.registry.refresh(&app.db).await?;
-    let known = |e: &&std::sync::Arc<Endpoint>| sees(who, e) && e.status != EndpointStatus::Removed;
-    if registry.endpoint(new.endpoint).filter(known).is_none() {
+    let known = |e: &std::sync::Arc<Endpoint>| sees(who, e) && e.status != EndpointStatus::Removed;
+    if !registry.endpoint(new.endpoint).is_some_and(known) {
         return Err(AppError::NotFound(format!("there is no endpoint {}", new.endpoint)));
     }
     if let Some(schema) = &new.schema

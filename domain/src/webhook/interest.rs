@@ -73,8 +73,8 @@ mod tests {
         About { kind: EventType::SchemaVersionCreated, schema: "shop", ttype: None, state: None };
     const DEAD: About<'_> = About { kind: EventType::DeliveryDead, ..INSTALLED };
 
-    fn texts(names: &[&str]) -> Option<Vec<String>> {
-        Some(names.iter().map(|&n| n.to_owned()).collect())
+    fn texts(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&n| n.to_owned()).collect()
     }
 
     fn wanted(interest: &Interest) -> Vec<bool> {
@@ -88,10 +88,10 @@ mod tests {
 
     #[test]
     fn each_part_narrows() {
-        let schema = |name| Interest { schemas: texts(&[name]), ..Interest::default() };
+        let schema = |name| Interest { schemas: Some(texts(&[name])), ..Interest::default() };
         assert_eq!(wanted(&schema("shop")), [true, true, true, false]);
         assert_eq!(wanted(&schema("other")), [false; 4]);
-        let ttype = Interest { task_types: texts(&["refund", "x"]), ..Interest::default() };
+        let ttype = Interest { task_types: Some(texts(&["refund", "x"])), ..Interest::default() };
         assert_eq!(wanted(&ttype), [true, true, false, false]);
         let states = |state: Option<&str>| Interest {
             states: Some(vec![state.map(str::to_owned)]),
@@ -108,12 +108,12 @@ mod tests {
     fn operational_events_come_by_their_name() {
         let named = Interest {
             event_types: Some(vec![EventType::DeliveryDead, EventType::TaskStateChanged]),
-            task_types: texts(&["refund"]),
+            task_types: Some(texts(&["refund"])),
             states: Some(vec![Some("paid".to_owned())]),
             ..Interest::default()
         };
         assert_eq!(wanted(&named), [false, true, false, true]);
-        let elsewhere = Interest { schemas: texts(&["other"]), ..named };
+        let elsewhere = Interest { schemas: Some(texts(&["other"])), ..named };
         assert_eq!(wanted(&elsewhere), [false; 4]);
     }
 }
