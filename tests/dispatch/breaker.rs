@@ -6,6 +6,7 @@ use task_inbox::app::endpoints::{self, EndpointChange};
 use task_inbox::app::replays::{self, NewReplay};
 use task_inbox::app::{App, Principal};
 use task_inbox::store::Engine;
+use task_inbox::store::delivery_list::DeliveryFilter;
 use task_inbox::store::replays::{ReplayStatus, What};
 use task_inbox_domain::EventType;
 use task_inbox_domain::webhook::breaker::RUN;
@@ -245,14 +246,15 @@ async fn sending_again_disturbs_no_retry_and_waits_for_nobody(engine: Engine) {
     let due = f.count("SELECT max(due_at) FROM deliveries WHERE version = 1").await;
     let second = f.app();
     let waiting =
-        task_inbox::app::deliveries::list(second, &Principal::cli(), Default::default(), None, 10).await;
+        task_inbox::app::deliveries::list(second, &Principal::cli(), DeliveryFilter::default(), None, 10)
+            .await;
     let waiting = waiting.expect("listed").deliveries;
     let decided = waiting.iter().find(|d| d.version == Some(2)).expect("it waits for the first");
     receiver.answer(Answer::Status(200));
     let again = replays::resend(f.app(), &Principal::cli(), decided.id).await.expect("sent again");
     assert!(again.is_resend && again.id != decided.id && again.version.is_none());
-    let received = receiver.next().await.json();
-    assert_eq!(received["data"]["task"]["version"], 2, "it waits for nobody");
+    let webhook = receiver.next().await.json();
+    assert_eq!(webhook["data"]["task"]["version"], 2, "it waits for nobody");
     f.until("SELECT count(*) FROM finished_deliveries WHERE is_resend", 1).await;
     let counted = "SELECT count(*) FROM deliveries WHERE attempts = 1 AND version = 1";
     assert_eq!(f.count(counted).await, 1, "the first one's retry stands");

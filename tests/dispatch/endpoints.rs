@@ -32,8 +32,8 @@ async fn register(f: &Fixture, url: &str, change: EndpointChange) -> Uuid {
     made.view.row.endpoint.id
 }
 
-fn names(names: &[&str]) -> Option<Option<Vec<String>>> {
-    Some(Some(names.iter().map(|&n| n.to_owned()).collect()))
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&n| n.to_owned()).collect()
 }
 
 async fn an_event_goes_to_everybody_who_asks(engine: Engine) {
@@ -48,10 +48,18 @@ async fn an_event_goes_to_everybody_who_asks(engine: Engine) {
     f.install("o", &own.url, "hook_events: [task.due]").await;
     f.key("s").await;
     register(&f, &all.url, EndpointChange::default()).await;
-    let done =
-        EndpointChange { states: names(&["done"]), schemas: names(&["s"]), ..EndpointChange::default() };
+    let done = EndpointChange {
+        states: Some(Some(names(&["done"]))),
+        schemas: Some(Some(names(&["s"]))),
+        ..EndpointChange::default()
+    };
     register(&f, &decided.url, done).await;
-    register(&f, &other.url, EndpointChange { schemas: names(&["o"]), ..EndpointChange::default() }).await;
+    register(
+        &f,
+        &other.url,
+        EndpointChange { schemas: Some(Some(names(&["o"]))), ..EndpointChange::default() },
+    )
+    .await;
     let id = f.post("s").await;
     f.decide(id, Some("p")).await;
     f.decide(id, Some("done")).await;
@@ -99,7 +107,7 @@ async fn each_gets_the_form_that_it_asks_for(engine: Engine) {
             }
             Format::Slack => assert!(received.json()["text"].as_str().expect("text").contains("New task")),
             Format::Discord => {
-                assert!(received.json()["content"].as_str().expect("text").contains("New task"))
+                assert!(received.json()["content"].as_str().expect("text").contains("New task"));
             }
         }
     }
