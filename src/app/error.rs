@@ -46,6 +46,14 @@ pub enum AppError {
         /// The task it conflicts with.
         current: Option<Box<CurrentTask>>,
     },
+    /// The application server was asked, and refused.
+    #[error("the application server refused: {}", .reason.as_deref().unwrap_or("it gave no reason"))]
+    RefusedByGuard {
+        /// Why, in its words, if it said so.
+        reason: Option<String>,
+        /// The task as it stands.
+        current: Box<CurrentTask>,
+    },
     /// The task changed since the caller read it.
     #[error("{detail}")]
     Stale {

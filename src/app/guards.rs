@@ -165,11 +165,7 @@ async fn signer(app: &App, registry: &Registry, task: &Task) -> Result<Option<Ar
 /// With the task as it stands by now: the guard may have taken its time.
 async fn refused(app: &App, task: &Task, reason: Option<String>) -> Result<AppError> {
     let current = app.reader.get(task.id).await?.unwrap_or_else(|| task.clone());
-    let reason = reason.unwrap_or_else(|| "it gave no reason".to_owned());
-    Ok(AppError::Conflict {
-        detail: format!("the application server refused: {reason}"),
-        current: Some(app.current(current)),
-    })
+    Ok(AppError::RefusedByGuard { reason, current: app.current(current) })
 }
 
 /// For who decides, who knows neither addresses nor certificates.

@@ -286,6 +286,12 @@ impl From<AppError> for Problem {
                     None => problem,
                 }
             }
+            AppError::RefusedByGuard { ref reason, ref current } => {
+                let mut problem = Self::new(Kind::Conflict, error.to_string()).with_current(current);
+                let reason = serde_json::json!({ "reason": reason });
+                let _ = write!(problem.0.members, ",\"guard\":{reason}");
+                problem
+            }
             AppError::Stale { detail, current } => Self::new(Kind::Stale, detail).with_current(&current),
             AppError::Gone { detail, floor } => {
                 let mut problem = Self::new(Kind::Gone, detail);

@@ -410,22 +410,22 @@ async fn another_tenants_endpoints_are_not_there(engine: Engine) {
 async fn its_key_is_rotated_by_its_id(engine: Engine) {
     let server = Server::start(engine).await;
     let made = register(&server, json!({"url": "https://public.example/"})).await.ok(201);
-    let ask = |body: Value| server.request(Method::POST, "/api/v1/webhook-keys").json(&body).send();
-    let refused = ask(json!({"endpoint": made["id"]})).await.problem(409);
+    let new_key = |body: Value| server.request(Method::POST, "/api/v1/webhook-keys").json(&body).send();
+    let refused = new_key(json!({"endpoint": made["id"]})).await.problem(409);
     assert!(text(&refused["detail"]).contains("--rotate"), "{refused}");
-    let rotated = ask(json!({"endpoint": made["id"], "rotate": true, "overlap": "1h"})).await.ok(201);
+    let rotated = new_key(json!({"endpoint": made["id"], "rotate": true, "overlap": "1h"})).await.ok(201);
     assert!(rotated["key"] != made["key"] && text(&rotated["key"]).starts_with("whsec_"));
     assert_eq!((&rotated["endpoint_id"], &rotated["schema"]), (&made["id"], &Value::Null));
     let listed = server.get("/api/v1/webhook-keys").await.ok(200)["webhook_keys"].clone();
     assert_eq!(column(&listed, "url"), ["https://public.example/"; 2]);
     assert_eq!((&listed[0]["expires"], listed[1]["expires"].is_string()), (&Value::Null, true));
-    ask(json!({"endpoint": NONE})).await.problem(404);
+    new_key(json!({"endpoint": NONE})).await.problem(404);
     // Without any, its deliveries wait.
     for key in column(&listed, "id") {
         server.request(Method::DELETE, &format!("/api/v1/webhook-keys/{key}")).send().await.ok(200);
     }
     assert_eq!(server.get(&of(&made)).await.ok(200)["held"], "no_key");
-    ask(json!({"endpoint": made["id"]})).await.ok(201);
+    new_key(json!({"endpoint": made["id"]})).await.ok(201);
     assert_eq!(server.get(&of(&made)).await.ok(200)["held"], Value::Null);
 }
 

@@ -150,12 +150,14 @@ async fn what_it_refuses_is_not_made_and_the_person_sees_why(engine: Engine) {
     let task = till.refund().await;
     let problem = till.server.decide(&task, "paid").send().await.problem(409);
     assert_eq!(problem["detail"], "the application server refused: order 17 is shipped already");
+    assert_eq!(problem["guard"], json!({"reason": "order 17 is shipped already"}));
     assert_eq!(problem["type"], "/problems/conflict");
     assert_eq!(problem["current"]["version"], 1);
     assert_eq!(problem["allowed_transitions"], json!(["asked", "paid", "refused"]));
     till.application.says(Says::This(202, r#"{"allow": false}"#));
     let problem = till.server.decide(&task, "paid").send().await.problem(409);
     assert_eq!(problem["detail"], "the application server refused: it gave no reason");
+    assert_eq!(problem["guard"], json!({"reason": null}));
     till.is_untouched(&task).await;
 }
 
@@ -288,24 +290,29 @@ async fn it_is_asked_once_whatever_happens_meanwhile(engine: Engine) {
 
 async fn a_repeated_key_gets_the_first_answer_unasked(engine: Engine) {
     let mut till = Till::open(engine, Says::This(500, ""), "").await;
-    let task = till.refund().await;
-    let decide = |state: &str| {
-        till.server.decide(&task, state).header("idempotency-key", "k").header("if-match", "\"1\"")
-    };
-    // A failure is not kept: the same request may be sent again.
-    not_asked(&decide("paid").send().await, "status");
-    till.application.says(Says::This(204, ""));
-    let first = decide("paid").send().await.ok(200);
-    till.application.question().await;
-    till.application.question().await;
-    // Whatever became of the task since, and whatever the application would say now.
-    till.server.decide(&task, "").send().await.ok(200);
-    till.application.question().await;
-    till.application.says(Says::This(200, r#"{"allow": false}"#));
-    assert_eq!(decide("paid").send().await.ok(200), first);
-    decide("refused").send().await.problem(409);
-    assert_eq!(till.application.unread(), 0);
-    assert_eq!(till.history(&task).await.len(), 3);
+    // With If-Match the repeated request is stale, and without it would be a decision like the first.
+    for (key, if_match) in [("k1", None), ("k2", Some("\"1\""))] {
+        till.application.says(Says::This(500, ""));
+        let task = till.refund().await;
+        let decide = |state: &str| {
+            let request = till.server.decide(&task, state).header("idempotency-key", key);
+            if_match.into_iter().fold(request, |request, version| request.header("if-match", version))
+        };
+        // A failure is not kept: the same request may be sent again.
+        not_asked(&decide("paid").send().await, "status");
+        till.application.says(Says::This(204, ""));
+        let first = decide("paid").send().await.ok(200);
+        // Whatever became of the task since, and whatever the application would say now.
+        till.server.decide(&task, "").send().await.ok(200);
+        till.application.says(Says::This(200, r#"{"allow": false}"#));
+        assert_eq!(decide("paid").send().await.ok(200), first);
+        decide("refused").send().await.problem(409);
+        for _ in 0..3 {
+            till.application.question().await;
+        }
+        assert_eq!(till.application.unread(), 0);
+        assert_eq!(till.history(&task).await.len(), 3);
+    }
 }
 
 async fn it_is_signed_like_webhooks(engine: Engine) {

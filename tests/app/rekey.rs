@@ -20,7 +20,7 @@ fn schema(endpoints: usize) -> String {
 async fn make(app: &App, ttype: usize, rotate: bool) -> (usize, String) {
     let overlap = rotate.then_some(Duration::ZERO);
     let (schema, name) = ("many".to_owned(), Some(format!("t{ttype}")));
-    let new = NewWebhookKey { schema, ttype: name, rotate, overlap, ..NewWebhookKey::default() };
+    let new = NewWebhookKey { schema, ttype: name, key: None, rotate, overlap, endpoint: None };
     (ttype, webhook_keys::create(app, &Principal::cli(), new).await.expect("made").key)
 }
 

@@ -19,8 +19,8 @@ async fn create(
 ) -> Result<CreatedWebhookKey, AppError> {
     let overlap = rotate.then_some(Duration::ZERO);
     let (schema, ttype) = (schema.to_owned(), ttype.map(str::to_owned));
-    let new = NewWebhookKey { schema, ttype, key, rotate, overlap, ..NewWebhookKey::default() };
-    webhook_keys::create(app, who, new).await
+    webhook_keys::create(app, who, NewWebhookKey { schema, ttype, key, rotate, overlap, endpoint: None })
+        .await
 }
 
 async fn a_key_is_of_its_endpoints_kind_and_kept_encrypted(engine: Engine) {

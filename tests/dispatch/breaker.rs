@@ -253,8 +253,8 @@ async fn sending_again_disturbs_no_retry_and_waits_for_nobody(engine: Engine) {
     receiver.answer(Answer::Status(200));
     let again = replays::resend(f.app(), &Principal::cli(), decided.id).await.expect("sent again");
     assert!(again.is_resend && again.id != decided.id && again.version.is_none());
-    let webhook = receiver.next().await.json();
-    assert_eq!(webhook["data"]["task"]["version"], 2, "it waits for nobody");
+    let sent_again = receiver.next().await.json();
+    assert_eq!(sent_again["data"]["task"]["version"], 2, "it waits for nobody");
     f.until("SELECT count(*) FROM finished_deliveries WHERE is_resend", 1).await;
     let counted = "SELECT count(*) FROM deliveries WHERE attempts = 1 AND version = 1";
     assert_eq!(f.count(counted).await, 1, "the first one's retry stands");

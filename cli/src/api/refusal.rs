@@ -112,6 +112,10 @@ impl Refusal {
 
 /// Where a task may go that a decision was refused on.
 fn ways_on(document: &Value) -> Option<String> {
+    // The state would allow what a guard did not: its reason says what there is to say.
+    if document["guard"].is_object() {
+        return None;
+    }
     let current = &document["current"];
     let states = current["allowed_transitions"].as_array()?;
     let names: Vec<_> = states.iter().map(|state| state.as_str().unwrap_or("unset")).collect();
@@ -152,5 +156,8 @@ mod tests {
         assert_eq!(said(current), "no way; it is unset now and may become level1, unset");
         let ended = json!({"state": "block", "allowed_transitions": []});
         assert_eq!(said(ended), "no way; it is block now, for good");
+        let current = json!({"state": null, "allowed_transitions": ["paid"]});
+        let guarded = json!({"detail": "refused: twice", "current": current, "guard": {"reason": "twice"}});
+        assert_eq!(Refusal::of_problem(409, &guarded).to_string(), "refused: twice");
     }
 }

@@ -93,7 +93,8 @@ async fn shows_why_a_guard_refuses(inbox: Inbox) {
         Done::from(command.output().expect("it runs"))
     };
     application.behave(Behaviour::Say(r#"{"allow": false, "reason": "the order is shipped"}"#));
-    decide().says(&["the application server refused: the order is shipped"]);
+    let refused = decide().refused(1);
+    assert_eq!(refused, "task-inbox: the application server refused: the order is shipped\n");
     application.behave(Behaviour::Answer(204));
     assert_eq!(decide().ok(), format!("{id} is done now\n"));
     let asked: Vec<_> = application.journal().into_iter().filter(|a| a.path == "/may").collect();

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn days_of_failures_disable() {
         let (failing, _) = Health::default().after(failed(1), NOW, 0.5);
-        let before = Timestamp::from_micros(NOW.plus(PATIENCE).as_micros() - 1);
+        let before = NOW.plus(Duration::from_hours(5 * 24 - 1));
         assert_eq!(failing.after(failed(1), before, 0.5).1, Turn::None);
         assert_eq!(failing.after(failed(1), NOW.plus(PATIENCE), 0.5).1, Turn::GaveUp);
         assert_eq!(failing.after(DELIVERED, NOW.plus(PATIENCE), 0.5).1, Turn::None, "it works");

@@ -233,7 +233,7 @@ fn changed(
     }
 }
 
-#[expect(clippy::option_option, reason = "what is not said stays, an inner `None` takes back")]
+#[expect(clippy::option_option, reason = "not said, taken back, or said")]
 fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {
     if let Some(value) = change {
         *field = value;

@@ -34,6 +34,14 @@ pub(in crate::http) struct Problem {
     errors: Option<Vec<Invalid>>,
 }
 
+/// What the application server said when it refused.
+#[derive(ToSchema)]
+pub(in crate::http) struct GuardRefusal {
+    /// Why, in its words: at most 4096 characters, on one line.
+    #[schema(required = true, max_length = 4096)]
+    reason: Option<String>,
+}
+
 /// A conflict with the task as it stands, which comes with it where one is concerned.
 #[derive(ToSchema)]
 pub(in crate::http) struct ConflictProblem {
@@ -49,6 +57,8 @@ pub(in crate::http) struct ConflictProblem {
     decided_at: Option<String>,
     /// The states that it can go to from here.
     allowed_transitions: Option<Vec<Option<String>>>,
+    /// Only where the type's guard refused.
+    guard: Option<GuardRefusal>,
 }
 
 /// A cursor whose part of the log has been trimmed.
