@@ -1,11 +1,12 @@
 //! Installing and removing schemas.
 
+use sea_orm::{ConnectionTrait, Database, Statement};
 use task_inbox::store::registry::EndpointStatus;
 use task_inbox::store::schemas::{self, InstallError};
 use task_inbox::store::{Engine, RegistryCache, deliveries, log, tasks};
 use task_inbox_domain::{Actor, EventType, schema};
 
-use crate::fixture::{Fixture, SCHEMA, install, now};
+use crate::fixture::{Fixture, SCHEMA, install, now, with_key};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -13,6 +14,7 @@ on_both_engines!(
     an_endpoint_that_is_no_longer_named_is_removed,
     of_two_installations_at_once_one_is_sent_back,
     removing_takes_everything_but_the_log,
+    removing_goes_on_over_many_pieces_and_leaves_what_is_anothers,
     a_removed_name_is_free_again,
 );
 
@@ -84,6 +86,36 @@ async fn removing_takes_everything_but_the_log(engine: Engine) {
     let page = log::read(&f.db, seq, &log::EventFilter::default(), 10).await.expect("read");
     assert_eq!(page.events.last().map(|l| l.event.kind), Some(EventType::SchemaRemoved));
     assert!(schemas::remove(&f.db, "shop", &Actor::cli(), now()).await.expect("runs").is_none());
+}
+
+async fn removing_goes_on_over_many_pieces_and_leaves_what_is_anothers(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let other = SCHEMA.replace("name: shop", "name: other");
+    install(&f.db, &f.registry, &other).await;
+    // More than a piece of tasks, and more than a window of deliveries, another schema's among them.
+    let posts =
+        (0..2_200).map(|i| with_key(f.post(Some(&format!("order-{i}")), "x"), &format!("key-{i}"), "x"));
+    assert!(f.submit_all(posts.collect()).await.iter().all(Result::is_ok));
+    let connection = Database::connect(&f.database.url).await.expect("connects");
+    let id = if engine == Engine::Postgres { "gen_random_uuid()" } else { "randomblob(16)" };
+    for (schema, times) in [("shop", 2), ("other", 1)] {
+        for _ in 0..times {
+            let copy = format!(
+                "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, attempts, due_at, created_at)
+                 SELECT {id}, endpoint_id, event_id, '{schema}', 0, 0, 0 FROM deliveries WHERE task_id IS NOT NULL"
+            );
+            connection.execute_unprepared(&copy).await.expect("copied");
+        }
+    }
+    let removed = schemas::remove(&f.db, "shop", &Actor::cli(), now()).await.expect("runs").expect("there");
+    assert_eq!((removed.tasks, removed.deleted), (2_200, true));
+    for (table, left) in [("tasks", 0), ("external_ids", 0), ("idempotency_keys", 0), ("deliveries", 2_200)] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let row =
+            connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
+        let count: i64 = row.expect("runs").expect("a row").try_get_by_index(0).expect("a number");
+        assert_eq!(count, left, "{table}");
+    }
 }
 
 async fn a_removed_name_is_free_again(engine: Engine) {

@@ -87,7 +87,7 @@ async fn drain(engine: Engine, scale: &Scale) -> Result<Queue> {
     let quiet = stage.installation.clone().with("TASK_INBOX_ROLES", "api").serve("quiet").await?;
     let mut client = Client::new(quiet.address());
     for number in 0..scale.endpoints {
-        let url = format!("{}/{number}", nginx.url());
+        let url = format!("{}?endpoint={number}", nginx.url());
         let body = serde_json::json!({ "url": url, "event_types": ["task.due"] }).to_string();
         let answer =
             client.send(&Request::json("POST", "/api/v1/endpoints", &[("api-key", &key)], &body)).await?;
@@ -113,7 +113,9 @@ async fn drain(engine: Engine, scale: &Scale) -> Result<Queue> {
 async fn queue(database: &Database) -> Result<()> {
     let (id, now) = match database {
         Database::Postgres(_) => ("gen_random_uuid()", "(extract(epoch FROM now()) * 1000000)::bigint"),
-        Database::Sqlite(_) => ("randomblob(16)", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"),
+        Database::Sqlite(_) => {
+            ("randomblob(16)", "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")
+        }
     };
     let insert = format!(
         "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts, due_at,

@@ -24,6 +24,8 @@ const HANGING: &str = "ti:hanging";
 const PAUSE: Duration = Duration::from_millis(30);
 /// Connections that fill the hanging endpoint's queue.
 const FILLERS: usize = 64;
+/// What comes first is posted and not counted: connections and plans are made then.
+const WARM_UP: Duration = Duration::from_secs(2);
 /// How long the last webhooks may take to come.
 const LAST: Duration = Duration::from_secs(30);
 
@@ -101,7 +103,7 @@ async fn post(
         let (address, key) = (addresses[number % addresses.len()], stage.key.clone());
         // Not all at the same moment.
         let first = begun + PAUSE.mul_f64(number as f64 / HEALTHY as f64);
-        let until = begun + Duration::from_secs(scale.seconds);
+        let until = begun + WARM_UP + Duration::from_secs(scale.seconds);
         posting.spawn(async move { steadily(address, &key, &schema, first, until).await });
     }
     let mut posted: HashMap<String, Instant> = HashMap::new();
@@ -114,6 +116,7 @@ async fn post(
         receiver.count(),
         posted.len()
     );
+    posted.retain(|_, posted| posted.saturating_duration_since(begun) >= WARM_UP);
     let mut latencies = Vec::with_capacity(posted.len());
     for arrival in receiver.journal() {
         let body: serde_json::Value = serde_json::from_slice(&arrival.body)?;

@@ -1,4 +1,6 @@
-//! Installing and removing schemas, with the endpoints that they declare.
+//! Installing schemas, with the endpoints that they declare; and (`remove`) taking them away.
+
+mod remove;
 
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use super::registry::{Endpoint, EndpointStatus, Origin, Registry};
 use super::row::Row;
 use super::secrets::bump_registry;
 use super::sql::Sql;
+
+pub use remove::{Removal, count, remove};
 
 /// What an installation made.
 #[derive(Clone, Debug)]
@@ -264,122 +268,4 @@ async fn append_with_deliveries(
         }
         Appended::RegistryMoved => Err(InstallError::Raced),
     }
-}
-
-/// What a removal takes away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
-    /// Versions of the schema.
-    pub versions: i64,
-    /// Tasks of all versions.
-    pub tasks: i64,
-    /// Whether it was done.
-    pub deleted: bool,
-}
-
-/// What a removal would take away; `None` if there is no such schema.
-pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
-    let sql = Sql::new(
-        db.engine(),
-        "SELECT (SELECT count(*) FROM schema_versions v WHERE v.schema_name = s.name) AS versions,
-            (SELECT count(*) FROM tasks t WHERE t.schema_name = s.name) AS tasks
-         FROM schemas s WHERE s.name = ",
-    );
-    let row = sql.bind(name).one(db.read()).await?;
-    row.map(|r| Ok(Removal { versions: r.get("versions")?, tasks: r.get("tasks")?, deleted: false }))
-        .transpose()
-}
-
-/// Removes a schema with its tasks; leaves the log. `None` if there is no such schema.
-///
-/// First the schema is closed, in a transaction that moves the registry's number: from then on no
-/// commit that was prepared with it succeeds. Then its rows go. A removal that was interrupted is
-/// finished by calling this again.
-pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
-    let Some(counted) = close(db, name, actor, now).await? else { return Ok(None) };
-    let engine = db.engine();
-    let transaction = db.begin().await?;
-    for table in ["idempotency_keys", "external_ids", "tasks"] {
-        delete(engine, &transaction, table, name).await?;
-    }
-    Sql::new(engine, "SELECT id FROM endpoints WHERE schema_name = ")
-        .bind(name)
-        .push(" ORDER BY id {locked}")
-        .all(&transaction)
-        .await?;
-    // On PostgreSQL a settlement may move one of them at the same moment: who deletes it, keeps it.
-    let (ended, from) = match engine {
-        Engine::Postgres => ("WITH d AS (DELETE FROM deliveries WHERE schema_name = ", " RETURNING *) "),
-        Engine::Sqlite => ("", ""),
-    };
-    let mut sql = Sql::new(engine, ended);
-    if engine == Engine::Postgres {
-        sql = sql.bind(name);
-    }
-    sql = sql.push(from).push(
-        "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
-            outcome, reason, created_at, finished_at)
-         SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, 'dead', 'schema_removed',
-            created_at, {now} FROM ",
-    );
-    let sql = match engine {
-        Engine::Postgres => sql.push("d"),
-        Engine::Sqlite => sql.push("deliveries WHERE schema_name = ").bind(name),
-    };
-    sql.execute(&transaction).await?;
-    for table in ["deliveries", "endpoints", "task_types", "schema_versions"] {
-        delete(engine, &transaction, table, name).await?;
-    }
-    Sql::new(engine, "DELETE FROM maintenance WHERE scope = ").bind(name).execute(&transaction).await?;
-    revoke_keys_of(engine, &transaction, name).await?;
-    Sql::new(engine, "DELETE FROM schemas WHERE name = ").bind(name).execute(&transaction).await?;
-    Sql::new(engine, "UPDATE log_head SET registry = registry + 1, keys = keys + 1 WHERE id = 1")
-        .execute(&transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(Some(Removal { deleted: true, ..counted }))
-}
-
-async fn delete(engine: Engine, db: &impl ConnectionTrait, table: &str, schema: &str) -> Result<()> {
-    Sql::new(engine, "DELETE FROM ")
-        .push(table)
-        .push(" WHERE schema_name = ")
-        .bind(schema)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Keys that may see this schema alone have nothing left to open. The list of schemas is JSON as
-/// this service wrote it, so that one name has one form.
-async fn revoke_keys_of(engine: Engine, db: &impl ConnectionTrait, schema: &str) -> Result<()> {
-    let alone = serde_json::json!([schema]).to_string();
-    Sql::new(engine, "UPDATE api_keys SET revoked_at = {now} WHERE revoked_at IS NULL AND schemas = ")
-        .bind(alone)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Marks a schema as being removed, with the event that says so.
-async fn close(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
-    let engine = db.engine();
-    let transaction = db.begin().await?;
-    let row = Sql::new(engine, "SELECT removed_at FROM schemas WHERE name = ")
-        .bind(name)
-        .push(" {locked}")
-        .one(&transaction)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    if row.get::<Option<i64>>("removed_at")?.is_none() {
-        Sql::new(engine, "UPDATE schemas SET removed_at = {now} WHERE name = ")
-            .bind(name)
-            .execute(&transaction)
-            .await?;
-        let event = event::schema_removed(Uuid::now_v7(), name, actor, now);
-        log::append(engine, &transaction, Append::new(&[LogEntry::new(event)], None)).await?;
-        bump_registry(engine, &transaction).await?;
-    }
-    transaction.commit().await?;
-    count(db, name).await
 }
