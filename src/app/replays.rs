@@ -10,7 +10,7 @@ use super::{App, AppError, Permission, Principal, content, deliveries};
 use crate::bus::Topic;
 use crate::store::delivery_list::DeliveryRow;
 use crate::store::log::{self, Logged};
-use crate::store::registry::{Endpoint, EndpointStatus, Heard, Registry};
+use crate::store::registry::{Endpoint, Heard, Registry};
 use crate::store::replays::{self as stored, Replay, ReplayStatus, What};
 
 /// The most jobs that a list shows.
@@ -148,7 +148,7 @@ async fn checked(
     new: NewReplay,
 ) -> Result<(std::sync::Arc<Registry>, NewReplay)> {
     let registry = app.registry.refresh(&app.db).await?;
-    let known = |e: &std::sync::Arc<Endpoint>| sees(who, e) && e.status != EndpointStatus::Removed;
+    let known = |e: &std::sync::Arc<Endpoint>| sees(who, e) && e.is_named();
     if !registry.endpoint(new.endpoint).is_some_and(known) {
         return Err(AppError::NotFound(format!("there is no endpoint {}", new.endpoint)));
     }

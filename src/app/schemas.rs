@@ -12,7 +12,7 @@ use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content, maintenance};
 use crate::bus::Topic;
 use crate::store::StoreError;
-use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
+use crate::store::registry::{Endpoint, InstalledVersion, Origin, Registry};
 use crate::store::schemas::{self as stored, InstallError};
 
 /// How often an install is compared again because another one came between.
@@ -156,7 +156,7 @@ fn view(registry: &Registry, name: &str) -> Option<SchemaView> {
     let latest = registry.latest(name)?.clone();
     let mut endpoints: Vec<_> = registry
         .endpoints()
-        .filter(|e| e.schema == name && e.origin != Origin::Registered && e.status != EndpointStatus::Removed)
+        .filter(|e| e.schema == name && e.origin != Origin::Registered && e.is_named())
         .cloned()
         .collect();
     endpoints.sort_by(|a, b| a.ttype.cmp(&b.ttype));

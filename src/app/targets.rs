@@ -29,6 +29,10 @@ pub(crate) struct Target {
     headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) timeout: Option<Duration>,
     proof: Proof,
+    /// Which receiver this is, of those that the endpoint has had.
+    pub(crate) generation: i64,
+    /// For callbacks, whether it stands for many hosts.
+    pub(crate) callback_pattern: Option<bool>,
     /// Whether deliveries go out; of one that is paused or disabled, what is asked is signed all the same.
     sendable: bool,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
@@ -181,10 +185,14 @@ impl Targets {
 }
 
 fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prepared {
+    let mut by_endpoint: HashMap<Uuid, Vec<&StoredSecret>> = HashMap::new();
+    for secret in secrets {
+        by_endpoint.entry(secret.endpoint_id).or_default().push(secret);
+    }
     let targets = registry
         .endpoints()
         .filter(|endpoint| endpoint.has_key)
-        .filter_map(|endpoint| match target(endpoint, vault, secrets) {
+        .filter_map(|endpoint| match target(endpoint, vault, by_endpoint.get(&endpoint.keys_of).map_or(&[], Vec::as_slice)) {
             Ok(target) => Some((endpoint.id, Arc::new(target))),
             Err(reason) => {
                 tracing::error!(endpoint = %endpoint.id, schema = endpoint.schema, reason, "an endpoint can't be sent to");
@@ -198,11 +206,11 @@ fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prep
 fn target(
     endpoint: &Endpoint,
     vault: &Vault,
-    secrets: &[StoredSecret],
+    secrets: &[&StoredSecret],
 ) -> std::result::Result<Target, String> {
     let kind = endpoint.hook.auth.kind();
     let (mut open, mut reason) = (Vec::new(), "it has no key".to_owned());
-    for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.keys_of && s.auth_kind == kind) {
+    for stored in secrets.iter().filter(|s| s.auth_kind == kind) {
         let opened =
             vault.open(stored.id, &stored.master_key_id, &stored.ciphertext).map_err(|e| e.to_string());
         let secret =
@@ -253,6 +261,8 @@ fn target(
         headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
         timeout: endpoint.treatment.timeout,
         proof,
+        generation: endpoint.generation,
+        callback_pattern: endpoint.callback_pattern(),
         sendable: endpoint.is_sendable(),
         end,
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Db, housekeeping};
+use crate::store::{Db, endpoints, housekeeping};
 
 /// How often; more often where little is kept.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -28,6 +28,18 @@ pub(super) async fn run(db: Db, keep: Duration, stop: CancellationToken) {
             None | Some(Ok(0)) => {}
             Some(Ok(rows)) => tracing::debug!(rows, "old deliveries and attempts are removed"),
             Some(Err(error)) => tracing::warn!(%error, "old deliveries can't be removed"),
+        }
+        match stop.run_until_cancelled(housekeeping::give_up_on_disabled(&db, keep)).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(ended)) => {
+                tracing::warn!(ended, "deliveries to endpoints that stay disabled are given up")
+            }
+            Some(Err(error)) => tracing::warn!(%error, "what waits for disabled endpoints can't be given up"),
+        }
+        match stop.run_until_cancelled(endpoints::sweep(&db)).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(withdrawn)) => tracing::info!(withdrawn, "deliveries to removed endpoints are withdrawn"),
+            Some(Err(error)) => tracing::warn!(%error, "removed endpoints can't be taken away"),
         }
         match housekeeping::truncate_wal(&db).await {
             Ok(true) => tracing::debug!("cut off the write-ahead log"),

@@ -7,6 +7,7 @@ use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
 use super::db::{Db, Engine};
+use super::deliveries::FORGET;
 use super::error::Result;
 use super::registry::EndpointStatus;
 use super::row::Row;
@@ -120,9 +121,8 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     }
     insert(engine, &transaction, &secret).await?;
     // Nothing is known against it: its first failure must not be the last of those days.
-    let forgotten = "failing_since = NULL, failures = 0, open_until = NULL, probes = 0";
     Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, ")
-        .push(forgotten)
+        .push(FORGET)
         .push(", status = ")
         .bind(EndpointStatus::Active.as_str())
         .push(" WHERE id = ")

@@ -60,6 +60,26 @@ pub struct EndpointChange {
     pub description: Option<Option<String>>,
 }
 
+impl EndpointChange {
+    /// What it says something of, by column.
+    fn said(&self) -> Vec<&'static str> {
+        let fields = [
+            ("url", self.url.is_some()),
+            ("body_shape", self.format.is_some()),
+            ("schemas", self.schemas.is_some()),
+            ("task_types", self.task_types.is_some()),
+            ("event_types", self.event_types.is_some()),
+            ("states", self.states.is_some()),
+            ("custom_headers", self.headers.is_some()),
+            ("rate_limit", self.rate.is_some()),
+            ("concurrency", self.concurrency.is_some()),
+            ("timeout_ms", self.timeout.is_some()),
+            ("description", self.description.is_some()),
+        ];
+        fields.into_iter().filter(|(_, said)| *said).map(|(column, _)| column).collect()
+    }
+}
+
 /// An endpoint that was registered, with its key: the only time that it is shown.
 #[derive(Clone, Debug)]
 pub struct Registered {
@@ -88,6 +108,8 @@ pub async fn create(
         interest: Interest::default(),
         treatment: Treatment::default(),
         description: None,
+        declared: true,
+        generation: 0,
         status: EndpointStatus::Active,
         status_reason: None,
         keys_of: Uuid::nil(),
@@ -130,10 +152,10 @@ pub async fn create(
 /// Changes a registered endpoint.
 pub async fn update(app: &App, who: &Principal, id: Uuid, change: EndpointChange) -> Result<EndpointView> {
     let (registry, endpoint) = registered(app, who, id).await?;
-    let moves = change.url.is_some();
+    let (moves, said) = (change.url.is_some(), change.said());
     let endpoint = changed(app, who, &registry, endpoint, change)?;
     let warning = if moves { look_up(app, &endpoint).await? } else { None };
-    if !patiently(|| stored::update(&app.db, &endpoint)).await? {
+    if !patiently(|| stored::update(&app.db, &endpoint, &said)).await? {
         return Err(no_such(id));
     }
     announce(app).await?;

@@ -91,7 +91,7 @@ pub async fn install(
     transaction.commit().await.map_err(StoreError::from)?;
     let endpoints_without_key = changed
         .endpoints()
-        .filter(|e| e.schema == schema.name && e.status == EndpointStatus::Active && !e.has_key)
+        .filter(|e| e.schema == schema.name && e.shown_status() == EndpointStatus::Active && !e.has_key)
         // One key is for all that share it.
         .filter(|e| e.keys_of == e.id)
         .cloned()
@@ -147,7 +147,8 @@ async fn insert_version(
 }
 
 /// Makes the endpoints that the version declares, or changes them to what it says, and marks the
-/// others as removed. Secrets stay: they belong to the endpoint, not to the version. So does a pause.
+/// others as no longer declared. Secrets stay: they belong to the endpoint, not to the version. So does a pause,
+/// whether the version names it or not.
 async fn declare_endpoints(
     engine: Engine,
     db: &impl ConnectionTrait,
@@ -171,9 +172,7 @@ async fn declare_endpoints(
     for declared in all {
         kept.push(declare_endpoint(engine, db, schema, &declared, now).await?);
     }
-    let mut sql = Sql::new(engine, "UPDATE endpoints SET status = ")
-        .bind(EndpointStatus::Removed.as_str())
-        .push(", updated_at = ")
+    let mut sql = Sql::new(engine, "UPDATE endpoints SET declared = false, updated_at = ")
         .bind(now.as_micros())
         .push(" WHERE origin IN ('schema', 'type', 'callback') AND schema_name = ")
         .bind(schema.name.as_str());
@@ -206,7 +205,22 @@ async fn declare_endpoint(
         Origin::Callback => "(schema_name, url) WHERE origin = 'callback'",
         _ => "(schema_name, coalesce(ttype, '')) WHERE origin IN ('schema', 'type')",
     };
-    // What made it fail may be what this version mends.
+    // Another receiver is judged anew; one that stayed is what it was, paused or disabled or neither.
+    let moved = "endpoints.url <> excluded.url OR endpoints.auth_kind <> excluded.auth_kind
+        OR coalesce(endpoints.auth_header, '') <> coalesce(excluded.auth_header, '')";
+    let anew = |column: &str, then: &str| {
+        format!("{column} = CASE WHEN {moved} THEN {then} ELSE endpoints.{column} END")
+    };
+    let judged = [
+        anew("failing_since", "NULL"),
+        anew("failures", "0"),
+        anew("open_until", "NULL"),
+        anew("probes", "0"),
+        anew("generation", "endpoints.generation + 1"),
+        anew("status", "CASE WHEN endpoints.status = 'paused' THEN 'paused' ELSE 'active' END"),
+        anew("status_reason", "CASE WHEN endpoints.status = 'paused' THEN endpoints.status_reason END"),
+    ]
+    .join(", ");
     let row = Sql::new(
         engine,
         "INSERT INTO endpoints (id, origin, schema_name, ttype, url, auth_kind, auth_header, event_types,
@@ -235,10 +249,7 @@ async fn declare_endpoint(
     .push(&format!(
         ") ON CONFLICT {conflict}
            DO UPDATE SET url = excluded.url, auth_kind = excluded.auth_kind, auth_header = excluded.auth_header,
-            body_shape = excluded.body_shape, updated_at = excluded.updated_at, failing_since = NULL, failures = 0,
-            open_until = NULL, probes = 0,
-            status = CASE WHEN endpoints.status = 'paused' THEN 'paused' ELSE 'active' END,
-            status_reason = CASE WHEN endpoints.status = 'paused' THEN endpoints.status_reason END
+            body_shape = excluded.body_shape, updated_at = excluded.updated_at, declared = true, {judged}
          RETURNING id"
     ))
     .one(db)

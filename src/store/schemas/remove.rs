@@ -107,7 +107,8 @@ struct Window {
 
 impl Window {
     /// Adds the condition that a row is in it.
-    fn among(&self, mut sql: Sql) -> Sql {
+    fn among(&self, sql: Sql) -> Sql {
+        let mut sql = sql.walks();
         if let Some(after) = &self.after {
             sql = sql.push(&format!(" AND {} > ", self.key)).bind(after.clone());
         }

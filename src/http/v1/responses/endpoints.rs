@@ -83,7 +83,7 @@ impl<'a> Endpoint<'a> {
                 _ => format!("{}ms", timeout.as_millis()),
             }),
             description: endpoint.description.as_deref(),
-            status: endpoint.status.as_str(),
+            status: endpoint.shown_status().as_str(),
             status_reason: endpoint.status_reason.as_deref(),
             held: view.held,
             failing_since: health.failing_since,
