@@ -128,7 +128,7 @@ async fn queue(database: &Database) -> Result<()> {
             "(extract(epoch FROM now()) * 1000000)::bigint",
         ),
         Database::Sqlite(_) => (
-            "unhex(substr(hex(v.id), 1, 12) || '7' || substr(hex(randomblob(10)), 1, 19))",
+            "CAST(substr(v.id, 1, 6) || x'70' || randomblob(9) AS blob)",
             "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
         ),
     };
