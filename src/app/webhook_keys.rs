@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content, endpoints};
+use super::{App, AppError, Permission, Principal, content, endpoints, maintenance};
 use crate::bus::Topic;
 use crate::store::registry::{Endpoint, Registry};
 use crate::store::secrets::{self, Added, MAX_SIDE_BY_SIDE, NewSecret, Replaces, StoredSecret};
@@ -94,6 +94,10 @@ pub struct CreatedWebhookKey {
 /// Deliveries that waited for a key go out.
 pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<CreatedWebhookKey> {
     who.may(Permission::KeysWrite)?;
+    // A key that leaked is replaced whatever goes on; making the first one can wait.
+    if !new.rotate {
+        maintenance::admit(app, who)?;
+    }
     check_overlap(&new)?;
     for _ in 0..ATTEMPTS {
         let registry = app.registry.refresh(&app.db).await?;

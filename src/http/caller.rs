@@ -33,8 +33,9 @@ impl FromRequestParts<Http> for Caller {
     }
 }
 
-/// The authenticated caller of what maintenance doesn't keep from: maintenance itself, and what reads
-/// whatever its method says.
+/// The authenticated caller of what maintenance of the whole inbox doesn't keep from: maintenance itself; what
+/// reads, whatever its method says; what stops a leak or a flood, which can't wait for its end. Where only some of
+/// the requests are such, the use case says which.
 pub(super) struct Anytime(pub(super) Principal);
 
 impl FromRequestParts<Http> for Anytime {

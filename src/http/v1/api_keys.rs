@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::keys;
 use crate::http::Http;
 use crate::http::call::Call;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
@@ -103,7 +103,7 @@ pub(in crate::http) async fn get(
 )]
 pub(in crate::http) async fn revoke(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Response, Problem> {
