@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content, maintenance};
+use super::{App, AppError, Permission, Principal, content, maintenance, webhook_keys};
 use crate::bus::Topic;
 use crate::store::StoreError;
 use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
@@ -214,11 +214,8 @@ fn refused(schema: &Schema, refusal: InstallRefusal) -> AppError {
 }
 
 fn missing_key(endpoint: &Endpoint) -> String {
-    let of_type = endpoint.ttype.as_ref().map(|t| format!(" --type {t}")).unwrap_or_default();
-    format!(
-        "webhooks to {} wait for a key; make one with `task-inbox webhook_key {}{of_type}`",
-        endpoint.hook.url, endpoint.schema
-    )
+    let command = webhook_keys::command_of(endpoint);
+    format!("webhooks to {} wait for a key; make one with `{command}`", endpoint.hook.url)
 }
 
 /// Installing only warns of addresses that sending and asking will refuse: they may be opened later.
@@ -242,10 +239,7 @@ fn guards_without_key(registry: &Registry, schema: &Schema) -> Vec<String> {
         let signer = registry.signer(name, &ttype.name);
         let advice = match signer {
             Some(signer) if signer.has_key => return None,
-            Some(signer) => {
-                let of_type = signer.ttype.as_ref().map(|t| format!(" --type {t}")).unwrap_or_default();
-                format!("make one with `task-inbox webhook_key {name}{of_type}`")
-            }
+            Some(signer) => format!("make one with `{}`", webhook_keys::command_of(signer)),
             None => "keys belong to endpoints, so declare a default_hook_url, or a hook_url of the type"
                 .to_owned(),
         };

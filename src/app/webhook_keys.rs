@@ -13,7 +13,7 @@ use super::error::Result;
 use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content, endpoints, maintenance};
 use crate::bus::Topic;
-use crate::store::registry::{Endpoint, Registry};
+use crate::store::registry::{Endpoint, Origin, Registry};
 use crate::store::secrets::{self, Added, MAX_SIDE_BY_SIDE, NewSecret, Replaces, StoredSecret};
 
 /// How long a key goes on beside the one that replaces it, if nothing else is said.
@@ -257,6 +257,21 @@ fn has_key(new: &NewWebhookKey) -> AppError {
     AppError::conflict(format!("the endpoint {which} has a key; `rotate` (`--rotate`) replaces it"))
 }
 
+/// The command that makes the key of an endpoint. Callbacks are signed with their schema's.
+pub fn command(origin: Origin, id: &str, schema: &str, ttype: Option<&str>) -> String {
+    match (origin, ttype) {
+        (Origin::Registered, _) => format!("task-inbox webhook_key --endpoint {id}"),
+        (_, Some(ttype)) => format!("task-inbox webhook_key {schema} --type {ttype}"),
+        (_, None) => format!("task-inbox webhook_key {schema}"),
+    }
+}
+
+/// The command that makes this endpoint's key.
+pub(super) fn command_of(endpoint: &Endpoint) -> String {
+    let Endpoint { origin, id, schema, ttype, .. } = endpoint;
+    command(*origin, &id.to_string(), schema, ttype.as_deref())
+}
+
 /// A new key.
 pub(super) fn generate(auth: &HookAuth) -> Secret {
     let bytes: [u8; 32] = rand::random();
@@ -275,8 +290,8 @@ fn by_id<'a>(registry: &'a Registry, who: &Principal, id: Uuid) -> Result<&'a En
     let endpoint = endpoint.ok_or_else(|| AppError::NotFound(format!("there is no endpoint {id}")))?;
     if endpoint.keys_of != id {
         return Err(AppError::conflict(format!(
-            "callbacks are signed with the key of their schema: make that with `task-inbox webhook_key {}`",
-            endpoint.schema
+            "callbacks are signed with the key of their schema: make that with `{}`",
+            command_of(endpoint)
         )));
     }
     Ok(endpoint)
