@@ -95,12 +95,14 @@ async fn what_stops_a_leak_or_only_looks_goes_on(engine: Engine) {
     for turn in ["pause", "resume"] {
         send(Method::POST, &format!("/api/v1/endpoints/{endpoint}/{turn}"), Value::Null).await.ok(200);
     }
-    let revoked = send(Method::DELETE, &format!("/api/v1/api-keys/{}", leaked.id()), Value::Null).await.ok(200);
+    let revoked =
+        send(Method::DELETE, &format!("/api/v1/api-keys/{}", leaked.id()), Value::Null).await.ok(200);
     assert!(revoked["revoked"].is_string(), "{revoked}");
     server.bare(Method::GET, "/api/v1/tasks").header("api-key", &leaked.key).send().await.problem(403);
 
     let version = crate::server::SHOP.replace("'1.2'", "'1.3'");
-    let install = server.request(Method::POST, "/api/v1/schemas?dry_run=true").text("application/yaml", version);
+    let install =
+        server.request(Method::POST, "/api/v1/schemas?dry_run=true").text("application/yaml", version);
     install.send().await.ok(200);
     send(Method::DELETE, "/api/v1/schemas/shop?dry_run=true", Value::Null).await.ok(200);
     let replay = |dry_run: bool| json!({"endpoint": endpoint, "what": "dead", "dry_run": dry_run});

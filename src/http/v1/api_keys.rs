@@ -98,7 +98,7 @@ pub(in crate::http) async fn get(
     responses(
         (status = 200, body = models::ApiKey, description = "The key, which is revoked",
             example = json!(examples::revoked_api_key())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn revoke(

@@ -140,7 +140,7 @@ pub(in crate::http) async fn update(
             example = json!(examples::removed_endpoint())),
         (status = 409, body = models::Problem, content_type = "application/problem+json",
             description = "A schema declares it"),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn remove(

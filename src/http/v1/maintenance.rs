@@ -80,7 +80,7 @@ pub(in crate::http) async fn begin(
     responses(
         (status = 200, body = models::Maintenance, description = "What has ended",
             example = json!(examples::maintenance())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn end(

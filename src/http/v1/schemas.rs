@@ -101,7 +101,7 @@ pub(in crate::http) async fn get(
     responses(
         (status = 200, body = models::Removal, description = "What was removed",
             example = json!(examples::removal())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn remove(

@@ -83,7 +83,7 @@ pub(in crate::http) async fn list(
     responses(
         (status = 200, body = models::WebhookKey, description = "The key, which has ended",
             example = json!(examples::ended_webhook_key())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn remove(
