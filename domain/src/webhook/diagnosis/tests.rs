@@ -263,7 +263,10 @@ fn what_matches_nothing_is_judged_by_what_the_body_tells() {
     let foreign = Webhook::sent().under(&[OTHER], 0).faults;
     assert_eq!((&moved, moved[0].part()), (&foreign, None));
     let said = moved[0].to_string();
-    assert!(said.contains("another secret signed it") && said.contains("timestamp or content was changed"), "{said}");
+    assert!(
+        said.contains("another secret signed it") && said.contains("timestamp or content was changed"),
+        "{said}"
+    );
 }
 
 proptest! {
