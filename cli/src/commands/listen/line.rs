@@ -1,7 +1,7 @@
 //! An event on a line: what happened, to what, and what a receiver made of it.
 
 use serde_json::Value;
-use url::Url;
+use task_inbox_domain::webhook::url;
 
 use super::forward::Outcome;
 use crate::output::{Screen, Tone, plain, shown, text};
@@ -35,7 +35,7 @@ fn about(kind: &str, data: &Value) -> String {
     }
     if endpoint.is_object() {
         let because = ["reason", "message"].map(|name| text(data, name)).join(" ");
-        return format!("{} {} {because}", shown(endpoint, "id"), host(text(endpoint, "url")));
+        return format!("{} {} {because}", shown(endpoint, "id"), url::origin(text(endpoint, "url")));
     }
     if delivery.is_object() {
         let named = |what: &str, name: &str| match text(delivery, name) {
@@ -51,15 +51,6 @@ fn about(kind: &str, data: &Value) -> String {
         );
     }
     format!("{} {}", shown(data, "schema"), text(data, "semver"))
-}
-
-/// Where an endpoint is: a path or a query may be all that keeps strangers out.
-fn host(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(parsed) if parsed.has_host() => parsed.origin().ascii_serialization(),
-        // A host that tasks are called back at.
-        _ => url.to_owned(),
-    }
 }
 
 #[cfg(test)]
