@@ -60,6 +60,8 @@ pub struct WebhookKeyInfo {
     pub created: Timestamp,
     /// When it ends, if it was replaced.
     pub expires: Option<Timestamp>,
+    /// Whether nothing goes out with it: its endpoint proves itself otherwise now.
+    pub unused: bool,
 }
 
 impl WebhookKeyInfo {
@@ -69,6 +71,7 @@ impl WebhookKeyInfo {
             endpoint_id: endpoint.id,
             schema: endpoint.schema.clone(),
             ttype: endpoint.ttype.clone(),
+            unused: secret.auth_kind != endpoint.hook.auth.kind(),
             kind: secret.auth_kind,
             url: endpoint.hook.url.clone(),
             created: secret.created,
@@ -190,6 +193,7 @@ fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(Creat
         url: endpoint.hook.url.clone(),
         created,
         expires: None,
+        unused: false,
     };
     Ok((CreatedWebhookKey { key: secret.expose().to_owned(), info, warnings }, kept))
 }
