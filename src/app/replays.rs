@@ -161,7 +161,7 @@ async fn checked(
     if let What::Since(time) = new.what
         && time > App::now()
     {
-        return Err(AppError::invalid("/since", "is a time that has not come yet"));
+        return Err(AppError::invalid("/since", "since is a time that has not come yet"));
     }
     Ok((registry, new))
 }

@@ -219,7 +219,7 @@ fn check_overlap(new: &NewWebhookKey) -> Result<()> {
     match new.overlap {
         Some(_) if !new.rotate => Err(AppError::invalid(
             "/overlap",
-            "goes with rotate: without it, there is nothing to overlap with",
+            "overlap goes with rotate: without it, there is nothing to overlap with",
         )),
         Some(overlap) if overlap > MAX_OVERLAP => {
             Err(AppError::invalid("/overlap", "an overlap is at most 30d"))
