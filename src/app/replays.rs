@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::endpoints::sees;
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content, deliveries};
+use super::{App, AppError, Permission, Principal, content, deliveries, maintenance};
 use crate::bus::Topic;
 use crate::store::delivery_list::DeliveryRow;
 use crate::store::log::{self, Logged};
@@ -58,6 +58,7 @@ pub async fn resend(app: &App, who: &Principal, delivery: Uuid) -> Result<Delive
 /// cancelled.
 pub async fn create(app: &App, who: &Principal, new: NewReplay) -> Result<Replay> {
     who.may(Permission::EndpointsWrite)?;
+    maintenance::admit(app, who)?;
     let (_, new) = checked(app, who, new).await?;
     let head = log::head(&app.db).await?;
     let next_seq = match new.what {
@@ -160,7 +161,7 @@ async fn checked(
     if let What::Since(time) = new.what
         && time > App::now()
     {
-        return Err(AppError::invalid("/since", "is a time that has not come yet"));
+        return Err(AppError::invalid("/since", "since is a time that has not come yet"));
     }
     Ok((registry, new))
 }

@@ -63,7 +63,7 @@ pub const MAX_SIDE_BY_SIDE: usize = 5;
 /// What becomes of an endpoint's other secrets when one is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaces {
-    /// They end now: where one alone can be used.
+    /// Those of its kind end now: where one alone can be used.
     All,
     /// The current one, which has no end yet, goes on for so much longer. Those that have an end keep
     /// it: their receivers were promised the time until then.
@@ -170,27 +170,24 @@ impl Replaces {
     }
 }
 
-/// Ends what a new secret takes the place of, now or later. What is of another kind than the endpoint is
-/// of no use to it and ends in any case.
+/// Ends what a new secret takes the place of, now or later. What is of another kind signs nothing now, and
+/// stays for a version that goes back to it.
 async fn end_others(
     engine: Engine,
     db: &impl ConnectionTrait,
     new: &NewSecret,
     replaces: Replaces,
 ) -> Result<()> {
-    let mut sql = Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ").bind(new.endpoint_id);
-    if let Replaces::Current(overlap) = replaces {
-        sql = sql.push(" AND (auth_kind <> ").bind(new.auth_kind);
-        sql = sql.push(if overlap.is_zero() { " OR expires_at IS NULL)" } else { ")" });
-    }
-    sql.execute(db).await?;
-    let Replaces::Current(overlap) = replaces else { return Ok(()) };
-    Sql::new(engine, "UPDATE endpoint_secrets SET expires_at = {now} + ")
-        .bind(overlap.as_micros() as i64)
-        .push(" WHERE expires_at IS NULL AND endpoint_id = ")
-        .bind(new.endpoint_id)
-        .execute(db)
-        .await?;
+    let sql = match replaces {
+        Replaces::All => Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = "),
+        Replaces::Current(Duration::ZERO) => {
+            Sql::new(engine, "DELETE FROM endpoint_secrets WHERE expires_at IS NULL AND endpoint_id = ")
+        }
+        Replaces::Current(overlap) => Sql::new(engine, "UPDATE endpoint_secrets SET expires_at = {now} + ")
+            .bind(overlap.as_micros() as i64)
+            .push(" WHERE expires_at IS NULL AND endpoint_id = "),
+    };
+    sql.bind(new.endpoint_id).push(" AND auth_kind = ").bind(new.auth_kind).execute(db).await?;
     Ok(())
 }
 

@@ -6,6 +6,15 @@ use url::Url;
 /// Longest URL, in characters.
 pub const MAX_URL: usize = 2048;
 
+/// Where a URL is, for who is told of it: its path and its query may be all that keeps strangers out. A text that is
+/// none (the host that tasks are called back at) stays as it is.
+pub fn origin(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(parsed) if parsed.has_host() => parsed.origin().ascii_serialization(),
+        _ => url.to_owned(),
+    }
+}
+
 /// Checks that a text is an absolute http or https URL without what would show or be lost.
 ///
 /// # Errors
@@ -27,9 +36,7 @@ pub fn check(text: &str) -> Result<Url, String> {
     }
     let url = Url::parse(text).map_err(|e| format!("is not a URL: {e}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password, which would show in lists and logs; \
-                    use hook_auth"
-            .to_owned());
+        return Err("holds a user name or password, which would show in lists and logs".to_owned());
     }
     if url.fragment().is_some() {
         return Err("has a fragment (#…), which is never sent".to_owned());

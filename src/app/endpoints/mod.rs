@@ -106,7 +106,10 @@ async fn of_id(app: &App, who: &Principal, id: Uuid) -> Result<(Arc<Registry>, E
 pub async fn pause(app: &App, who: &Principal, id: Uuid, message: Option<&str>) -> Result<EndpointView> {
     who.may(Permission::EndpointsWrite)?;
     if message.is_some_and(|text| text.chars().count() > MAX_MESSAGE) {
-        return Err(AppError::invalid("/message", format!("is longer than {MAX_MESSAGE} characters")));
+        return Err(AppError::invalid(
+            "/message",
+            format!("message is longer than {MAX_MESSAGE} characters"),
+        ));
     }
     let (registry, endpoint) = of_id(app, who, id).await?;
     let now = App::now();

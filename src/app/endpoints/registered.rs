@@ -169,7 +169,7 @@ async fn look_up(app: &App, endpoint: &Endpoint) -> Result<Option<String>> {
     let Err(failure) = app.client.look_up(&url, LOOK_UP).await else { return Ok(None) };
     match failure.kind {
         FailureKind::AddressRefused => {
-            Err(AppError::invalid("/url", content::will_be_refused(&failure.detail)))
+            Err(AppError::invalid("/url", format!("url {}", content::will_be_refused(&failure.detail))))
         }
         _ => Ok(Some(format!(
             "whether webhooks may reach {} is not known: {}",

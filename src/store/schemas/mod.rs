@@ -2,8 +2,6 @@
 
 mod remove;
 
-use std::sync::Arc;
-
 use sea_orm::ConnectionTrait;
 use task_inbox_domain::schema::{Hook, HookAuth, Schema};
 use task_inbox_domain::{Actor, Timestamp, event};
@@ -14,7 +12,7 @@ use super::db::{Db, Engine};
 use super::deliveries;
 use super::error::{Result, StoreError};
 use super::log::{self, Append, Appended};
-use super::registry::{Endpoint, EndpointStatus, Origin, Registry};
+use super::registry::{Origin, Registry};
 use super::row::Row;
 use super::secrets::bump_registry;
 use super::sql::Sql;
@@ -28,8 +26,6 @@ pub struct Installed {
     pub version_id: Uuid,
     /// Its place among the schema's versions, from 1.
     pub position: i32,
-    /// Endpoints of the schema that have no key: events to them wait until one is made.
-    pub endpoints_without_key: Vec<Arc<Endpoint>>,
 }
 
 /// Why a schema was not installed.
@@ -87,16 +83,9 @@ pub async fn install(
     declare_endpoints(engine, &transaction, schema, now).await?;
     let event =
         event::schema_version_created(Uuid::now_v7(), &schema.name, schema.version.as_written(), actor, now);
-    let changed = append_with_deliveries(engine, &transaction, registry, event).await?;
+    append_with_deliveries(engine, &transaction, registry, event).await?;
     transaction.commit().await.map_err(StoreError::from)?;
-    let endpoints_without_key = changed
-        .endpoints()
-        .filter(|e| e.schema == schema.name && e.shown_status() == EndpointStatus::Active && !e.has_key)
-        // One key is for all that share it.
-        .filter(|e| e.keys_of == e.id)
-        .cloned()
-        .collect();
-    Ok(Installed { version_id, position, endpoints_without_key })
+    Ok(Installed { version_id, position })
 }
 
 #[expect(clippy::too_many_arguments, reason = "one row's columns, used once")]
@@ -257,14 +246,13 @@ async fn declare_endpoint(
     row.ok_or_else(|| StoreError::Corrupt("an endpoint was neither made nor changed".to_owned()))?.get("id")
 }
 
-/// Appends an event of a schema, addresses it, and moves the registry's number with the head;
-/// returns the registry as this transaction sees it.
+/// Appends an event of a schema, addresses it, and moves the registry's number with the head.
 async fn append_with_deliveries(
     engine: Engine,
     db: &impl ConnectionTrait,
     registry: &Registry,
     event: task_inbox_domain::Event,
-) -> std::result::Result<Registry, InstallError> {
+) -> std::result::Result<(), InstallError> {
     // The endpoints as this transaction sees them: the version that is being installed may be the
     // first to name one.
     let changed = Registry::load_on(engine, db, Some(registry)).await?;
@@ -275,7 +263,7 @@ async fn append_with_deliveries(
     match log::append(engine, db, Append::new(&[LogEntry::new(event)], Some(registry.number))).await? {
         Appended::Done => {
             bump_registry(engine, db).await?;
-            Ok(changed)
+            Ok(())
         }
         Appended::RegistryMoved => Err(InstallError::Raced),
     }
