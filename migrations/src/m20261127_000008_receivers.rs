@@ -20,6 +20,9 @@ const UP: &[&str] = &[
     // Whether the latest version names it. Its status is another matter: a pause stays one.
     "ALTER TABLE endpoints ADD COLUMN declared boolean NOT NULL DEFAULT true",
     "UPDATE endpoints SET declared = false, status = 'active' WHERE status = 'removed' AND origin <> 'registered'",
+    // Values in the clear. From now on this names the headers, and the values are secrets as any: what was kept here
+    // can't be encrypted by a migration, and must be said again.
+    "UPDATE endpoints SET custom_headers = NULL",
     // Raised when what answers there is to be judged anew: another URL, a new key, somebody's word that it works.
     "ALTER TABLE endpoints ADD COLUMN generation bigint NOT NULL DEFAULT 0",
     // With what the age of a queue is told by, so that nobody has to look at its rows.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::vault::Vault;
 use crate::store::registry::{Endpoint, Origin, Registry};
-use crate::store::secrets::{self, StoredSecret};
+use crate::store::secrets::{self, HEADERS, StoredSecret};
 use crate::store::{Db, Result};
 
 /// An endpoint, ready to be sent to.
@@ -244,21 +244,16 @@ fn target(
             Proof::Head(HeaderName::from_bytes(header.as_bytes()).map_err(|e| e.to_string())?, value)
         }
     };
+    let headers = own_headers(endpoint, vault, secrets)?;
     let url = match endpoint.origin {
         Origin::Callback => None,
         _ => Some(Url::parse(&endpoint.hook.url).map_err(|e| e.to_string())?),
-    };
-    let header = |(name, value): &(String, String)| {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
-        let mut value = HeaderValue::from_str(value).map_err(|e| e.to_string())?;
-        value.set_sensitive(true);
-        Ok((name, value))
     };
     Ok(Target {
         url,
         auth: endpoint.hook.auth.clone(),
         format: endpoint.format,
-        headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
+        headers,
         timeout: endpoint.treatment.timeout,
         proof,
         generation: endpoint.generation,
@@ -266,4 +261,26 @@ fn target(
         sendable: endpoint.is_sendable(),
         end,
     })
+}
+
+/// The headers that an endpoint wants on every attempt, opened.
+fn own_headers(
+    endpoint: &Endpoint,
+    vault: &Vault,
+    secrets: &[&StoredSecret],
+) -> std::result::Result<Vec<(HeaderName, HeaderValue)>, String> {
+    if endpoint.treatment.headers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kept = secrets.iter().find(|s| s.auth_kind == HEADERS);
+    let kept = kept.ok_or("the values of its headers are not there")?;
+    let text = vault.open(kept.id, &kept.master_key_id, &kept.ciphertext).map_err(|e| e.to_string())?;
+    let pairs: Vec<(String, String)> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let header = |(name, value): (String, String)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
+        let mut value = HeaderValue::from_str(&value).map_err(|e| e.to_string())?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    pairs.into_iter().map(header).collect()
 }

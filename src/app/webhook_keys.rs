@@ -138,8 +138,9 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
 /// The keys that have not ended, of the endpoints that the caller sees, newest first.
 pub async fn list(app: &App, who: &Principal, schema: Option<&str>) -> Result<Vec<WebhookKeyInfo>> {
     who.may(Permission::KeysWrite)?;
-    let (secrets, registry) = (secrets::all(&app.db).await?, app.registry.refresh(&app.db).await?);
-    let visible = secrets.into_iter().filter_map(|secret| {
+    let (all, registry) = (secrets::all(&app.db).await?, app.registry.refresh(&app.db).await?);
+    let keys = all.into_iter().filter(|secret| secret.auth_kind != secrets::HEADERS);
+    let visible = keys.filter_map(|secret| {
         let endpoint = registry.endpoint(secret.endpoint_id).filter(|e| endpoints::sees(who, e))?;
         schema.is_none_or(|name| endpoint.schema == name).then(|| WebhookKeyInfo::new(secret, endpoint))
     });

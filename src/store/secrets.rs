@@ -57,6 +57,9 @@ pub struct NewSecret {
     pub replaces: Option<Replaces>,
 }
 
+/// The kind of a secret that holds the values of an endpoint's own headers: a JSON object of texts.
+pub const HEADERS: &str = "headers";
+
 /// The most secrets that sign side by side: each makes `webhook-signature` longer and each attempt dearer.
 pub const MAX_SIDE_BY_SIDE: usize = 5;
 
@@ -134,6 +137,25 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(Added::Kept)
+}
+
+/// Puts the values of an endpoint's own headers in the place of those that there are; `None`: it has none.
+pub(super) async fn put_headers(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    endpoint: Uuid,
+    headers: Option<&NewSecret>,
+) -> Result<()> {
+    Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ")
+        .bind(endpoint)
+        .push(" AND auth_kind = ")
+        .bind(HEADERS)
+        .execute(db)
+        .await?;
+    match headers {
+        Some(secret) => insert(engine, db, secret).await,
+        None => Ok(()),
+    }
 }
 
 /// Writes a new secret's row.

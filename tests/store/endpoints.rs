@@ -61,7 +61,7 @@ async fn register(f: &Fixture) -> Endpoint {
         created: now(),
         replaces: None,
     };
-    endpoints::create(&f.db, &endpoint, &secret).await.expect("made");
+    endpoints::create(&f.db, &endpoint, &secret, None).await.expect("made");
     f.registry.refresh(&f.db).await.expect("read");
     endpoint
 }
@@ -194,8 +194,8 @@ async fn of_two_changes_at_once_both_are_made(engine: Engine) {
     let mut paced = endpoint.clone();
     paced.treatment.rate = Some(Rate::parse("100/s").expect("a rate"));
     // Each was read before the other was written.
-    assert!(endpoints::update(&f.db, &described, &["description"]).await.expect("runs"));
-    assert!(endpoints::update(&f.db, &paced, &["rate_limit"]).await.expect("runs"));
+    assert!(endpoints::update(&f.db, &described, &["description"], None).await.expect("runs"));
+    assert!(endpoints::update(&f.db, &paced, &["rate_limit"], None).await.expect("runs"));
     let kept = f.registry.refresh(&f.db).await.expect("read").endpoint(endpoint.id).expect("there").clone();
     assert_eq!(kept.description.as_deref(), Some("the warehouse"));
     assert_eq!(kept.treatment.rate, paced.treatment.rate);

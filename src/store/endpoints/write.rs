@@ -18,6 +18,7 @@ use crate::store::sql::Sql;
 /// The most deliveries that one transaction ends.
 const PIECE: i64 = 1_000;
 
+const HEADERS: &str = "custom_headers";
 const URL: &str = "url";
 const RATE: &str = "rate_limit";
 
@@ -36,7 +37,7 @@ fn chosen(endpoint: &Endpoint) -> [(&'static str, sea_orm::Value); 11] {
         ("task_types", list(&interest.task_types).into()),
         ("states", interest.states.as_ref().map(json).into()),
         ("description", endpoint.description.clone().into()),
-        ("custom_headers", Some(&treatment.headers).filter(|h| !h.is_empty()).map(json).into()),
+        (HEADERS, Some(&treatment.headers).filter(|h| !h.is_empty()).map(json).into()),
         (RATE, treatment.rate.map(|rate| rate.to_string()).into()),
         ("concurrency", treatment.concurrency.map(|most| most as i32).into()),
         ("timeout_ms", treatment.timeout.map(|timeout| timeout.as_millis() as i64).into()),
@@ -47,8 +48,13 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("lists of texts are JSON")
 }
 
-/// Registers an endpoint with its first secret.
-pub async fn create(db: &Db, endpoint: &Endpoint, secret: &NewSecret) -> Result<()> {
+/// Registers an endpoint with its first secret, and the values of its own headers.
+pub async fn create(
+    db: &Db,
+    endpoint: &Endpoint,
+    secret: &NewSecret,
+    headers: Option<&NewSecret>,
+) -> Result<()> {
     let engine = db.engine();
     let columns = chosen(endpoint);
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
@@ -70,6 +76,7 @@ pub async fn create(db: &Db, endpoint: &Endpoint, secret: &NewSecret) -> Result<
     }
     sql.push(")").execute(&transaction).await?;
     secrets::insert(engine, &transaction, secret).await?;
+    secrets::put_headers(engine, &transaction, endpoint.id, headers).await?;
     bump_registry(engine, &transaction).await?;
     Ok(transaction.commit().await?)
 }
@@ -78,8 +85,13 @@ pub async fn create(db: &Db, endpoint: &Endpoint, secret: &NewSecret) -> Result<
 /// of different things both are made; `false` if there is none.
 ///
 /// Another URL is another receiver: one that had been disabled takes deliveries again, and nothing is known
-/// against it. Another rate begins at once.
-pub async fn update(db: &Db, endpoint: &Endpoint, said: &[&str]) -> Result<bool> {
+/// against it. Another rate begins at once. `headers` are the values of its own, if it says something of them.
+pub async fn update(
+    db: &Db,
+    endpoint: &Endpoint,
+    said: &[&str],
+    headers: Option<&NewSecret>,
+) -> Result<bool> {
     let engine = db.engine();
     let transaction = db.begin().await?;
     let row = Sql::new(
@@ -106,6 +118,9 @@ pub async fn update(db: &Db, endpoint: &Endpoint, said: &[&str]) -> Result<bool>
         }
     }
     sql.push(" WHERE id = ").bind(endpoint.id).execute(&transaction).await?;
+    if said.contains(&HEADERS) {
+        secrets::put_headers(engine, &transaction, endpoint.id, headers).await?;
+    }
     if moves {
         hasten(engine, &transaction, endpoint.id).await?;
     }

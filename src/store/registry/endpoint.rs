@@ -85,8 +85,8 @@ impl EndpointStatus {
 /// How an endpoint wants to be treated. What it doesn't say is as for every endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Treatment {
-    /// Headers of its own, on every attempt.
-    pub headers: Vec<(String, String)>,
+    /// The names of headers of its own, on every attempt. Their values are kept as secrets are.
+    pub headers: Vec<String>,
     /// The most attempts in a time, of all replicas together.
     pub rate: Option<Rate>,
     /// The most attempts at once, of each replica.
