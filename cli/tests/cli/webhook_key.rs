@@ -5,7 +5,12 @@ use serde_json::json;
 use crate::at_every_place;
 use crate::inbox::{Inbox, SAMPLE};
 
-at_every_place!(makes_keys_of_both_kinds, replaces_a_key_only_on_purpose, rotates_lists_and_ends);
+at_every_place!(
+    makes_keys_of_both_kinds,
+    replaces_a_key_only_on_purpose,
+    keeps_and_lists_what_is_unused,
+    rotates_lists_and_ends,
+);
 
 const SIGNED: &str = "name: signed\nsemver: '1'\ndefault_hook_url: https://a.example/hook\ntasktypes:\n- name: t\n  resolved_states: [done]\n  hook_url: https://t.example/hook\n";
 
@@ -30,6 +35,22 @@ async fn replaces_a_key_only_on_purpose(inbox: Inbox) {
     assert_eq!(inbox.json(&["webhook_key", "ti:sample", "--key", "local-key"])["key"], "local-key");
     inbox.run(&["webhook_key", "ti:sample"]).says(&["ti:sample", "--rotate"]);
     assert!(inbox.run(&["webhook_key", "ti:sample", "--rotate"]).ok().contains("not shown again"));
+}
+
+async fn keeps_and_lists_what_is_unused(inbox: Inbox) {
+    inbox.install(SIGNED).ok();
+    let id = inbox.json(&["webhook_key", "signed"])["id"].as_str().expect("an id").to_owned();
+    let headed = SIGNED
+        .replace("semver: '1'", "semver: '2'")
+        .replace("tasktypes", "hook_auth: {kind: head, val: X-Key}\ntasktypes");
+    let said = inbox.install(&headed);
+    assert!(said.stderr.contains(&id) && said.stderr.contains("unused while hook_auth is head"), "{said:?}");
+    inbox.json(&["webhook_key", "signed"]);
+    inbox.json(&["webhook_key", "signed", "--rotate"]);
+    let listed = inbox.run(&["webhook_keys"]).ok();
+    let status = |word: &str| listed.lines().filter(|line| line.contains(word)).count();
+    assert!(listed.lines().any(|line| line.contains(&id) && line.contains("unused")), "{listed}");
+    assert_eq!((status("unused"), status("active")), (1, 1), "{listed}");
 }
 
 async fn rotates_lists_and_ends(inbox: Inbox) {

@@ -92,8 +92,11 @@ fn held(endpoint: &Value) -> Option<Finding> {
             .advise(format!("once its receiver is right: {resume}")),
         "paused" => {
             let since = shown(endpoint, "updated");
-            Finding::warning(CHECK, format!("{whose} is paused{because}, as it was left at {since}; {wait}"))
-                .advise(resume)
+            Finding::warning(
+                CHECK,
+                format!("{whose} is paused{because}; it was changed last at {since}; {wait}"),
+            )
+            .advise(resume)
         }
         "failing" => Finding::warning(
             CHECK,
@@ -129,7 +132,7 @@ mod tests {
             ("no_master_key", 1, Status::Failure, "webhook_key shop --type refund --rotate"),
             ("disabled", 2, Status::Failure, "disabled (gone)"),
             ("disabled", 2, Status::Failure, "task-inbox endpoints resume 0199"),
-            ("paused", 2, Status::Warning, "paused (gone), as it was left at 2026-11-25 10:00:00Z"),
+            ("paused", 2, Status::Warning, "paused (gone); it was changed last at 2026-11-25 10:00:00Z"),
             ("paused", 2, Status::Warning, "task-inbox endpoints resume 0199"),
             ("failing", 2, Status::Warning, "task-inbox endpoints test 0199"),
             ("something else", 2, Status::Warning, "is held: something else"),
