@@ -20,10 +20,13 @@ pub(super) const PATH: &str = "/metrics";
 /// How old what is read from the database may be: several may ask, and counting a long queue costs something.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// So many times as long as reading took is it kept at least: counting has no more than a twentieth of the time.
+const REST: u32 = 20;
+
 /// How long the database may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The database's vitals as they were last read.
+/// The database's vitals as they were last read, and until when they do.
 #[derive(Default)]
 pub(super) struct Kept(Mutex<Option<(Instant, Vitals)>>);
 
@@ -32,12 +35,14 @@ impl Kept {
     /// then.
     async fn vitals(&self, http: &Http) -> Option<Vitals> {
         let mut kept = self.0.lock().await;
-        if let Some((_, vitals)) = kept.as_ref().filter(|(read, _)| read.elapsed() < FRESH) {
+        let begun = Instant::now();
+        if let Some((_, vitals)) = kept.as_ref().filter(|(until, _)| begun < *until) {
             return Some(vitals.clone());
         }
         match tokio::time::timeout(TIMEOUT, vitals::read(&http.app.db)).await {
             Ok(Ok(vitals)) => {
-                *kept = Some((Instant::now(), vitals.clone()));
+                let until = Instant::now() + FRESH.max(begun.elapsed() * REST);
+                *kept = Some((until, vitals.clone()));
                 Some(vitals)
             }
             Ok(Err(error)) => {

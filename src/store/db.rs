@@ -25,6 +25,11 @@ pub enum Engine {
 /// stops nobody for longer.
 const LOCK_TIMEOUT: &str = "2s";
 
+/// After how many pages SQLite's write-ahead log is folded into the file: 32 MB. Whoever works off a long queue
+/// writes the same pages again and again, each of which is folded in once; half of what the log may grow to
+/// (`housekeeping`).
+const CHECKPOINT_PAGES: &str = "8192";
+
 /// How many connections to PostgreSQL the pools hold: for what reads, for what writes, and for the group
 /// commit.
 const READERS: u32 = 8;
@@ -77,6 +82,7 @@ impl Db {
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(2))
                     .pragma("cache_size", "-16000")
+                    .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
                     .pragma("query_only", if writer { "off" } else { "on" })
                     .statement_cache_capacity(256)
             });
