@@ -34,4 +34,5 @@ mod original;
 mod protocol;
 mod replays;
 mod schemas;
+mod tenants;
 mod webhook_keys;

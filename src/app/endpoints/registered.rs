@@ -196,13 +196,14 @@ fn changed(
         endpoint.format = format;
     }
     let interest = &mut endpoint.interest;
+    let names_schemas = change.schemas.is_some();
     set(&mut interest.schemas, change.schemas.map(names));
     set(&mut interest.task_types, change.task_types.map(names));
     set(&mut interest.event_types, change.event_types.map(names));
     let unset = |name: String| Some(name).filter(|name| name != UNSET);
     let states = change.states.map(names);
     set(&mut interest.states, states.map(|s| s.map(|s| s.into_iter().map(unset).collect())));
-    check_interest(who, registry, interest, &mut problems)?;
+    check_interest(who, registry, interest, names_schemas, &mut problems)?;
     for list in [&mut interest.schemas, &mut interest.task_types] {
         each_once(list);
     }
@@ -270,11 +271,13 @@ fn check_url(app: &App, url: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A key hears of no more by an endpoint than it sees itself.
+/// A key hears of no more by an endpoint than it sees itself. Which schemas there are is asked where they are named:
+/// one that went meanwhile is no reason to refuse another rate.
 fn check_interest(
     who: &Principal,
     registry: &Registry,
     interest: &Interest,
+    names_schemas: bool,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
     match &interest.schemas {
@@ -286,7 +289,8 @@ fn check_interest(
         None => {}
         Some(names) if names.len() > MAX_NAMES => {}
         Some(names) => {
-            let known = |name: &&String| registry.latest(name).is_some() && who.sees(name);
+            let known =
+                |name: &&String| who.sees(name) && (!names_schemas || registry.latest(name).is_some());
             for (i, name) in names.iter().enumerate().filter(|(_, name)| !known(name)) {
                 let detail = content::no_such_schema(registry, who, name);
                 problems.push(Problem::new(format!("/schemas/{i}"), detail));

@@ -7,9 +7,11 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 use task_inbox_domain::{Actor, EventType, Timestamp, event};
 use uuid::Uuid;
 
+use super::hearers;
 use crate::store::commit::LogEntry;
 use crate::store::db::{Db, Engine};
 use crate::store::deliveries;
+use crate::store::endpoints;
 use crate::store::error::Result;
 use crate::store::log::{self, Append};
 use crate::store::registry::Registry;
@@ -49,15 +51,16 @@ pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
 /// Removes a schema with its tasks; leaves the log. `None` if there is no such schema.
 ///
 /// First the schema is closed, in a transaction that moves the registry's number: from then on no
-/// commit that was prepared with it succeeds, and nobody sees it. Then its rows go, piece by piece, and
-/// last the schema itself, which frees its name. A removal that was interrupted is finished by calling
-/// this again.
+/// commit that was prepared with it succeeds, and nobody sees it. Then its rows go, piece by piece, with the
+/// endpoints that asked for nothing else, and last the schema itself, which frees its name. A removal that was
+/// interrupted is finished by calling this again.
 pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
     let Some(counted) = close(db, name, actor, now).await? else { return Ok(None) };
     while drop_piece(db, "external_ids", "schema_name, external_id", name).await? {}
     while drop_piece(db, "tasks", "id", name).await? {}
     walk(db, Walked::IdempotencyKeys, name).await?;
     walk(db, Walked::Deliveries, name).await?;
+    hearers::remove(db, name).await?;
     finish(db, name).await?;
     Ok(Some(Removal { deleted: true, ..counted }))
 }
@@ -174,12 +177,14 @@ async fn end(engine: Engine, transaction: &DatabaseTransaction, name: &str, wind
     Ok(())
 }
 
-/// Takes away what the schema itself consists of, and tells who asked to hear of it.
+/// Takes away what the schema itself consists of, and tells who asked to hear of it: for the last time.
 async fn finish(db: &Db, name: &str) -> Result<()> {
     let engine = db.engine();
     let transaction = db.begin().await?;
     Sql::new(engine, "SELECT id FROM endpoints WHERE schema_name = ")
         .bind(name)
+        .push(" OR schemas LIKE ")
+        .bind(hearers::pattern(name))
         .push(" ORDER BY id {locked}")
         .all(&transaction)
         .await?;
@@ -204,10 +209,16 @@ async fn finish(db: &Db, name: &str) -> Result<()> {
             deliveries::address(engine, &transaction, &registry, &told).await?;
         }
     }
+    let closed = hearers::forget(engine, &transaction, name).await?;
     Sql::new(engine, "UPDATE log_head SET registry = registry + 1, keys = keys + 1 WHERE id = 1")
         .execute(&transaction)
         .await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    // Such as were registered since the others went.
+    for endpoint in closed {
+        endpoints::remove(db, endpoint).await?;
+    }
+    Ok(())
 }
 
 async fn delete(engine: Engine, db: &impl ConnectionTrait, table: &str, schema: &str) -> Result<()> {
