@@ -4,7 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use task_inbox::app::{Permission, Principal, schemas};
 use task_inbox::store::Engine;
+use task_inbox::store::deliveries::Fate;
 
+use crate::deliveries::{claim, settle};
 use crate::on_both_engines;
 use crate::server::{SHOP, Server, column};
 
@@ -12,6 +14,7 @@ on_both_engines!(
     who_asked_for_a_schema_hears_nothing_of_the_next_of_its_name,
     a_change_is_not_refused_because_of_a_schema_that_went,
     a_key_reads_nothing_of_who_bore_the_name_before,
+    what_went_to_an_endpoint_that_is_gone_is_not_there,
 );
 
 const ENDPOINTS: &str = "/api/v1/endpoints";
@@ -126,4 +129,30 @@ async fn a_key_reads_nothing_of_who_bore_the_name_before(engine: Engine) {
     let all = server.key(None, &[Permission::TasksRead]).await;
     assert_eq!(kinds(&all, &of_before).await, ["task.created"]);
     assert_eq!(kinds(&all, "").await.len(), 7);
+}
+
+async fn what_went_to_an_endpoint_that_is_gone_is_not_there(engine: Engine) {
+    let server = Server::start(engine).await;
+    let every = register(&server, Value::Null, Value::Null).await;
+    let own = register(&server, json!(["shop"]), Value::Null).await;
+    server.refund().await;
+    let leased = claim(&server, &every).await;
+    settle(&server, &leased[0], 200, Fate::Delivered, false).await;
+    server.refund().await;
+    server.request(Method::DELETE, &of(&every)).send().await.ok(200);
+    let key = server.key(Some(&["shop"]), &Permission::ALL).await;
+    // As many as fit on a page, though there are others between them.
+    let page = with_key(&server, &key, "/api/v1/deliveries?limit=2").await;
+    assert_eq!(column(&page["deliveries"], "endpoint_id"), [text(&own["id"]); 2]);
+    assert_eq!(page["next_cursor"], Value::Null);
+    let all = server.get("/api/v1/deliveries?schema=shop").await.ok(200)["deliveries"].clone();
+    assert_eq!(all.as_array().map(Vec::len), Some(4), "{all}");
+    let gone = all.as_array().expect("a list").iter().filter(|d| d["endpoint_id"] == every["id"]);
+    for delivery in gone {
+        let path = format!("/api/v1/deliveries/{}", text(&delivery["id"]));
+        server.get(&path).await.ok(200);
+        server.bare(Method::GET, &path).header("api-key", &key).send().await.problem(404);
+        let again = server.bare(Method::POST, &format!("{path}/resend")).header("api-key", &key);
+        again.send().await.problem(404);
+    }
 }
