@@ -1,6 +1,7 @@
 //! Sending again: one delivery, or everything that an endpoint missed.
 
 use task_inbox_domain::Timestamp;
+use task_inbox_domain::event::operational;
 use uuid::Uuid;
 
 use super::endpoints::sees;
@@ -180,6 +181,7 @@ pub fn wants(registry: &Registry, endpoint: Uuid, logged: &Logged) -> bool {
         ttype,
         state: facts.state.as_deref(),
         callback_url: facts.callback_url.as_deref(),
+        endpoint: operational::endpoint_of(event),
     };
     registry.routes(&heard).iter().any(|e| e.id == endpoint)
 }

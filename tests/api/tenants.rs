@@ -15,6 +15,7 @@ on_both_engines!(
     a_change_is_not_refused_because_of_a_schema_that_went,
     a_key_reads_nothing_of_who_bore_the_name_before,
     what_went_to_an_endpoint_that_is_gone_is_not_there,
+    operators_of_a_schema_hear_of_its_endpoints_alone,
 );
 
 const ENDPOINTS: &str = "/api/v1/endpoints";
@@ -155,4 +156,56 @@ async fn what_went_to_an_endpoint_that_is_gone_is_not_there(engine: Engine) {
         let again = server.bare(Method::POST, &format!("{path}/resend")).header("api-key", &key);
         again.send().await.problem(404);
     }
+}
+
+async fn operators_of_a_schema_hear_of_its_endpoints_alone(engine: Engine) {
+    let server = Server::start(engine).await;
+    let (shop, two) = (json!(["shop"]), json!(["ti:sample", "shop"]));
+    let alarms = json!(["endpoint.paused", "delivery.dead"]);
+    let narrow = register(&server, shop.clone(), alarms.clone()).await;
+    let wide = register(&server, two.clone(), alarms.clone()).await;
+    let all = register(&server, Value::Null, alarms).await;
+    let kinds = json!(["task.created"]);
+    let own = register(&server, shop, kinds.clone()).await;
+    let both = register(&server, two, kinds.clone()).await;
+    let every = register(&server, Value::Null, kinds).await;
+    server.refund().await;
+    for endpoint in [&own, &both, &every] {
+        let leased = claim(&server, endpoint).await;
+        settle(&server, &leased[0], 500, Fate::Dead("exhausted"), false).await;
+        server.request(Method::POST, &format!("{}/pause", of(endpoint))).send().await.ok(200);
+    }
+    for (listener, times) in [(&narrow, 1), (&wide, 2), (&all, 3)] {
+        let expected = ["delivery.dead", "endpoint.paused"].repeat(times);
+        assert_eq!(waiting(&server, listener).await, expected);
+    }
+    // And who reads the log sees of them what it sees of the endpoints.
+    let read = async |key: &str, kind: &str| {
+        with_key(&server, key, &format!("/api/v1/events?type={kind}")).await["events"].clone()
+    };
+    let one_key = server.key(Some(&["shop"]), &[Permission::TasksRead]).await;
+    let two_key = server.key(Some(&["shop", "ti:sample"]), &[Permission::TasksRead]).await;
+    let all_key = server.key(None, &[Permission::TasksRead]).await;
+    let endpoints = [&own, &both, &every];
+    for (key, times) in [(&one_key, 1), (&two_key, 2), (&all_key, 3)] {
+        for kind in ["delivery.dead", "endpoint.paused"] {
+            let events = read(key, kind).await;
+            let events = events.as_array().expect("a list");
+            assert_eq!(events.len(), times, "{kind}: {events:?}");
+            for (event, endpoint) in events.iter().zip(endpoints) {
+                let data = &event["data"];
+                let about = [&data["endpoint"]["id"], &data["delivery"]["endpoint_id"]];
+                assert!(about.contains(&&endpoint["id"]), "{event}");
+            }
+        }
+    }
+    let paused = read(&all_key, "endpoint.paused").await;
+    assert_eq!(
+        paused[0]["data"]["endpoint"]["url"], "https://public.example",
+        "no path, which may be secret"
+    );
+    // Of one that is gone, nobody knows any more who knew of it.
+    server.request(Method::DELETE, &of(&own)).send().await.ok(200);
+    assert_eq!(read(&one_key, "delivery.dead").await, json!([]));
+    assert_eq!(read(&all_key, "delivery.dead").await.as_array().map(Vec::len), Some(3));
 }

@@ -36,3 +36,32 @@ pub fn check(text: &str) -> Result<Url, String> {
     }
     Ok(url)
 }
+
+/// Where a URL leads, without what it says there: `https://hooks.example:8443`. The path of a chat service's webhook
+/// is what lets anybody write to it, and not for everybody who may know that it fails. What is no URL (a callback's
+/// host) stays.
+pub fn origin(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_tells_no_path() {
+        for (url, told) in [
+            ("https://hooks.slack.com/services/T0/B0/secret?a=1", "https://hooks.slack.com"),
+            ("http://Shop.example:8080/x", "http://shop.example:8080"),
+            ("https://shop.example:443", "https://shop.example"),
+            ("http://[::1]:5001/hook", "http://[::1]:5001"),
+            ("shop.example", "shop.example"),
+            ("shop.example:8080", "shop.example:8080"),
+        ] {
+            assert_eq!(origin(url), told);
+        }
+    }
+}
