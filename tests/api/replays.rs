@@ -18,6 +18,10 @@ on_both_engines!(
     everything_since_a_time_is_sent_again,
     a_job_is_cancelled_once,
     jobs_are_listed_newest_first,
+    one_of_a_kind_runs_at_a_time,
+    it_begins_by_the_databases_clock,
+    what_tells_of_a_removed_schema_is_not_sent_again,
+    what_the_log_holds_no_more_is_not_sent_again,
     what_can_not_be_is_refused,
     another_tenants_are_not_there,
 );
@@ -217,21 +221,158 @@ async fn jobs_are_listed_newest_first(engine: Engine) {
     let server = Server::start(engine).await;
     let (one, other) = (endpoint(&server, json!(["shop"])).await, endpoint(&server, json!(["shop"])).await);
     let mut made = Vec::new();
-    for endpoint in [&one, &other, &one] {
-        made.push(replay(&server, json!({"endpoint": endpoint["id"], "what": "dead"})).await.ok(201));
+    for (endpoint, schema) in [(&one, Value::Null), (&other, Value::Null), (&one, json!("shop"))] {
+        let body = json!({"endpoint": endpoint["id"], "what": "dead", "schema": schema});
+        made.push(replay(&server, body).await.ok(201));
     }
     let ids: Vec<_> = made.iter().rev().map(|job| text(&job["id"])).collect();
     assert_eq!(column(&server.get(REPLAYS).await.ok(200)["replays"], "id"), ids);
     assert_eq!(column(&server.get(&format!("{REPLAYS}?limit=1")).await.ok(200)["replays"], "id"), ids[..1]);
     let of_one = server.get(&format!("{REPLAYS}?endpoint={}", text(&one["id"]))).await.ok(200);
     assert_eq!(column(&of_one["replays"], "id"), [ids[0], ids[2]]);
-    for query in ["?endpoint=x", "?limit=0", "?limit=501", "?status=done"] {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    for expected in [2, 1] {
+        let page = server.get(&format!("{REPLAYS}?limit=2&cursor={cursor}")).await.ok(200);
+        found.extend(column(&page["replays"], "id").into_iter().map(str::to_owned));
+        assert_eq!(page["replays"].as_array().map(Vec::len), Some(expected));
+        cursor = page["next_cursor"].as_str().unwrap_or_default().to_owned();
+    }
+    assert_eq!((found.iter().map(String::as_str).collect(), cursor.as_str()), (ids.clone(), ""));
+    let exactly = server.get(&format!("{REPLAYS}?limit=3")).await.ok(200);
+    assert_eq!(exactly["next_cursor"], Value::Null, "no empty last page");
+    for query in [
+        "?cursor=AgAAAAAAAAAAAAAAAAAAAAA",
+        "?cursor=x",
+        "?endpoint=x",
+        "?limit=0",
+        "?limit=501",
+        "?status=done",
+    ] {
         server.get(&format!("{REPLAYS}{query}")).await.problem(400);
     }
     // They go with their endpoint.
     let path = format!("/api/v1/endpoints/{}", text(&one["id"]));
     server.request(Method::DELETE, &path).send().await.ok(200);
     assert_eq!(column(&server.get(REPLAYS).await.ok(200)["replays"], "id"), [ids[1]]);
+}
+
+async fn one_of_a_kind_runs_at_a_time(engine: Engine) {
+    let server = Server::start(engine).await;
+    let (one, other) = (endpoint(&server, json!(["shop"])).await, endpoint(&server, json!(["shop"])).await);
+    let dead = |endpoint: &Value| json!({"endpoint": endpoint["id"], "what": "dead"});
+    let answers = futures_util::future::join_all((0..8).map(|_| replay(&server, dead(&one)))).await;
+    let (made, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+    assert_eq!((made.len(), refused.len()), (1, 7));
+    let job = made[0].body();
+    for answer in refused {
+        let said = answer.problem(409);
+        assert!(text(&said["detail"]).contains(text(&job["id"])), "{said}");
+    }
+    // What is no more than alike, goes.
+    let of_shop = json!({"endpoint": one["id"], "what": "dead", "schema": "shop"});
+    let since = json!({"endpoint": one["id"], "what": "since", "since": "2020-01-01T00:00:00Z"});
+    for body in [&of_shop, &since] {
+        replay(&server, body.clone()).await.ok(201);
+        replay(&server, body.clone()).await.problem(409);
+    }
+    replay(&server, dead(&other)).await.ok(201);
+    // Once it has ended, the next may.
+    work(&server, &job).await;
+    let next = replay(&server, dead(&one)).await.ok(201);
+    server.request(Method::POST, &format!("{REPLAYS}/{}/cancel", text(&next["id"]))).send().await.ok(200);
+    replay(&server, dead(&one)).await.ok(201);
+    // One that is asked for when its endpoint is on its way is not made.
+    server.sql("UPDATE endpoints SET status = 'removed' WHERE origin = 'registered'").await;
+    let job = stored::get(&server.app.db, text(&job["id"]).parse().expect("an id")).await.expect("read");
+    let again = stored::Replay { id: uuid::Uuid::now_v7(), ..job.expect("there") };
+    let made = stored::create(&server.app.db, again).await.expect("asked");
+    assert!(matches!(made, stored::Made::NoEndpoint), "{made:?}");
+}
+
+async fn it_begins_by_the_databases_clock(engine: Engine) {
+    let server = Server::start(engine).await;
+    let endpoint = endpoint(&server, json!(["shop"])).await;
+    // As of a process whose clock is far behind.
+    let replay = stored::Replay {
+        id: uuid::Uuid::now_v7(),
+        endpoint_id: text(&endpoint["id"]).parse().expect("an id"),
+        schema: None,
+        what: stored::What::Dead,
+        next_seq: 0,
+        last_seq: 0,
+        status: stored::ReplayStatus::Running,
+        resent: 0,
+        created: task_inbox_domain::Timestamp::from_micros(0),
+        created_by: "cli".to_owned(),
+        finished: None,
+    };
+    server.refund().await;
+    give_up(&server, &endpoint).await;
+    let made = stored::create(&server.app.db, replay).await.expect("made");
+    let stored::Made::Job(job) = made else { panic!("{made:?}") };
+    work(&server, &json!({"id": job.id, "endpoint_id": job.endpoint_id})).await;
+    let done = stored::get(&server.app.db, job.id).await.expect("read").expect("there");
+    assert_eq!((done.resent, done.created), (1, job.created), "what was dead before it");
+}
+
+async fn what_tells_of_a_removed_schema_is_not_sent_again(engine: Engine) {
+    let server = Server::start(engine).await;
+    let endpoint = endpoint(&server, Value::Null).await;
+    server.refund().await;
+    server.refund().await;
+    let leased = claim(&server, &endpoint).await;
+    settle(&server, &leased[0], 500, Fate::Dead("exhausted"), false).await;
+    settle(&server, &leased[1], 503, Fate::Retry(Duration::ZERO), false).await;
+    server.flag(json!({})).await;
+    server.request(Method::DELETE, "/api/v1/schemas/shop").send().await.ok(200);
+    let of_endpoint = format!("/api/v1/deliveries?status=dead&endpoint={}", text(&endpoint["id"]));
+    let dead = server.get(&of_endpoint).await.ok(200)["deliveries"].clone();
+    let mut reasons = column(&dead, "reason");
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["exhausted", "schema_removed"]);
+    for again in [false, true] {
+        if again {
+            // The next schema of its name makes no difference.
+            let shop = crate::server::SHOP;
+            let who = task_inbox::app::Principal::cli();
+            task_inbox::app::schemas::install(&server.app, &who, shop, false, false).await.expect("installs");
+        }
+        let body = |what: Value| {
+            let mut body = json!({"endpoint": endpoint["id"], "dry_run": true});
+            body.as_object_mut().expect("an object").extend(what.as_object().expect("an object").clone());
+            body
+        };
+        let count = async |what: Value| replay(&server, body(what)).await.ok(200)["count"].clone();
+        assert_eq!(count(json!({"what": "dead"})).await, 0);
+        assert_eq!(count(json!({"what": "since", "since": "2020-01-01T00:00:00Z"})).await, 1, "of ti:sample");
+        for id in column(&dead, "id") {
+            let path = format!("/api/v1/deliveries/{id}/resend");
+            let said = server.request(Method::POST, &path).send().await.problem(409);
+            assert!(text(&said["detail"]).contains("the schema shop was removed"), "{said}");
+        }
+        let job = replay(&server, json!({"endpoint": endpoint["id"], "what": "dead"})).await.ok(201);
+        work(&server, &job).await;
+        let done = read(&server, &job).await;
+        assert_eq!((&done["status"], &done["resent"]), (&json!("done"), &json!(0)));
+    }
+}
+
+async fn what_the_log_holds_no_more_is_not_sent_again(engine: Engine) {
+    let server = Server::start(engine).await;
+    let endpoint = endpoint(&server, json!(["shop"])).await;
+    server.refund().await;
+    server.refund().await;
+    assert_eq!(give_up(&server, &endpoint).await, 2);
+    server
+        .sql("DELETE FROM events WHERE seq = (SELECT min(seq) FROM events WHERE kind = 'task.created')")
+        .await;
+    let dry = json!({"endpoint": endpoint["id"], "what": "dead", "dry_run": true});
+    assert_eq!(replay(&server, dry).await.ok(200)["count"], 1);
+    let job = replay(&server, json!({"endpoint": endpoint["id"], "what": "dead"})).await.ok(201);
+    work(&server, &job).await;
+    assert_eq!(read(&server, &job).await["resent"], 1);
+    let expected = [("dead", false), ("pending", true), ("resent", false)];
+    assert_eq!(statuses(&server, &endpoint).await, expected.map(|(s, r)| (s.to_owned(), r)));
 }
 
 async fn what_can_not_be_is_refused(engine: Engine) {
@@ -268,6 +409,12 @@ async fn another_tenants_are_not_there(engine: Engine) {
     let ask = |method: Method, path: String| server.bare(method, &path).header("api-key", &key);
     let listed = ask(Method::GET, REPLAYS.to_owned()).send().await.ok(200);
     assert_eq!(column(&listed["replays"], "id"), [text(&shown["id"])]);
+    // As many as fit on a page, though there are others' between them.
+    let newer = json!({"endpoint": theirs["id"], "what": "dead", "schema": "ti:sample"});
+    replay(&server, newer).await.ok(201);
+    let page = ask(Method::GET, format!("{REPLAYS}?limit=1")).send().await.ok(200);
+    assert_eq!(column(&page["replays"], "id"), [text(&shown["id"])]);
+    assert_eq!(page["next_cursor"], Value::Null);
     let path = format!("{REPLAYS}/{}", text(&hidden["id"]));
     ask(Method::GET, path.clone()).send().await.problem(404);
     ask(Method::POST, format!("{path}/cancel")).send().await.problem(404);

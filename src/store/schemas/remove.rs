@@ -188,6 +188,14 @@ async fn finish(db: &Db, name: &str) -> Result<()> {
         .push(" ORDER BY id {locked}")
         .all(&transaction)
         .await?;
+    Sql::new(
+        engine,
+        "DELETE FROM replays WHERE endpoint_id IN (SELECT id FROM endpoints WHERE schema_name = ",
+    )
+    .bind(name)
+    .push(")")
+    .execute(&transaction)
+    .await?;
     for table in ["endpoints", "task_types", "schema_versions"] {
         delete(engine, &transaction, table, name).await?;
     }
