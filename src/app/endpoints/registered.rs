@@ -34,7 +34,7 @@ pub const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 
 /// What an owner says of an endpoint. In a change, what is not said stays, and an inner `None` takes back
 /// what was said.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndpointChange {
     /// Where webhooks go.
     pub url: Option<String>,
@@ -130,6 +130,9 @@ pub async fn create(
 /// Changes a registered endpoint.
 pub async fn update(app: &App, who: &Principal, id: Uuid, change: EndpointChange) -> Result<EndpointView> {
     let (registry, endpoint) = registered(app, who, id).await?;
+    if change == EndpointChange::default() {
+        return view(app, who, id).await;
+    }
     let moves = change.url.is_some();
     let endpoint = changed(app, who, &registry, endpoint, change)?;
     let warning = if moves { look_up(app, &endpoint).await? } else { None };
