@@ -23,6 +23,7 @@ mod endpoint_tests;
 mod endpoints;
 mod events;
 mod external_ids;
+mod gone;
 mod guards;
 mod health;
 mod idempotency;

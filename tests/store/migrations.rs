@@ -42,10 +42,11 @@ async fn what_was_there_before_replays_were_one_at_a_time(engine: Engine) {
         db.migrate_down(1).await.expect("goes down");
     }
     let connection = Database::connect(&database.url).await.expect("connects");
-    let (uuid, digest) = match engine {
-        Engine::Postgres => (|n: u8| format!("'00000000-0000-7000-8000-0000000000{n:02x}'"), "'\\x00'"),
-        Engine::Sqlite => (|n: u8| format!("x'000000000000700080000000000000{n:02x}'"), "x'00'"),
+    let uuid = |n: u8| match engine {
+        Engine::Postgres => format!("'00000000-0000-7000-8000-0000000000{n:02x}'"),
+        Engine::Sqlite => format!("x'000000000000700080000000000000{n:02x}'"),
     };
+    let digest = if engine == Engine::Postgres { "'\\x00'" } else { "x'00'" };
     let mut statements = vec![
         "INSERT INTO schemas (name, created_at) VALUES ('first', 1), ('second', 1)".to_owned(),
         "INSERT INTO schemas (name, created_at, removed_at) VALUES ('going', 1, 2)".to_owned(),
