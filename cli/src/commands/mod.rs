@@ -62,7 +62,7 @@ pub(crate) enum Request {
     /// Install a task schema from a YAML file
     #[command(aliases = ["task-schema", "task_schema"])]
     Taskschema(schemas::TaskSchema),
-    /// Remove a schema with all its versions and tasks
+    /// Remove a schema with all its versions and tasks, and the endpoints that asked for it alone
     #[command(aliases = ["rm-schema", "rm_schema"])]
     Rmschema(schemas::RmSchema),
     /// List schemas

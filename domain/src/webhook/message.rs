@@ -6,7 +6,6 @@
 
 use serde_json::{Value, json};
 
-use super::url::origin;
 use crate::{Event, EventType};
 
 /// Who shows it.
@@ -58,9 +57,7 @@ impl Message {
             }
             EventType::EndpointPaused | EventType::EndpointDisabled | EventType::EndpointRecovered => {
                 let what = event.kind.as_str().trim_start_matches("endpoint.");
-                // Events of earlier versions hold the whole URL.
-                let url = origin(body["endpoint"]["url"].as_str().unwrap_or_default());
-                format!("Endpoint {what}: {}", short(&url))
+                format!("Endpoint {what}: {}", short(body["endpoint"]["url"].as_str().unwrap_or_default()))
             }
             EventType::DeliveryDead => {
                 format!(

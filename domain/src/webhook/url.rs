@@ -6,6 +6,15 @@ use url::Url;
 /// Longest URL, in characters.
 pub const MAX_URL: usize = 2048;
 
+/// Where a URL is, for who is told of it: its path and its query may be all that keeps strangers out. A text that is
+/// none (the host that tasks are called back at) stays as it is.
+pub fn origin(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(parsed) if parsed.has_host() => parsed.origin().ascii_serialization(),
+        _ => url.to_owned(),
+    }
+}
+
 /// Checks that a text is an absolute http or https URL without what would show or be lost.
 ///
 /// # Errors
@@ -35,16 +44,6 @@ pub fn check(text: &str) -> Result<Url, String> {
         return Err("has a fragment (#…), which is never sent".to_owned());
     }
     Ok(url)
-}
-
-/// Where a URL leads, without what it says there: `https://hooks.example:8443`. The path of a chat service's webhook
-/// is what lets anybody write to it, and not for everybody who may know that it fails. What is no URL (a callback's
-/// host) stays.
-pub fn origin(text: &str) -> String {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
-        _ => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

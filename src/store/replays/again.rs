@@ -145,16 +145,16 @@ const RESENT: &[Column] = &[
     ("task_id", Ty::Uuid, Null::Maybe),
 ];
 
-/// Makes deliveries, of such events as are still there; returns how many.
+/// Makes deliveries, where there is still something to tell; returns how many. What this process knows of schemas may
+/// be half a second old.
 async fn insert(engine: Engine, db: &impl ConnectionTrait, rows: Rows) -> Result<u64> {
     let made = rows.run(engine, db, |sql, rows| {
         let sql = sql.push(
             "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, task_id, attempts, due_at, created_at,
                 is_resend)
-             SELECT r.id, r.endpoint_id, r.event_id, coalesce(r.schema_name, ''), r.task_id, 0, {now}, {now}, true FROM ",
+             SELECT d.id, d.endpoint_id, d.event_id, coalesce(d.schema_name, ''), d.task_id, 0, {now}, {now}, true FROM ",
         );
-        rows.table(sql)
-            .push(" AS r WHERE EXISTS (SELECT 1 FROM events e WHERE e.id = r.event_id) RETURNING id")
+        rows.table(sql).push(" AS d WHERE ").push(TELLS).push(" RETURNING id")
     })
     .await?;
     Ok(made.len() as u64)
