@@ -20,6 +20,8 @@ const DEAD: &str = "task_inbox_deliveries_dead_total";
 const BREAKERS: &str = "task_inbox_breaker_turns_total";
 const CLAIM_SECONDS: &str = "task_inbox_claim_duration_seconds";
 const CLAIM_ROWS: &str = "task_inbox_claim_batch_size";
+const GUARDS: &str = "task_inbox_guard_questions_total";
+const GUARD_SECONDS: &str = "task_inbox_guard_duration_seconds";
 const COMMIT_SECONDS: &str = "task_inbox_commit_duration_seconds";
 const COMMIT_ROWS: &str = "task_inbox_commit_batch_size";
 const COMMIT_WAITING: &str = "task_inbox_commit_queue";
@@ -33,7 +35,12 @@ const POOL: &str = "task_inbox_database_connections";
 const DEAD_TUPLES: &str = "task_inbox_database_dead_tuples";
 const OLDEST_TRANSACTION: &str = "task_inbox_database_oldest_transaction_seconds";
 const DATABASE_BYTES: &str = "task_inbox_database_bytes";
+const DATABASE_UP: &str = "task_inbox_database_up";
 const BUILD: &str = "task_inbox_build_info";
+
+/// What is read from the database when somebody asks.
+const OF_THE_DATABASE: &[&str] =
+    &[WAITING, OLDEST, ENDPOINTS, REPLAYS, LOG_SEQ, POOL, DEAD_TUPLES, OLDEST_TRANSACTION, DATABASE_BYTES];
 
 /// From a quarter of a millisecond to the longest deadline.
 const SECONDS: &[f64] = &[
@@ -58,7 +65,7 @@ pub fn collect() {
                 .expect("the list of buckets is not empty")
         };
         let mut builder = PrometheusBuilder::new();
-        for name in [ATTEMPT_SECONDS, SETTLE_SECONDS, CLAIM_SECONDS, COMMIT_SECONDS] {
+        for name in [ATTEMPT_SECONDS, SETTLE_SECONDS, CLAIM_SECONDS, GUARD_SECONDS, COMMIT_SECONDS] {
             builder = buckets(builder, name, SECONDS);
         }
         builder = buckets(builder, DELIVERY_SECONDS, DELAYS);
@@ -90,6 +97,8 @@ fn describe() {
     describe_counter!(BREAKERS, "Circuit breakers that opened or closed");
     describe_histogram!(CLAIM_SECONDS, Unit::Seconds, "One look for deliveries of an endpoint that are due");
     describe_histogram!(CLAIM_ROWS, "Deliveries that one look found");
+    describe_counter!(GUARDS, "Questions to guards, by what came of them");
+    describe_histogram!(GUARD_SECONDS, Unit::Seconds, "From asking a guard to the end of its answer");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "One transaction of the group commit");
     describe_histogram!(COMMIT_ROWS, "Requests that one transaction of the group commit wrote");
     describe_gauge!(COMMIT_WAITING, "Requests that wait for the group commit");
@@ -107,15 +116,29 @@ fn describe() {
         "PostgreSQL: age of the oldest transaction that is open"
     );
     describe_gauge!(DATABASE_BYTES, Unit::Bytes, "Size of the database, by part");
+    describe_gauge!(DATABASE_UP, "1 if the database told what is told of it here; 0 if it is left out");
     describe_gauge!(BUILD, "1, with the version as a label");
 }
 
-/// Everything that was collected, in the text format of Prometheus; empty if nothing is collected.
-pub(crate) fn rendered() -> String {
+/// Everything that was collected, in the text format of Prometheus; empty if nothing is collected. Where the
+/// database was not read, what it told before is left out: an old number looks like a new one.
+pub(crate) fn rendered(database_was_read: bool) -> String {
     let Some(handle) = COLLECTED.get() else { return String::new() };
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(DATABASE_UP).set(if database_was_read { 1.0 } else { 0.0 });
     handle.run_upkeep();
-    handle.render()
+    let text = handle.render();
+    if database_was_read { text } else { without(&text, OF_THE_DATABASE) }
+}
+
+/// A text without the samples of some metrics, nor what is said of them.
+fn without(text: &str, names: &[&str]) -> String {
+    let name = |line: &str| {
+        let line =
+            line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line).to_owned();
+        line.split([' ', '{']).next().unwrap_or_default().to_owned()
+    };
+    text.split_inclusive('\n').filter(|line| !names.contains(&name(line).as_str())).collect()
 }
 
 /// How many endpoints of a state there are, what waits for them, and the age of the oldest of that.
@@ -190,6 +213,17 @@ pub(crate) fn breakers(opened: usize, closed: usize) {
 pub(crate) fn claimed(rows: usize, took: Duration) {
     histogram!(CLAIM_ROWS).record(rows as f64);
     histogram!(CLAIM_SECONDS).record(took.as_secs_f64());
+}
+
+/// A guard was asked.
+pub(crate) fn guard(outcome: &'static str, took: Duration) {
+    counter!(GUARDS, "outcome" => outcome).increment(1);
+    histogram!(GUARD_SECONDS).record(took.as_secs_f64());
+}
+
+/// A guard was not asked, because too many questions are under way.
+pub(crate) fn guard_unasked() {
+    counter!(GUARDS, "outcome" => "too_many").increment(1);
 }
 
 /// The group commit wrote a batch.

@@ -9,7 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["measure"]),
     ("outbound", &[]),
     ("bus", &["store"]),
-    ("app", &["store", "outbound", "bus"]),
+    ("app", &["measure", "store", "outbound", "bus"]),
     ("dispatch", &["measure", "app", "store", "outbound", "bus"]),
     ("http", &["measure", "app", "store", "outbound", "bus"]),
     ("config", &["app", "store"]),

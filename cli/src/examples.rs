@@ -216,6 +216,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "listen --print --from-start --schema ti:sample --type task.state_changed",
                 "every decision so far, and on",
             ),
+            (
+                "listen --print --type endpoint.disabled --type delivery.dead",
+                "what operators want to hear of, from now on",
+            ),
         ],
     ),
     (

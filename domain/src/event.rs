@@ -290,6 +290,8 @@ impl Event {
         match (auth, shape) {
             (HookAuth::Hmac, HookBody::Full) => self.envelope(seq),
             (HookAuth::Head { .. }, HookBody::Full) => head_body(&self.body),
+            // Of what is no task's there is no decision, and four nulls tell nothing.
+            (_, HookBody::Output) if !self.kind.is_of_a_task() => self.envelope(seq),
             (_, HookBody::Output) => {
                 let parts = self.parts();
                 let state = parts

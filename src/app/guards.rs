@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use task_inbox_domain::event::guard::{self, Passed, Verdict};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::error::Result;
 use super::targets::Target;
 use super::{App, AppError};
+use crate::measure;
 use crate::store::answers;
 use crate::store::commit::Idempotency;
 use crate::store::registry::{InstalledType, Registry};
@@ -97,15 +99,21 @@ pub(super) async fn consent(
         return Ok(None);
     }
     let of = (task.schema.clone(), task.ttype.clone());
-    let _place = app.guards.place(of).ok_or_else(|| AppError::Unavailable {
-        detail: format!(
-            "{AT_ONCE} decisions about tasks of {} wait for the application server already; try again",
-            task.ttype
-        ),
+    let _place = app.guards.place(of).ok_or_else(|| {
+        measure::guard_unasked();
+        AppError::Unavailable {
+            detail: format!(
+                "{AT_ONCE} decisions about tasks of {} wait for the application server already; try again",
+                task.ttype
+            ),
+        }
     })?;
     let registry = app.registry.current();
     let guard = in_force(&registry, task, declared);
-    let passed = match ask(app, &registry, guard, task, decision, actor).await? {
+    let begun = Instant::now();
+    let verdict = ask(app, &registry, guard, task, decision, actor).await?;
+    measure::guard(verdict.outcome(), begun.elapsed());
+    let passed = match verdict {
         Verdict::Allowed => Passed::Allowed,
         Verdict::Refused(reason) => return Err(refused(app, task, reason).await?),
         Verdict::Failed { outcome, detail } => {
@@ -138,7 +146,13 @@ async fn ask(
     actor: &Actor,
 ) -> Result<Verdict> {
     let failed = |outcome, detail: String| Ok(Verdict::Failed { outcome, detail });
-    let Some(signer) = signer(app, registry, task).await? else {
+    let known = signer(app, registry, task).await?;
+    let signer = match known {
+        Some(signer) => Some(signer),
+        // A key that another process has just made is not known here yet.
+        None => signer(app, &*app.registry.refresh(&app.db).await?, task).await?,
+    };
+    let Some(signer) = signer else {
         return failed("no_key", "there is no webhook key to sign with".to_owned());
     };
     let url = match Url::parse(&guard.url) {

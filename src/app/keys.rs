@@ -133,7 +133,10 @@ pub async fn create(app: &App, who: &Principal, new: NewKey) -> Result<CreatedKe
         None => format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())),
     };
     if new.expires.is_some_and(|after| after.is_zero() || after > MAX_EXPIRES) {
-        return Err(AppError::invalid("/expires_in", "must be longer than nothing and at most 99999d"));
+        return Err(AppError::invalid(
+            "/expires_in",
+            "expires_in must be longer than nothing and at most 99999d",
+        ));
     }
     let now = App::now();
     let (expires, rate) = limits(who, new.expires.map(|after| now.plus(after)), new.rate)?;

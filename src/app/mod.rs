@@ -7,6 +7,7 @@
 //! Nothing here knows HTTP, and nothing here waits for the network inside a transaction.
 
 mod access;
+mod bearers;
 mod content;
 mod error;
 mod patience;

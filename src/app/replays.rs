@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::endpoints::{seen, sees};
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content, deliveries};
+use super::{App, AppError, Permission, Principal, content, deliveries, maintenance};
 use crate::bus::Topic;
 use crate::store::delivery_list::DeliveryRow;
 use crate::store::log::{self, Logged};
-use crate::store::registry::{Endpoint, EndpointStatus, Heard, Registry};
+use crate::store::registry::{Endpoint, Heard, Registry};
 use crate::store::replays::{self as stored, Made, Replay, ReplayFilter, ReplayStatus, What};
 
 /// The most jobs of one page.
@@ -76,6 +76,7 @@ pub async fn resend(app: &App, who: &Principal, delivery: Uuid) -> Result<Delive
 /// cancelled.
 pub async fn create(app: &App, who: &Principal, new: NewReplay) -> Result<Replay> {
     who.may(Permission::EndpointsWrite)?;
+    maintenance::admit(app, who)?;
     let (_, new) = checked(app, who, new).await?;
     let head = log::head(&app.db).await?;
     let next_seq = match new.what {
@@ -180,7 +181,7 @@ async fn checked(
     new: NewReplay,
 ) -> Result<(std::sync::Arc<Registry>, NewReplay)> {
     let registry = app.registry.refresh(&app.db).await?;
-    let known = |e: &std::sync::Arc<Endpoint>| sees(who, e) && e.status != EndpointStatus::Removed;
+    let known = |e: &std::sync::Arc<Endpoint>| sees(who, e) && e.is_named();
     if !registry.endpoint(new.endpoint).is_some_and(known) {
         return Err(no_endpoint(new.endpoint));
     }
@@ -192,7 +193,7 @@ async fn checked(
     if let What::Since(time) = new.what
         && time > App::now()
     {
-        return Err(AppError::invalid("/since", "is a time that has not come yet"));
+        return Err(AppError::invalid("/since", "since is a time that has not come yet"));
     }
     Ok((registry, new))
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
 use task_inbox_domain::schema::validate::Problem;
-use task_inbox_domain::schema::{OnError, Schema, parse};
+use task_inbox_domain::schema::{Schema, parse};
 use url::Url;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content, maintenance};
+use super::{App, AppError, Permission, Principal, bearers, content, maintenance};
 use crate::bus::Topic;
 use crate::store::StoreError;
-use crate::store::registry::{Endpoint, EndpointStatus, InstalledVersion, Origin, Registry};
+use crate::store::registry::{Endpoint, InstalledVersion, Origin, Registry};
 use crate::store::schemas::{self as stored, InstallError};
+use crate::store::secrets;
 
 /// How often an install is compared again because another one came between.
 const ATTEMPTS: usize = 5;
@@ -81,7 +82,11 @@ pub async fn install(
     for _ in 0..ATTEMPTS {
         let registry = app.registry.refresh(&app.db).await?;
         let mut report = compare(&registry, &schema, force)?;
+        let keys = bearers::warnings(&registry, &schema, &secrets::all(&app.db).await?);
         if dry_run {
+            report
+                .warnings
+                .extend(keys.into_iter().map(|warning| format!("once it is installed: {warning}")));
             report.warnings.extend(address_warnings(app, &schema));
             return Ok(report);
         }
@@ -91,10 +96,10 @@ pub async fn install(
             Err(InstallError::Store(StoreError::Contended(_)) | InstallError::Raced) => {}
             Err(error @ InstallError::BeingRemoved) => return Err(AppError::conflict(error.to_string())),
             Err(InstallError::Store(error)) => return Err(error.into()),
-            Ok(installed) => {
-                report.warnings.extend(installed.endpoints_without_key.iter().map(|e| missing_key(e)));
+            Ok(_) => {
+                report.warnings.extend(keys);
                 report.warnings.extend(address_warnings(app, &schema));
-                report.warnings.extend(guards_without_key(&*app.registry.refresh(&app.db).await?, &schema));
+                app.registry.refresh(&app.db).await?;
                 app.bus.publish(Topic::Registry);
                 app.bus.publish(Topic::Log);
                 return Ok(report);
@@ -156,7 +161,7 @@ fn view(registry: &Registry, name: &str) -> Option<SchemaView> {
     let latest = registry.latest(name)?.clone();
     let mut endpoints: Vec<_> = registry
         .endpoints()
-        .filter(|e| e.schema == name && e.origin != Origin::Registered && e.status != EndpointStatus::Removed)
+        .filter(|e| e.schema == name && e.origin != Origin::Registered && e.is_named())
         .cloned()
         .collect();
     endpoints.sort_by(|a, b| a.ttype.cmp(&b.ttype));
@@ -213,14 +218,6 @@ fn refused(schema: &Schema, refusal: InstallRefusal) -> AppError {
     }
 }
 
-fn missing_key(endpoint: &Endpoint) -> String {
-    let of_type = endpoint.ttype.as_ref().map(|t| format!(" --type {t}")).unwrap_or_default();
-    format!(
-        "webhooks to {} wait for a key; make one with `task-inbox webhook_key {}{of_type}`",
-        endpoint.hook.url, endpoint.schema
-    )
-}
-
 /// Installing only warns of addresses that sending and asking will refuse: they may be opened later.
 fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
     let hooks = schema.hook.iter().chain(schema.task_types.iter().filter_map(|t| t.hook.as_ref()));
@@ -232,31 +229,4 @@ fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
         Some(format!("{what} {url} {}", content::will_be_refused(&reason)))
     });
     refused.collect()
-}
-
-/// Guards that can't be asked because nothing signs the question.
-fn guards_without_key(registry: &Registry, schema: &Schema) -> Vec<String> {
-    let name = &schema.name;
-    let guarded = schema.task_types.iter().filter_map(|ttype| Some((ttype, ttype.guard.as_ref()?)));
-    let unsigned = guarded.filter_map(|(ttype, guard)| {
-        let signer = registry.signer(name, &ttype.name);
-        let advice = match signer {
-            Some(signer) if signer.has_key => return None,
-            Some(signer) => {
-                let of_type = signer.ttype.as_ref().map(|t| format!(" --type {t}")).unwrap_or_default();
-                format!("make one with `task-inbox webhook_key {name}{of_type}`")
-            }
-            None => "keys belong to endpoints, so declare a default_hook_url, or a hook_url of the type"
-                .to_owned(),
-        };
-        let until = match guard.on_error {
-            OnError::Allow => "is let pass",
-            OnError::Deny => "is refused",
-        };
-        Some(format!(
-            "the guard of {} can't be asked without a key, and what it guards {until} until then; {advice}",
-            ttype.name
-        ))
-    });
-    unsigned.collect()
 }

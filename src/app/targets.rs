@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::vault::Vault;
 use crate::store::registry::{Endpoint, Origin, Registry};
-use crate::store::secrets::{self, StoredSecret};
+use crate::store::secrets::{self, HEADERS, StoredSecret};
 use crate::store::{Db, Result};
 
 /// An endpoint, ready to be sent to.
@@ -29,6 +29,10 @@ pub(crate) struct Target {
     headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) timeout: Option<Duration>,
     proof: Proof,
+    /// Which receiver this is, of those that the endpoint has had.
+    pub(crate) generation: i64,
+    /// For callbacks, whether it stands for many hosts.
+    pub(crate) callback_pattern: Option<bool>,
     /// Whether deliveries go out; of one that is paused or disabled, what is asked is signed all the same.
     sendable: bool,
     /// When the last of its secrets ends, if all of them do: from then on nothing can prove anything.
@@ -181,10 +185,14 @@ impl Targets {
 }
 
 fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prepared {
+    let mut by_endpoint: HashMap<Uuid, Vec<&StoredSecret>> = HashMap::new();
+    for secret in secrets {
+        by_endpoint.entry(secret.endpoint_id).or_default().push(secret);
+    }
     let targets = registry
         .endpoints()
         .filter(|endpoint| endpoint.has_key)
-        .filter_map(|endpoint| match target(endpoint, vault, secrets) {
+        .filter_map(|endpoint| match target(endpoint, vault, by_endpoint.get(&endpoint.keys_of).map_or(&[], Vec::as_slice)) {
             Ok(target) => Some((endpoint.id, Arc::new(target))),
             Err(reason) => {
                 tracing::error!(endpoint = %endpoint.id, schema = endpoint.schema, reason, "an endpoint can't be sent to");
@@ -198,11 +206,11 @@ fn prepare(registry: &Registry, vault: &Vault, secrets: &[StoredSecret]) -> Prep
 fn target(
     endpoint: &Endpoint,
     vault: &Vault,
-    secrets: &[StoredSecret],
+    secrets: &[&StoredSecret],
 ) -> std::result::Result<Target, String> {
     let kind = endpoint.hook.auth.kind();
     let (mut open, mut reason) = (Vec::new(), "it has no key".to_owned());
-    for stored in secrets.iter().filter(|s| s.endpoint_id == endpoint.keys_of && s.auth_kind == kind) {
+    for stored in secrets.iter().filter(|s| s.auth_kind == kind) {
         let opened =
             vault.open(stored.id, &stored.master_key_id, &stored.ciphertext).map_err(|e| e.to_string());
         let secret =
@@ -236,24 +244,43 @@ fn target(
             Proof::Head(HeaderName::from_bytes(header.as_bytes()).map_err(|e| e.to_string())?, value)
         }
     };
+    let headers = own_headers(endpoint, vault, secrets)?;
     let url = match endpoint.origin {
         Origin::Callback => None,
         _ => Some(Url::parse(&endpoint.hook.url).map_err(|e| e.to_string())?),
-    };
-    let header = |(name, value): &(String, String)| {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
-        let mut value = HeaderValue::from_str(value).map_err(|e| e.to_string())?;
-        value.set_sensitive(true);
-        Ok((name, value))
     };
     Ok(Target {
         url,
         auth: endpoint.hook.auth.clone(),
         format: endpoint.format,
-        headers: endpoint.treatment.headers.iter().map(header).collect::<std::result::Result<_, String>>()?,
+        headers,
         timeout: endpoint.treatment.timeout,
         proof,
+        generation: endpoint.generation,
+        callback_pattern: endpoint.callback_pattern(),
         sendable: endpoint.is_sendable(),
         end,
     })
+}
+
+/// The headers that an endpoint wants on every attempt, opened.
+fn own_headers(
+    endpoint: &Endpoint,
+    vault: &Vault,
+    secrets: &[&StoredSecret],
+) -> std::result::Result<Vec<(HeaderName, HeaderValue)>, String> {
+    if endpoint.treatment.headers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kept = secrets.iter().find(|s| s.auth_kind == HEADERS);
+    let kept = kept.ok_or("the values of its headers are not there")?;
+    let text = vault.open(kept.id, &kept.master_key_id, &kept.ciphertext).map_err(|e| e.to_string())?;
+    let pairs: Vec<(String, String)> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let header = |(name, value): (String, String)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
+        let mut value = HeaderValue::from_str(&value).map_err(|e| e.to_string())?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    pairs.into_iter().map(header).collect()
 }

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::error::Result;
 use super::patience::patiently;
-use super::{App, AppError, Permission, Principal, content, endpoints};
+use super::{App, AppError, Permission, Principal, content, endpoints, maintenance};
 use crate::bus::Topic;
-use crate::store::registry::{Endpoint, Registry};
+use crate::store::registry::{Endpoint, Origin, Registry};
 use crate::store::secrets::{self, Added, MAX_SIDE_BY_SIDE, NewSecret, Replaces, StoredSecret};
 
 /// How long a key goes on beside the one that replaces it, if nothing else is said.
@@ -60,6 +60,8 @@ pub struct WebhookKeyInfo {
     pub created: Timestamp,
     /// When it ends, if it was replaced.
     pub expires: Option<Timestamp>,
+    /// Whether nothing goes out with it: its endpoint proves itself otherwise now.
+    pub unused: bool,
 }
 
 impl WebhookKeyInfo {
@@ -69,6 +71,7 @@ impl WebhookKeyInfo {
             endpoint_id: endpoint.id,
             schema: endpoint.schema.clone(),
             ttype: endpoint.ttype.clone(),
+            unused: secret.auth_kind != endpoint.hook.auth.kind(),
             kind: secret.auth_kind,
             url: endpoint.hook.url.clone(),
             created: secret.created,
@@ -94,6 +97,10 @@ pub struct CreatedWebhookKey {
 /// Deliveries that waited for a key go out.
 pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<CreatedWebhookKey> {
     who.may(Permission::KeysWrite)?;
+    // A key that leaked is replaced whatever goes on; making the first one can wait.
+    if !new.rotate {
+        maintenance::admit(app, who)?;
+    }
     check_overlap(&new)?;
     for _ in 0..ATTEMPTS {
         let registry = app.registry.refresh(&app.db).await?;
@@ -131,8 +138,9 @@ pub async fn create(app: &App, who: &Principal, new: NewWebhookKey) -> Result<Cr
 /// The keys that have not ended, of the endpoints that the caller sees, newest first.
 pub async fn list(app: &App, who: &Principal, schema: Option<&str>) -> Result<Vec<WebhookKeyInfo>> {
     who.may(Permission::KeysWrite)?;
-    let (secrets, registry) = (secrets::all(&app.db).await?, app.registry.refresh(&app.db).await?);
-    let visible = secrets.into_iter().filter_map(|secret| {
+    let (all, registry) = (secrets::all(&app.db).await?, app.registry.refresh(&app.db).await?);
+    let keys = all.into_iter().filter(|secret| secret.auth_kind != secrets::HEADERS);
+    let visible = keys.filter_map(|secret| {
         let endpoint = registry.endpoint(secret.endpoint_id).filter(|e| endpoints::sees(who, e))?;
         schema.is_none_or(|name| endpoint.schema == name).then(|| WebhookKeyInfo::new(secret, endpoint))
     });
@@ -186,6 +194,7 @@ fn prepare(app: &App, endpoint: &Endpoint, new: &NewWebhookKey) -> Result<(Creat
         url: endpoint.hook.url.clone(),
         created,
         expires: None,
+        unused: false,
     };
     Ok((CreatedWebhookKey { key: secret.expose().to_owned(), info, warnings }, kept))
 }
@@ -211,7 +220,7 @@ fn check_overlap(new: &NewWebhookKey) -> Result<()> {
     match new.overlap {
         Some(_) if !new.rotate => Err(AppError::invalid(
             "/overlap",
-            "goes with rotate: without it, there is nothing to overlap with",
+            "overlap goes with rotate: without it, there is nothing to overlap with",
         )),
         Some(overlap) if overlap > MAX_OVERLAP => {
             Err(AppError::invalid("/overlap", "an overlap is at most 30d"))
@@ -253,6 +262,21 @@ fn has_key(new: &NewWebhookKey) -> AppError {
     AppError::conflict(format!("the endpoint {which} has a key; `rotate` (`--rotate`) replaces it"))
 }
 
+/// The command that makes the key of an endpoint. Callbacks are signed with their schema's.
+pub fn command(origin: Origin, id: &str, schema: &str, ttype: Option<&str>) -> String {
+    match (origin, ttype) {
+        (Origin::Registered, _) => format!("task-inbox webhook_key --endpoint {id}"),
+        (_, Some(ttype)) => format!("task-inbox webhook_key {schema} --type {ttype}"),
+        (_, None) => format!("task-inbox webhook_key {schema}"),
+    }
+}
+
+/// The command that makes this endpoint's key.
+pub(super) fn command_of(endpoint: &Endpoint) -> String {
+    let Endpoint { origin, id, schema, ttype, .. } = endpoint;
+    command(*origin, &id.to_string(), schema, ttype.as_deref())
+}
+
 /// A new key.
 pub(super) fn generate(auth: &HookAuth) -> Secret {
     let bytes: [u8; 32] = rand::random();
@@ -271,8 +295,8 @@ fn by_id<'a>(registry: &'a Registry, who: &Principal, id: Uuid) -> Result<&'a En
     let endpoint = endpoint.ok_or_else(|| AppError::NotFound(format!("there is no endpoint {id}")))?;
     if endpoint.keys_of != id {
         return Err(AppError::conflict(format!(
-            "callbacks are signed with the key of their schema: make that with `task-inbox webhook_key {}`",
-            endpoint.schema
+            "callbacks are signed with the key of their schema: make that with `{}`",
+            command_of(endpoint)
         )));
     }
     Ok(endpoint)

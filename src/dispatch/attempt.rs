@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use task_inbox_domain::Timestamp;
+use task_inbox_domain::webhook::breaker::Shown;
 use task_inbox_domain::webhook::delivery::{self, AttemptResult, FailureKind, Settlement};
 use task_inbox_domain::webhook::signing;
 
@@ -23,7 +24,7 @@ pub(super) async fn make(client: &Client, target: &Target, leased: &Leased, dead
         Some(url) => client.post_within(&url, headers, Bytes::from(body), deadline).await,
         None => Err(no_url()),
     };
-    let settled = judge(leased, started, begun.elapsed(), sent);
+    let settled = judge(leased, target, started, begun.elapsed(), sent);
     measure::attempt(&settled.outcome, settled.duration);
     settled
 }
@@ -51,7 +52,13 @@ fn kind(kind: outbound::FailureKind) -> FailureKind {
 }
 
 /// What the answer, or its absence, means for the delivery.
-fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<Answer, Failure>) -> Settled {
+fn judge(
+    leased: &Leased,
+    target: &Target,
+    started: Timestamp,
+    duration: Duration,
+    sent: Result<Answer, Failure>,
+) -> Settled {
     let number = leased.attempts + 1;
     let (result, outcome, status, error, response) = match sent {
         Ok(answer) => {
@@ -70,7 +77,14 @@ fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<A
         Settlement::Delivered => (Fate::Delivered, false),
         Settlement::Retry { after } => (Fate::Retry(after), false),
         Settlement::Dead { reason } => (Fate::Dead(reason.as_str()), false),
-        Settlement::Gone => (Fate::Dead(delivery::DeadReason::Gone.as_str()), true),
+        // What is gone at a callback's host is one task's path.
+        Settlement::Gone => {
+            (Fate::Dead(delivery::DeadReason::Gone.as_str()), target.callback_pattern.is_none())
+        }
+    };
+    let shown = match target.callback_pattern {
+        Some(is_pattern) => Shown::of_callback(status.is_some(), is_pattern),
+        None => Shown::of(fate == Fate::Delivered),
     };
     Settled {
         id: leased.id,
@@ -89,6 +103,8 @@ fn judge(leased: &Leased, started: Timestamp, duration: Duration, sent: Result<A
         error,
         response,
         fate,
+        generation: target.generation,
+        shown,
         disables,
         probe: leased.probe,
     }

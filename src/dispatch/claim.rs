@@ -1,5 +1,6 @@
 //! Finding deliveries that are due and sharing the free places among their endpoints.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,8 +49,9 @@ fn next_look(shared: &Shared) -> Instant {
 /// comes first, so that it is not always the same endpoint's.
 pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
     shared.return_leases().await;
-    let sendable = shared.sendable_endpoints().await?;
-    shared.standing.refresh(&shared.db).await?;
+    let registry = shared.registry.current();
+    let sendable: HashSet<Uuid> = shared.sendable_endpoints().await?.into_iter().collect();
+    shared.standing.refresh(&shared.db, registry.number).await?;
     for endpoint in shared.slots.behind() {
         // What is behind at an endpoint that can't be sent to is no reason to look.
         if !sendable.contains(&endpoint) {
@@ -57,9 +59,9 @@ pub(super) async fn pass(shared: &Arc<Shared>, first: usize) -> Result<()> {
         }
     }
     let looked_at: Vec<Uuid> = sendable.iter().copied().filter(|e| shared.standing.lets_look(*e)).collect();
-    let mut due =
-        deliveries::due_endpoints(&shared.db, &looked_at, shared.registry.current().held_schemas()).await?;
-    for endpoint in looked_at.iter().filter(|e| !due.contains(e) && shared.slots.is_behind(**e)) {
+    let mut due = deliveries::due_endpoints(&shared.db, &looked_at, registry.held_schemas()).await?;
+    let found: HashSet<Uuid> = due.iter().copied().collect();
+    for endpoint in looked_at.iter().filter(|e| !found.contains(e) && shared.slots.is_behind(**e)) {
         shared.slots.set_behind(*endpoint, false);
     }
     due.sort_unstable();

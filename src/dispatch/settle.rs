@@ -74,6 +74,11 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
                 tracing::warn!(%detail, attempts = attempts.len(), "the database refused a settlement; splitting it");
                 return Err(Refused);
             }
+            // It would be refused for ever, and all others wait behind it.
+            Err(StoreError::Data(detail)) => {
+                tracing::error!(%detail, delivery = %attempts[0].id, "the database refuses a settlement; the delivery is made again");
+                return Ok(());
+            }
             // Past its end the lease proves nothing; the delivery is made again, which a receiver
             // that deduplicates does not see.
             Err(error) if Instant::now() >= until => {

@@ -13,6 +13,8 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     per_endpoint: usize,
+    /// Places that are kept from endpoints which answer slowly, so that many of them leave some for the others.
+    quick: usize,
     line: usize,
     /// What all lines hold together, so that many endpoints that hang don't fill the memory.
     lines: usize,
@@ -65,6 +67,7 @@ impl<T> Slots<T> {
     pub(super) fn new(total: usize, per_endpoint: usize, line: usize) -> Self {
         Self {
             per_endpoint,
+            quick: total / 8,
             line,
             lines: total,
             state: Mutex::new(State { free: total, waiting: 0, endpoints: HashMap::new(), closed: false }),
@@ -79,6 +82,7 @@ impl<T> Slots<T> {
     /// holds and what is free together, so that it takes many endpoints that hang to leave no place for
     /// one that works.
     fn share(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
+        let free = if endpoint.slow { free.saturating_sub(self.quick) } else { free };
         let half = (endpoint.in_flight + free).div_ceil(2);
         half.min(self.cap(endpoint)).saturating_sub(endpoint.in_flight).min(free)
     }
@@ -299,6 +303,22 @@ mod tests {
         }
         assert!(slots.reserve(Uuid::from_u128(99), None));
         assert_eq!(slots.admit(Uuid::from_u128(99), 7), Some(7));
+    }
+
+    #[test]
+    fn many_that_are_slow_leave_places_for_the_quick() {
+        let slots = Slots::new(1024, 128, 0);
+        for slow in 1..=60 {
+            let endpoint = Uuid::from_u128(slow);
+            // Nothing is known of it at first; one of two tells, while the other is under way.
+            bring(&slots, endpoint, 2);
+            slots.leave(endpoint, true);
+            bring(&slots, endpoint, 128);
+        }
+        // Less one for each, from when nothing was known of it.
+        let free = slots.state().free;
+        assert!(free >= 1024 / 8 - 60, "{free}");
+        assert_eq!(bring(&slots, Uuid::from_u128(999), 32), 32);
     }
 
     #[test]

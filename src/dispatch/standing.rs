@@ -19,6 +19,8 @@ struct State {
     /// When each rate lets something through again.
     paced: HashMap<Uuid, Instant>,
     read: Option<Instant>,
+    /// The registry that rates were kept by.
+    registry: i64,
 }
 
 #[derive(Debug, Default)]
@@ -29,10 +31,21 @@ impl Standing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads how endpoints are doing, if that is not known.
-    pub(super) async fn refresh(&self, db: &Db) -> Result<()> {
-        if self.state().read.is_some_and(|read| read.elapsed() < FRESH) {
-            return Ok(());
+    /// Reads how endpoints are doing, if that is not known. `registry` is its number: with another, rates may
+    /// be others.
+    pub(super) async fn refresh(&self, db: &Db, registry: i64) -> Result<()> {
+        {
+            let mut state = self.state();
+            let now = Instant::now();
+            if state.registry != registry {
+                state.registry = registry;
+                state.paced.clear();
+                state.read = None;
+            }
+            state.paced.retain(|_, until| *until > now);
+            if state.read.is_some_and(|read| read.elapsed() < FRESH) {
+                return Ok(());
+            }
         }
         let asked = Instant::now();
         let failing = deliveries::failing(db).await?;
@@ -43,8 +56,6 @@ impl Standing {
         let mut state = self.state();
         state.open = open.collect();
         state.read = Some(asked);
-        let now = Instant::now();
-        state.paced.retain(|_, until| *until > now);
         Ok(())
     }
 

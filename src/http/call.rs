@@ -22,7 +22,8 @@ pub(super) const MAX_BODY: usize = 512 * 1024;
 /// closing on unread data resets the connection, and the answer with it.
 const MAX_DRAINED: usize = 8 * MAX_BODY;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// What makes a post or a decision safe to repeat; `repeat` has the rest.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A request whose body is JSON, or empty.
 pub(super) struct Call {

@@ -5,8 +5,8 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 
-use super::Http;
 use super::problem::{Kind, Problem};
+use super::{Http, repeat};
 use crate::app::{Principal, keys, maintenance};
 
 /// The original's header.
@@ -33,19 +33,21 @@ impl FromRequestParts<Http> for Caller {
     }
 }
 
-/// The authenticated caller of what maintenance doesn't keep from: maintenance itself, and what reads
-/// whatever its method says.
+/// The authenticated caller, with an `Idempotency-Key` only where that is honoured, of what maintenance of the whole inbox doesn't keep from: maintenance itself; what
+/// reads, whatever its method says; what stops a leak or a flood, which can't wait for its end. Where only some of
+/// the requests are such, the use case says which.
 pub(super) struct Anytime(pub(super) Principal);
 
 impl FromRequestParts<Http> for Anytime {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
-        if let Some(InProcess(who)) = parts.extensions.get() {
-            return Ok(Self(who.clone()));
-        }
-        let key = presented(&parts.headers)?;
-        Ok(Self(keys::authenticate(&http.app, key).await?))
+        let who = match parts.extensions.get() {
+            Some(InProcess(who)) => who.clone(),
+            None => keys::authenticate(&http.app, presented(&parts.headers)?).await?,
+        };
+        repeat::check(parts)?;
+        Ok(Self(who))
     }
 }
 

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
+use super::repeat::Repeat;
 use super::routes;
 use super::{docs, metrics};
 
@@ -40,11 +41,14 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
         match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => Problem::internal(format!("panic: {}", message(&*panic))).into_response(),
-            Err(_) => Problem::unavailable(
-                "the answer took too long; whether the request had its effect is not known, so repeat it with \
-                 the same Idempotency-Key",
-            )
-            .into_response(),
+            Err(_) => {
+                let repeat = route.as_ref().and_then(|route| Repeat::of(&method, route.as_str()));
+                Problem::unavailable(format!(
+                    "the answer took too long; whether the request had its effect is not known, so {}",
+                    Repeat::advice(repeat)
+                ))
+                .into_response()
+            }
         }
     };
     let problem = response.extensions_mut().remove::<Problem>();

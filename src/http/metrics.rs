@@ -28,24 +28,25 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Kept(Mutex<Option<(Instant, Vitals)>>);
 
 impl Kept {
-    async fn vitals(&self, http: &Http) -> Vitals {
+    /// None while the database does not answer: what this process counted itself is worth having, most of all
+    /// then.
+    async fn vitals(&self, http: &Http) -> Option<Vitals> {
         let mut kept = self.0.lock().await;
         if let Some((_, vitals)) = kept.as_ref().filter(|(read, _)| read.elapsed() < FRESH) {
-            return vitals.clone();
+            return Some(vitals.clone());
         }
         match tokio::time::timeout(TIMEOUT, vitals::read(&http.app.db)).await {
             Ok(Ok(vitals)) => {
                 *kept = Some((Instant::now(), vitals.clone()));
-                vitals
+                Some(vitals)
             }
-            // What this process counted itself is worth having, most of all then.
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the database's vitals can't be read");
-                Vitals::default()
+                None
             }
             Err(_) => {
                 tracing::warn!("the database's vitals can't be read: no answer");
-                Vitals::default()
+                None
             }
         }
     }
@@ -61,8 +62,11 @@ async fn metrics(State(http): State<Http>) -> Result<Response, Problem> {
         return Err(Problem::not_found("metrics are switched off here (TASK_INBOX_METRICS)"));
     }
     measure::commit_queue(http.app.commit.waiting());
-    tell(&http.metrics.vitals(&http).await);
-    let text = measure::rendered();
+    let vitals = http.metrics.vitals(&http).await;
+    if let Some(vitals) = &vitals {
+        tell(vitals);
+    }
+    let text = measure::rendered(vitals.is_some());
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

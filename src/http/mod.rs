@@ -22,6 +22,7 @@ mod openapi;
 mod origin;
 mod parameters;
 mod problem;
+mod repeat;
 mod routes;
 mod serve;
 mod v1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Db, housekeeping};
+use crate::store::{Db, Result, endpoints, housekeeping};
 
 /// How often; more often where little is kept.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -13,26 +13,30 @@ const INTERVAL: Duration = Duration::from_secs(30);
 pub(super) async fn run(db: Db, keep: Duration, stop: CancellationToken) {
     let interval = INTERVAL.min(keep.max(Duration::from_secs(1)));
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-        match housekeeping::expire_idempotency_keys(&db).await {
-            Ok(0) => {}
-            Ok(expired) => tracing::debug!(expired, "idempotency keys are over"),
-            Err(error) => tracing::warn!(%error, "idempotency keys that are over can't be removed"),
+        tell("idempotency keys that are over", Some(housekeeping::expire_idempotency_keys(&db).await));
+        tell("webhook keys that are over", Some(housekeeping::remove_ended_secrets(&db).await));
+        // These may take their time; what they leave is found the next time.
+        let old = stop.run_until_cancelled(housekeeping::remove_old_deliveries(&db, keep)).await;
+        tell("old deliveries and attempts", old);
+        let waiting = stop.run_until_cancelled(housekeeping::give_up_on_disabled(&db, keep)).await;
+        if let Some(Ok(ended @ 1..)) = waiting {
+            tracing::warn!(ended, "deliveries to endpoints that stay disabled are given up");
         }
-        match housekeeping::remove_ended_secrets(&db).await {
-            Ok(0) => {}
-            Ok(ended) => tracing::debug!(ended, "webhook keys are over"),
-            Err(error) => tracing::warn!(%error, "webhook keys that are over can't be removed"),
-        }
-        // It may take its time; what it leaves is found the next time.
-        match stop.run_until_cancelled(housekeeping::remove_old_deliveries(&db, keep)).await {
-            None | Some(Ok(0)) => {}
-            Some(Ok(rows)) => tracing::debug!(rows, "old deliveries and attempts are removed"),
-            Some(Err(error)) => tracing::warn!(%error, "old deliveries can't be removed"),
-        }
+        tell("what waits for endpoints that stay disabled", waiting);
+        tell("what waits for removed endpoints", stop.run_until_cancelled(endpoints::sweep(&db)).await);
         match housekeeping::truncate_wal(&db).await {
             Ok(true) => tracing::debug!("cut off the write-ahead log"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the write-ahead log can't be cut off"),
         }
+    }
+}
+
+/// Says what became of taking something away; `None`: it was stopped.
+fn tell(what: &'static str, outcome: Option<Result<u64>>) {
+    match outcome {
+        None | Some(Ok(0)) => {}
+        Some(Ok(rows)) => tracing::debug!(what, rows, "tidied up"),
+        Some(Err(error)) => tracing::warn!(what, %error, "can't tidy up"),
     }
 }

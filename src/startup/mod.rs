@@ -27,7 +27,7 @@ pub use condition::clock;
 pub use database::{connect, lock};
 pub use findings::{Finding, Status};
 pub use master_key::file as master_key_file;
-pub use reach::reach;
+pub use reach::{place, reach};
 
 use crate::app::guards::Guards;
 use crate::app::targets::Targets;

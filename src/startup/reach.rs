@@ -1,4 +1,4 @@
-//! Whether endpoints can be reached: by a connection as the dispatcher would make it, under the same policy,
+//! Whether endpoints and guards can be reached: by a connection as the dispatcher would make it, under the same policy,
 //! that asks for nothing and sends no webhook.
 
 use std::net::IpAddr;
@@ -41,16 +41,14 @@ async fn one(client: &Client, url: &Url) -> Finding {
     }
 }
 
-/// Where it is, without what may be secret.
-fn place(url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    shown.to_string()
+/// Where something is, without what may be secret.
+pub fn place(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(before, _)| before)
 }
 
 /// Whatever is answered to a HEAD, somebody is there; but nobody follows a redirect.
 fn answered(url: &Url, status: u16) -> Finding {
-    let place = place(url);
+    let place = place(url.as_str());
     if (300..400).contains(&status) {
         return Finding::warning(
             "reach",
@@ -62,7 +60,7 @@ fn answered(url: &Url, status: u16) -> Finding {
 }
 
 fn refused(url: &Url, address: Option<&AddressRefused>) -> Finding {
-    let place = place(url);
+    let place = place(url.as_str());
     let Some(AddressRefused { ip, class }) = address else {
         return Finding::failure("reach", format!("{place} leads to an address that webhooks may not reach"));
     };
@@ -97,10 +95,10 @@ fn failed(url: &Url, kind: FailureKind, detail: &str) -> Finding {
         ),
         FailureKind::Protocol => ("does not speak HTTP", "check the port"),
         FailureKind::AddressRefused | FailureKind::Url => {
-            ("is no address for webhooks", "change it in the schema")
+            ("is no address for webhooks", "change it where it is declared")
         }
     };
-    Finding::failure("reach", format!("{} {what} ({detail})", place(url))).advise(advice)
+    Finding::failure("reach", format!("{} {what} ({detail})", place(url.as_str()))).advise(advice)
 }
 
 #[cfg(test)]

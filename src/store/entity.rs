@@ -304,6 +304,8 @@ pub mod endpoints {
         pub open_until: Option<i64>,
         pub probes: i32,
         pub rate_due: i64,
+        pub declared: bool,
+        pub generation: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use task_inbox_domain::Timestamp;
+use task_inbox_domain::webhook::delivery::DeadReason;
+use uuid::Uuid;
 
 use super::db::{Db, Engine};
+use super::deliveries;
 use super::error::Result;
+use super::registry::EndpointStatus;
 use super::replays::lowest_id;
 use super::row::Row;
 use super::sql::Sql;
@@ -50,43 +54,131 @@ pub async fn remove_ended_secrets(db: &Db) -> Result<u64> {
     Ok(removed)
 }
 
+/// A table of what is kept for a while. Its keys begin with the time of the event, by which it is searched: an
+/// index on the time of the end would cost each delivery more than the rows that are passed over cost here.
+struct Past {
+    table: &'static str,
+    keys: &'static str,
+    id: &'static str,
+    ended: &'static str,
+    /// The last that was looked at; none at the end.
+    looked: Option<Uuid>,
+}
+
 /// Deletes deliveries that ended this long ago, and attempts as old; returns how many rows. Between two pieces
 /// it rests for longer than they took, so that it never takes more than a third of the database's time.
-///
-/// Both tables are searched by their keys, which begin with the time of the event: an index on the time of the
-/// end would cost each delivery more than the few rows that are passed over cost here.
 pub async fn remove_old_deliveries(db: &Db, age: Duration) -> Result<u64> {
-    let now = Timestamp::from(chrono::Utc::now());
-    let before = Timestamp::from_micros(now.as_micros().saturating_sub(age.as_micros() as i64));
+    // The database's clock, by which they ended: another's may be days wrong.
+    let before = before(db, age).await?;
+    let looked = Some(Uuid::nil());
+    let mut tables = [
+        Past { table: "finished_deliveries", keys: "id", id: "id", ended: "finished_at", looked },
+        Past {
+            table: "attempts",
+            keys: "delivery_id, number",
+            id: "delivery_id",
+            ended: "started_at",
+            looked,
+        },
+    ];
     let mut removed = 0;
-    for (table, keys, id, ended) in [
-        ("finished_deliveries", "id", "id", "finished_at"),
-        ("attempts", "delivery_id, number", "delivery_id", "started_at"),
-    ] {
-        loop {
-            let begun = Instant::now();
-            let transaction = db.begin().await?;
-            let deleted = Sql::new(
-                db.engine(),
-                &format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table} WHERE {id} < "),
-            )
+    loop {
+        let begun = Instant::now();
+        for past in &mut tables {
+            removed += past.remove(db, before).await?;
+        }
+        if tables.iter().all(|past| past.looked.is_none()) {
+            return Ok(removed);
+        }
+        tokio::time::sleep(begun.elapsed() * 2).await;
+    }
+}
+
+async fn before(db: &Db, age: Duration) -> Result<Timestamp> {
+    let now = db.now().await?;
+    Ok(Timestamp::from_micros(now.as_micros().saturating_sub(age.as_micros() as i64)))
+}
+
+impl Past {
+    /// Deletes the next piece; returns how many rows. They are looked for where it keeps nobody from writing.
+    async fn remove(&mut self, db: &Db, before: Timestamp) -> Result<u64> {
+        let Self { table, keys, id, ended, looked } = self;
+        let Some(last) = *looked else { return Ok(0) };
+        let found = Sql::new(db.engine(), &format!("SELECT {id} AS id FROM {table} WHERE {id} > "))
+            .bind(last)
+            .push(&format!(" AND {id} < "))
             .bind(lowest_id(before))
             .push(&format!(" AND {ended} < "))
             .bind(before.as_micros())
-            .push(&format!(" ORDER BY {keys} LIMIT "))
+            .push(&format!(" ORDER BY {id} LIMIT "))
             .bind(PIECE)
-            .push(" {skip_locked})")
+            .all(db.read())
+            .await?;
+        let ids: Vec<Uuid> = found.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+        *looked = ids.last().copied().filter(|_| ids.len() as i64 == PIECE);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let transaction = db.begin().await?;
+        let old = format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table} WHERE {id}");
+        let deleted = Sql::new(db.engine(), &old)
+            .any_id(ids)
+            .push(&format!(" AND {ended} < "))
+            .bind(before.as_micros())
+            .push(&format!(" ORDER BY {keys} {{skip_locked}})"))
             .execute(&transaction)
             .await?;
-            transaction.commit().await?;
-            removed += deleted;
-            if deleted < PIECE as u64 {
+        transaction.commit().await?;
+        Ok(deleted)
+    }
+}
+
+/// Gives up deliveries that have waited this long for an endpoint that is disabled; returns how many. They are
+/// dead, as listed and as good to be sent again as any: whoever disabled it was told of that.
+pub async fn give_up_on_disabled(db: &Db, age: Duration) -> Result<u64> {
+    let before = before(db, age).await?;
+    let disabled = Sql::new(db.engine(), "SELECT id FROM endpoints WHERE status = ")
+        .bind(EndpointStatus::Disabled.as_str())
+        .push(" AND updated_at < ")
+        .bind(before.as_micros())
+        .all(db.read())
+        .await?;
+    let mut ended = 0;
+    for row in &disabled {
+        let endpoint: Uuid = row.get("id")?;
+        loop {
+            let begun = Instant::now();
+            let piece = give_up(db, endpoint, before).await?;
+            ended += piece;
+            if piece < PIECE as u64 {
                 break;
             }
             tokio::time::sleep(begun.elapsed() * 2).await;
         }
     }
-    Ok(removed)
+    Ok(ended)
+}
+
+async fn give_up(db: &Db, endpoint: Uuid, before: Timestamp) -> Result<u64> {
+    let engine = db.engine();
+    let transaction = db.begin().await?;
+    let found = Sql::new(
+        engine,
+        "SELECT id FROM deliveries WHERE (lease_token IS NULL OR due_at <= {now}) AND endpoint_id = ",
+    )
+    .bind(endpoint)
+    .push(" AND created_at < ")
+    .bind(before.as_micros())
+    .push(" ORDER BY due_at LIMIT ")
+    .bind(PIECE)
+    .push(" {skip_locked}")
+    .all(&transaction)
+    .await?;
+    let ids: Vec<Uuid> = found.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    let ended =
+        deliveries::end(engine, &transaction, ids, "dead", DeadReason::EndpointDisabled.as_str()).await?;
+    transaction.commit().await?;
+    Ok(ended)
 }
 
 /// Cuts off SQLite's write-ahead log if it has grown large; tells whether it did.

@@ -9,6 +9,8 @@
 mod cache;
 mod db;
 mod error;
+#[cfg(debug_assertions)]
+mod plans;
 mod reader;
 mod row;
 mod sql;

@@ -7,6 +7,7 @@ use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
 use super::db::{Db, Engine};
+use super::deliveries::FORGET;
 use super::error::Result;
 use super::registry::EndpointStatus;
 use super::row::Row;
@@ -56,13 +57,16 @@ pub struct NewSecret {
     pub replaces: Option<Replaces>,
 }
 
+/// The kind of a secret that holds the values of an endpoint's own headers: a JSON object of texts.
+pub const HEADERS: &str = "headers";
+
 /// The most secrets that sign side by side: each makes `webhook-signature` longer and each attempt dearer.
 pub const MAX_SIDE_BY_SIDE: usize = 5;
 
 /// What becomes of an endpoint's other secrets when one is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaces {
-    /// They end now: where one alone can be used.
+    /// Those of its kind end now: where one alone can be used.
     All,
     /// The current one, which has no end yet, goes on for so much longer. Those that have an end keep
     /// it: their receivers were promised the time until then.
@@ -120,9 +124,8 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     }
     insert(engine, &transaction, &secret).await?;
     // Nothing is known against it: its first failure must not be the last of those days.
-    let forgotten = "failing_since = NULL, failures = 0, open_until = NULL, probes = 0";
     Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, ")
-        .push(forgotten)
+        .push(FORGET)
         .push(", status = ")
         .bind(EndpointStatus::Active.as_str())
         .push(" WHERE id = ")
@@ -134,6 +137,25 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(Added::Kept)
+}
+
+/// Puts the values of an endpoint's own headers in the place of those that there are; `None`: it has none.
+pub(super) async fn put_headers(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    endpoint: Uuid,
+    headers: Option<&NewSecret>,
+) -> Result<()> {
+    Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ")
+        .bind(endpoint)
+        .push(" AND auth_kind = ")
+        .bind(HEADERS)
+        .execute(db)
+        .await?;
+    match headers {
+        Some(secret) => insert(engine, db, secret).await,
+        None => Ok(()),
+    }
 }
 
 /// Writes a new secret's row.
@@ -170,27 +192,24 @@ impl Replaces {
     }
 }
 
-/// Ends what a new secret takes the place of, now or later. What is of another kind than the endpoint is
-/// of no use to it and ends in any case.
+/// Ends what a new secret takes the place of, now or later. What is of another kind signs nothing now, and
+/// stays for a version that goes back to it.
 async fn end_others(
     engine: Engine,
     db: &impl ConnectionTrait,
     new: &NewSecret,
     replaces: Replaces,
 ) -> Result<()> {
-    let mut sql = Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = ").bind(new.endpoint_id);
-    if let Replaces::Current(overlap) = replaces {
-        sql = sql.push(" AND (auth_kind <> ").bind(new.auth_kind);
-        sql = sql.push(if overlap.is_zero() { " OR expires_at IS NULL)" } else { ")" });
-    }
-    sql.execute(db).await?;
-    let Replaces::Current(overlap) = replaces else { return Ok(()) };
-    Sql::new(engine, "UPDATE endpoint_secrets SET expires_at = {now} + ")
-        .bind(overlap.as_micros() as i64)
-        .push(" WHERE expires_at IS NULL AND endpoint_id = ")
-        .bind(new.endpoint_id)
-        .execute(db)
-        .await?;
+    let sql = match replaces {
+        Replaces::All => Sql::new(engine, "DELETE FROM endpoint_secrets WHERE endpoint_id = "),
+        Replaces::Current(Duration::ZERO) => {
+            Sql::new(engine, "DELETE FROM endpoint_secrets WHERE expires_at IS NULL AND endpoint_id = ")
+        }
+        Replaces::Current(overlap) => Sql::new(engine, "UPDATE endpoint_secrets SET expires_at = {now} + ")
+            .bind(overlap.as_micros() as i64)
+            .push(" WHERE expires_at IS NULL AND endpoint_id = "),
+    };
+    sql.bind(new.endpoint_id).push(" AND auth_kind = ").bind(new.auth_kind).execute(db).await?;
     Ok(())
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Sql {
     engine: Engine,
     text: String,
     values: Vec<Value>,
+    walks: bool,
 }
 
 impl Sql {
@@ -34,7 +35,8 @@ impl Sql {
     /// clause that locks the rows of a SELECT (nothing on SQLite, whose writer is alone anyway),
     /// `{skip_locked}` the same, passing over rows that others hold.
     pub(super) fn new(engine: Engine, text: &str) -> Self {
-        Self { engine, text: String::with_capacity(text.len() + 64), values: Vec::new() }.push(text)
+        Self { engine, text: String::with_capacity(text.len() + 64), values: Vec::new(), walks: false }
+            .push(text)
     }
 
     /// Adds text.
@@ -108,14 +110,31 @@ impl Sql {
         Statement::from_sql_and_values(self.engine.into(), self.text, self.values)
     }
 
+    /// Says that it reads the whole of a large table, on purpose and seldom.
+    pub(super) fn walks(mut self) -> Self {
+        self.walks = true;
+        self
+    }
+
+    /// The finished statement, which is about to run there.
+    async fn checked(self, db: &impl ConnectionTrait) -> Statement {
+        #[cfg(debug_assertions)]
+        if self.engine == Engine::Sqlite && !self.walks {
+            super::plans::check(&self.text, &self.values, db).await;
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = (db, self.walks);
+        self.build()
+    }
+
     /// Runs it; returns the number of rows that it changed.
     pub(super) async fn execute(self, db: &impl ConnectionTrait) -> Result<u64> {
-        Ok(db.execute_raw(self.build()).await?.rows_affected())
+        Ok(db.execute_raw(self.checked(db).await).await?.rows_affected())
     }
 
     /// Runs it; returns its rows.
     pub(super) async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<QueryResult>> {
-        Ok(db.query_all_raw(self.build()).await?)
+        Ok(db.query_all_raw(self.checked(db).await).await?)
     }
 
     /// Runs it and takes its rows one by one, so that never all of them are in memory, until `take`
@@ -125,7 +144,7 @@ impl Sql {
         db: &DatabaseConnection,
         mut take: impl FnMut(&QueryResult) -> Result<ControlFlow<()>>,
     ) -> Result<bool> {
-        let mut rows = db.stream_raw(self.build()).await?;
+        let mut rows = db.stream_raw(self.checked(db).await).await?;
         while let Some(row) = rows.try_next().await? {
             if take(&row)?.is_break() {
                 return Ok(true);
@@ -160,7 +179,7 @@ impl Sql {
 
     /// Runs it; returns its first row.
     pub(super) async fn one(self, db: &impl ConnectionTrait) -> Result<Option<QueryResult>> {
-        Ok(db.query_one_raw(self.build()).await?)
+        Ok(db.query_one_raw(self.checked(db).await).await?)
     }
 }
 

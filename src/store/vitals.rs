@@ -67,13 +67,15 @@ pub async fn read(db: &Db) -> Result<Vitals> {
     }
     let waiting = Sql::new(
         db.engine(),
-        "SELECT CASE WHEN e.status = 'active' AND e.open_until IS NOT NULL THEN 'failing' ELSE e.status END AS state,
+        "SELECT CASE WHEN e.status = 'active' AND e.open_until IS NOT NULL THEN 'failing'
+                WHEN e.status = 'active' AND NOT e.declared THEN 'removed' ELSE e.status END AS state,
             count(*) AS endpoints, CAST(coalesce(sum(w.waiting), 0) AS bigint) AS waiting,
             coalesce(min(w.oldest), {now}) AS oldest, {now} AS now
          FROM endpoints e LEFT JOIN (SELECT endpoint_id, count(*) AS waiting, min(created_at) AS oldest FROM deliveries
             GROUP BY endpoint_id) AS w ON w.endpoint_id = e.id
          GROUP BY 1",
-    );
+    )
+    .walks();
     for row in waiting.all(db.read()).await? {
         let state: String = row.get("state")?;
         let Some(known) = STATES.into_iter().find(|known| *known == state) else { continue };

@@ -89,6 +89,8 @@ pub(crate) async fn settle(server: &Server, leased: &Leased, status: u16, fate: 
         status: Some(status),
         error: (status != 200).then(|| format!("answered {status}")),
         response: b"caf\xc3\xa9 \xff".to_vec(),
+        generation: 0,
+        shown: task_inbox_domain::webhook::breaker::Shown::of(fate == Fate::Delivered),
         fate,
         disables,
         probe: leased.probe,

@@ -21,6 +21,7 @@ on_both_engines!(
     another_tenants_endpoints_are_not_there,
     its_key_is_rotated_by_its_id,
     operators_hear_of_what_was_paused,
+    headers_are_kept_encrypted_and_stay_with_their_origin,
 );
 
 const ENDPOINTS: &str = "/api/v1/endpoints";
@@ -450,4 +451,29 @@ async fn operators_hear_of_what_was_paused(engine: Engine) {
     let data = &events[0]["data"];
     assert_eq!((&data["endpoint"]["id"], &data["message"]), (&made["id"], &json!("m")));
     assert_eq!(data["actor"]["name"], "test");
+}
+
+async fn headers_are_kept_encrypted_and_stay_with_their_origin(engine: Engine) {
+    let server = Server::start(engine).await;
+    let body =
+        json!({"url": "https://public.example/hook", "headers": {"Authorization": "Bearer of-the-shop"}});
+    let made = register(&server, body).await.ok(201);
+    let kept =
+        server.rows("SELECT custom_headers AS text FROM endpoints WHERE custom_headers IS NOT NULL").await;
+    assert_eq!(kept, [r#"["Authorization"]"#], "their names alone");
+    let sealed = "SELECT auth_kind AS text FROM endpoint_secrets WHERE auth_kind = 'headers'";
+    assert_eq!(server.rows(sealed).await.len(), 1);
+    let keys = server.get("/api/v1/webhook-keys").await.ok(200);
+    assert!(!keys.to_string().contains("headers"), "they are no key: {keys}");
+    // Another path of the same server.
+    let same = change(&server, &made, json!({"url": "https://public.example/hook/2"})).await.ok(200);
+    assert_eq!((&same["headers"], &same["warnings"]), (&json!({"Authorization": "***"}), &json!([])));
+    // Who changes the URL need not know what the header says.
+    let moved = change(&server, &made, json!({"url": "https://elsewhere.example/"})).await.ok(200);
+    assert_eq!(moved["headers"], json!({}));
+    assert!(moved["warnings"].to_string().contains("Authorization"), "{moved}");
+    assert!(server.rows(sealed).await.is_empty());
+    let body = json!({"url": "https://public.example/", "headers": {"x-a": "1"}});
+    let both = change(&server, &made, body).await.ok(200);
+    assert_eq!(both["headers"], json!({"x-a": "***"}));
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use task_inbox::app::webhook_keys::{self, NewWebhookKey};
-use task_inbox::app::{Permission, Principal, endpoints, guards, schemas};
-use task_inbox::store::Engine;
+use task_inbox::app::{App, Permission, Principal, endpoints, guards, schemas};
+use task_inbox::bus::Bus;
+use task_inbox::measure;
+use task_inbox::store::{Engine, RegistryCache};
 use uuid::Uuid;
 
 use crate::application::{Application, Says};
@@ -29,6 +31,8 @@ on_both_engines!(
     one_that_hangs_holds_no_more_than_its_share,
     tasks_of_old_versions_ask_where_the_latest_says,
     installing_warns_of_one_that_cannot_be_asked,
+    a_key_that_was_made_elsewhere_a_moment_ago_signs,
+    questions_are_counted_by_what_came_of_them,
 );
 
 /// A schema whose refunds are guarded where they are paid and where they are opened again.
@@ -459,7 +463,8 @@ async fn installing_warns_of_one_that_cannot_be_asked(engine: Engine) {
     let server = Server::start(engine).await;
     let source = till("https://app.example/may", ", on_error: allow");
     let dry = schemas::install(&server.app, &Principal::cli(), &source, false, true).await.expect("compared");
-    assert!(dry.warnings.iter().all(|w| w.starts_with("webhooks to")), "{:?}", dry.warnings);
+    let foretold = "once it is installed: the guard of refund can't be asked without a key";
+    assert!(dry.warnings.iter().any(|w| w.starts_with(foretold)), "{:?}", dry.warnings);
     let warnings = install(&server, &source).await;
     let said = "the guard of refund can't be asked without a key, and what it guards is let pass until then; make one \
                 with `task-inbox webhook_key till`";
@@ -468,4 +473,36 @@ async fn installing_warns_of_one_that_cannot_be_asked(engine: Engine) {
         .replace("default_hook_url: http://127.0.0.1:1/hook\n", "");
     let warnings = install(&server, &nowhere).await;
     assert!(warnings[0].contains("is refused until then; keys belong to endpoints"), "{warnings:?}");
+}
+
+async fn a_key_that_was_made_elsewhere_a_moment_ago_signs(engine: Engine) {
+    let (server, application) =
+        (Server::beside_an_application(engine).await, Application::start(Says::This(204, "")).await);
+    install(&server, &till(&application.url("/may"), "")).await;
+    let body = json!({"schema_name": "till", "task": "refund", "meta": {"order": "17"}});
+    let task = server.post(&body).await.ok(201)["task"].clone();
+    not_asked(&server.decide(&task, "paid").send().await, "no_key");
+    // Another process, which tells this one nothing.
+    let registry = RegistryCache::load(&server.app.db).await.expect("a registry");
+    let other = App { registry, bus: Bus::memory(), ..server.app.clone() };
+    let new = NewWebhookKey { schema: "till".to_owned(), ..NewWebhookKey::default() };
+    webhook_keys::create(&other, &Principal::cli(), new).await.expect("a key");
+    server.decide(&task, "paid").send().await.ok(200);
+}
+
+async fn questions_are_counted_by_what_came_of_them(engine: Engine) {
+    measure::collect();
+    let till = Till::open(engine, Says::This(204, ""), "").await;
+    till.server.decide(&till.refund().await, "paid").send().await.ok(200);
+    till.application.says(Says::This(200, r#"{"allow": false}"#));
+    till.server.decide(&till.refund().await, "paid").send().await.problem(409);
+    let answer = till.server.bare(Method::GET, "/metrics").send().await;
+    let told = String::from_utf8_lossy(&answer.bytes).into_owned();
+    for name in [
+        r#"task_inbox_guard_questions_total{outcome="allowed"} "#,
+        r#"task_inbox_guard_questions_total{outcome="refused"} "#,
+        "task_inbox_guard_duration_seconds_count ",
+    ] {
+        assert!(told.contains(name), "no {name} in {told}");
+    }
 }

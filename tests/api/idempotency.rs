@@ -17,6 +17,7 @@ on_both_engines!(
     only_success_is_kept,
     decisions_have_it_too,
     refuses_odd_keys,
+    elsewhere_it_is_refused_and_never_ignored,
 );
 
 fn task(meta: &Value) -> Value {
@@ -131,4 +132,33 @@ async fn refuses_odd_keys(engine: Engine) {
     two.header("idempotency-key", "b").json(&task(&json!({}))).send().await.problem(400);
     post(&server, &"~".repeat(255), &task(&json!({}))).await.ok(201);
     assert_eq!(count(&server).await, 1);
+}
+
+async fn elsewhere_it_is_refused_and_never_ignored(engine: Engine) {
+    let server = Server::start(engine).await;
+    let keyed = |method: Method, path: &str| server.request(method, path).header("idempotency-key", "k");
+    let body = json!({"url": "https://a.example/hook"});
+    let refused = keyed(Method::POST, "/api/v1/endpoints").json(&body).send().await.problem(422);
+    let detail = refused["detail"].as_str().expect("a detail");
+    assert!(detail.contains("posting tasks") && detail.contains("GET /api/v1/endpoints"), "{detail}");
+    assert_eq!(server.get("/api/v1/endpoints?origin=registered").await.ok(200)["endpoints"], json!([]));
+    let id = "0199b8c4-51d1-7a32-9d0f-2f6f1c5b7a10";
+    for (method, path) in [
+        (Method::POST, "/api/v1/replays".to_owned()),
+        (Method::POST, "/api/v1/replays/".to_owned()),
+        (Method::POST, "/api/v1/api-keys".to_owned()),
+        (Method::POST, "/api/v1/schemas".to_owned()),
+        (Method::PATCH, format!("/api/v1/endpoints/{id}")),
+        (Method::PUT, "/api/v1/maintenance".to_owned()),
+        (Method::DELETE, "/api/v1/maintenance".to_owned()),
+        (Method::DELETE, format!("/api/v1/api-keys/{id}")),
+        (Method::DELETE, format!("/api/v1/webhook-keys/{id}")),
+        (Method::DELETE, format!("/api/v1/endpoints/{id}")),
+        (Method::DELETE, "/api/v1/schemas/shop".to_owned()),
+    ] {
+        keyed(method, &path).send().await.problem(422);
+    }
+    // What only reads is the same however often it is sent.
+    keyed(Method::GET, "/api/v1/tasks").send().await.ok(200);
+    keyed(Method::POST, "/api/v1/log/verify").send().await.ok(200);
 }

@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use task_inbox::app::Permission;
+use task_inbox::app::keys::NewKey;
 use task_inbox::store::Engine;
 
 use crate::on_both_engines;
@@ -10,6 +11,7 @@ use crate::server::{Answer, Server};
 
 on_both_engines!(
     writes_are_refused_with_the_message_and_reads_go_on,
+    what_stops_a_leak_or_only_looks_goes_on,
     one_schema_leaves_the_others_alone,
     it_is_seen_by_whom_it_concerns_and_outlives_a_restart,
     what_can_not_be_is_refused,
@@ -38,20 +40,27 @@ async fn writes_are_refused_with_the_message_and_reads_go_on(engine: Engine) {
     let writes = [
         (Method::POST, "/api/v1/tasks".to_owned()),
         (Method::PATCH, format!("/api/v1/tasks/{id}/state?state=allow")),
-        (Method::POST, "/api/v1/schemas".to_owned()),
         (Method::DELETE, "/api/v1/schemas/shop".to_owned()),
         (Method::POST, "/api/v1/api-keys".to_owned()),
-        (Method::DELETE, format!("/api/v1/api-keys/{id}")),
-        (Method::POST, "/api/v1/webhook-keys".to_owned()),
+        (Method::POST, "/api/v1/webhook-keys/rekey".to_owned()),
+        (Method::POST, "/api/v1/endpoints".to_owned()),
+        (Method::DELETE, format!("/api/v1/endpoints/{id}")),
         (Method::POST, "/api/v1/checkpoints".to_owned()),
     ];
-    for (method, path) in writes {
-        let answer = server.request(method.clone(), &path).send().await;
+    let refused = |answer: Answer| {
         let problem = answer.problem(503);
-        assert_eq!(problem["detail"], "Back at noon.", "{method} {path}");
+        assert_eq!(problem["detail"], "Back at noon.");
         assert_eq!(problem["type"], "/problems/maintenance");
         assert_eq!(answer.header("retry-after"), "90");
+    };
+    for (method, path) in writes {
+        refused(server.request(method.clone(), &path).send().await);
     }
+    let newer = crate::server::SHOP.replace("'1.2'", "'1.3'");
+    let install = server.request(Method::POST, "/api/v1/schemas").text("application/yaml", newer);
+    refused(install.send().await);
+    let first = json!({"schema": "ti:sample"});
+    refused(server.request(Method::POST, "/api/v1/webhook-keys").json(&first).send().await);
     // Who may not write at all is told that.
     server.bare(Method::POST, "/api/v1/tasks").json(&json!({})).send().await.problem(401);
     for path in ["/api/v1/tasks", &format!("/api/v1/tasks/{id}"), "/api/v1/events", "/api/v1/deliveries"] {
@@ -63,6 +72,42 @@ async fn writes_are_refused_with_the_message_and_reads_go_on(engine: Engine) {
     }
     end(&server, "").await.ok(200);
     server.decide(&task, "allow").send().await.ok(200);
+}
+
+async fn what_stops_a_leak_or_only_looks_goes_on(engine: Engine) {
+    let server = Server::start(engine).await;
+    let send = async |method: Method, path: &str, body: Value| {
+        let request = server.request(method, path);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        request.send().await
+    };
+    let leaked = server.new_key(NewKey::default()).await;
+    let made = send(Method::POST, "/api/v1/webhook-keys", json!({"schema": "ti:sample"})).await.ok(201);
+    let endpoints = server.get("/api/v1/endpoints?schema=ti:sample").await.ok(200);
+    let endpoint = endpoints["endpoints"][0]["id"].as_str().expect("one").to_owned();
+    begin(&server, &json!({})).await.ok(200);
+
+    let rotation = json!({"schema": "ti:sample", "rotate": true});
+    let newer = send(Method::POST, "/api/v1/webhook-keys", rotation).await.ok(201);
+    assert_ne!(newer["key"], made["key"]);
+    let newer = format!("/api/v1/webhook-keys/{}", newer["id"].as_str().expect("an id"));
+    send(Method::DELETE, &newer, Value::Null).await.ok(200);
+    for turn in ["pause", "resume"] {
+        send(Method::POST, &format!("/api/v1/endpoints/{endpoint}/{turn}"), Value::Null).await.ok(200);
+    }
+    let revoked =
+        send(Method::DELETE, &format!("/api/v1/api-keys/{}", leaked.id()), Value::Null).await.ok(200);
+    assert!(revoked["revoked"].is_string(), "{revoked}");
+    server.bare(Method::GET, "/api/v1/tasks").header("api-key", &leaked.key).send().await.problem(403);
+
+    let version = crate::server::SHOP.replace("'1.2'", "'1.3'");
+    let install =
+        server.request(Method::POST, "/api/v1/schemas?dry_run=true").text("application/yaml", version);
+    install.send().await.ok(200);
+    send(Method::DELETE, "/api/v1/schemas/shop?dry_run=true", Value::Null).await.ok(200);
+    let replay = |dry_run: bool| json!({"endpoint": endpoint, "what": "dead", "dry_run": dry_run});
+    send(Method::POST, "/api/v1/replays", replay(true)).await.ok(200);
+    send(Method::POST, "/api/v1/replays", replay(false)).await.problem(503);
 }
 
 async fn one_schema_leaves_the_others_alone(engine: Engine) {

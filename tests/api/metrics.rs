@@ -13,7 +13,11 @@ use tokio::sync::Mutex;
 use crate::on_both_engines;
 use crate::server::Server;
 
-on_both_engines!(what_waits_is_told_by_the_state_of_its_endpoint, it_can_be_switched_off);
+on_both_engines!(
+    what_waits_is_told_by_the_state_of_its_endpoint,
+    without_its_database_it_tells_nothing_of_it,
+    it_can_be_switched_off,
+);
 
 /// One collection for the process: what one test has told, another must not read.
 static ONE: Mutex<()> = Mutex::const_new(());
@@ -48,7 +52,7 @@ async fn what_waits_is_told_by_the_state_of_its_endpoint(engine: Engine) {
     assert!((sample(r#"task_inbox_deliveries_waiting{endpoint_state="active"}"#) - 3.0).abs() < 0.1);
     assert!(sample(r#"task_inbox_deliveries_oldest_age_seconds{endpoint_state="active"}"#) > 0.0);
     assert!(sample(r#"task_inbox_deliveries_waiting{endpoint_state="paused"}"#).abs() < 0.1);
-    assert!(sample("task_inbox_log_seq") >= 3.0);
+    assert!(sample("task_inbox_log_seq") >= 3.0 && sample("task_inbox_database_up") > 0.5);
     assert!(sample("task_inbox_commit_batch_size_count") >= 1.0);
     assert!(sample(r#"task_inbox_commit_duration_seconds_bucket{le="+Inf"}"#) >= 1.0);
     assert!(samples.keys().any(|name| name.starts_with("task_inbox_database_connections{")));
@@ -59,6 +63,37 @@ async fn what_waits_is_told_by_the_state_of_its_endpoint(engine: Engine) {
         }
         Engine::Sqlite => assert!(sample(r#"task_inbox_database_bytes{part="file"}"#) > 4096.0),
     }
+}
+
+async fn without_its_database_it_tells_nothing_of_it(engine: Engine) {
+    let _alone = ONE.lock().await;
+    measure::collect();
+    let read = async |server: &Server| {
+        let answer = server.bare(Method::GET, "/metrics").send().await;
+        assert_eq!(answer.status, 200);
+        samples(&String::from_utf8_lossy(&answer.bytes))
+    };
+    let told = read(&Server::start(engine).await).await;
+    let of_the_database = |name: &&String| {
+        [
+            "deliveries_waiting",
+            "deliveries_oldest",
+            "log_seq",
+            "database_connections",
+            "endpoints",
+            "replays_running",
+        ]
+        .iter()
+        .any(|part| name.starts_with(&format!("task_inbox_{part}")))
+    };
+    assert!(told.keys().filter(of_the_database).count() > 5, "{told:#?}");
+    let server = Server::start(engine).await;
+    server.lose_database().await;
+    let told = read(&server).await;
+    // An old number looks like a new one.
+    assert_eq!(told.keys().find(of_the_database), None);
+    assert_eq!(told.get("task_inbox_database_up"), Some(&0.0));
+    assert!(told.keys().any(|name| name.starts_with("task_inbox_build_info")));
 }
 
 async fn it_can_be_switched_off(engine: Engine) {

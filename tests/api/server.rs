@@ -210,6 +210,15 @@ impl Server {
         connection.close().await.expect("closes");
     }
 
+    /// What a SELECT of one text finds in the database.
+    pub(crate) async fn rows(&self, select: &str) -> Vec<String> {
+        let connection = sea_orm::Database::connect(&self.database.url).await.expect("connects");
+        let statement = sea_orm::Statement::from_string(connection.get_database_backend(), select);
+        let rows = connection.query_all_raw(statement).await.expect("runs");
+        connection.close().await.expect("closes");
+        rows.iter().map(|row| row.try_get_by_index(0).expect("a text")).collect()
+    }
+
     /// Where it listens: `http://127.0.0.1:{port}`.
     pub(crate) fn address(&self) -> &str {
         &self.address

@@ -102,16 +102,63 @@ async fn another_proof_keeps_the_keys_that_fit_and_says_which_is_missing(engine:
     let renamed = install(app, &cli, &version("2", "{kind: head, val: X-Other}"), false, false)
         .await
         .expect("installed");
-    assert_eq!(renamed.warnings, Vec::<String>::new());
+    assert_eq!(renamed.warnings.len(), 1);
+    assert!(renamed.warnings[0].contains("goes out in the header X-Other"), "{:?}", renamed.warnings);
     // A signature needs another key, which is said; the old one stays for who comes back.
+    let dry = install(app, &cli, &version("3", "{kind: hmac}"), false, true).await.expect("compared");
     let signed = install(app, &cli, &version("3", "{kind: hmac}"), false, false).await.expect("installed");
     assert!(signed.warnings[0].contains("task-inbox webhook_key s`"), "{:?}", signed.warnings);
+    let kept = &signed.warnings[1];
+    assert!(kept.contains("the head key of s ") && kept.contains("unused while hook_auth is hmac"), "{kept}");
+    let foretold: Vec<_> = signed.warnings.iter().map(|w| format!("once it is installed: {w}")).collect();
+    assert_eq!(dry.warnings, foretold, "a dry run says the same");
     assert!(endpoints().iter().all(|(_, has_key)| !has_key));
     webhook_keys::create(app, &cli, key()).await.expect("a key of the other kind");
     let back =
         install(app, &cli, &version("4", "{kind: head, val: X-Key}"), false, false).await.expect("installed");
-    assert_eq!(back.warnings, Vec::<String>::new());
     assert!(endpoints().iter().all(|(_, has_key)| *has_key), "it was not lost");
+    let said = back.warnings.join("\n");
+    assert!(said.contains("the head key of s ") && said.contains("is in force again"), "{said}");
+    assert!(said.contains("the hmac key of s ") && said.contains("unused while hook_auth is head"), "{said}");
+    assert_eq!(back.warnings.len(), 2);
+    let unused = async || {
+        let listed = webhook_keys::list(app, &cli, None).await.expect("listed");
+        let mut listed: Vec<_> = listed.into_iter().map(|k| (k.kind, k.unused)).collect();
+        listed.sort();
+        listed
+    };
+    let both = [("head".to_owned(), false), ("hmac".to_owned(), true)];
+    assert_eq!(unused().await, both);
+    // A rotation is of the kind that is in use.
+    let rotation = || webhook_keys::NewWebhookKey { rotate: true, ..key() };
+    webhook_keys::create(app, &cli, rotation()).await.expect("rotated");
+    assert_eq!(unused().await, both);
+    install(app, &cli, &version("5", "{kind: hmac}"), false, false).await.expect("installed");
+    webhook_keys::create(app, &cli, rotation()).await.expect("rotated");
+    let listed = [("head".to_owned(), true), ("hmac".to_owned(), false), ("hmac".to_owned(), false)];
+    assert_eq!(unused().await, listed, "the hmac key was the only one of its kind, and goes on for a day");
+}
+
+async fn a_dry_run_foretells_a_guard_that_nobody_signs_for(engine: Engine) {
+    let fixture = Fixture::empty(engine).await;
+    let (app, cli) = (&fixture.app, Principal::cli());
+    let guarded = |hook: &str| {
+        format!(
+            "name: s\nsemver: '1'\n{hook}tasktypes:\n- name: t\n  resolved_states: [r]\n  guard: {{url: \
+             https://s.example/ask}}\n"
+        )
+    };
+    let none = install(app, &cli, &guarded(""), false, true).await.expect("compared").warnings.join("\n");
+    assert!(
+        none.contains("the guard of t can't be asked without a key") && none.contains("declare"),
+        "{none}"
+    );
+    let hooked = guarded("default_hook_url: https://s.example/hook\n");
+    let dry = install(app, &cli, &hooked, false, true).await.expect("compared").warnings.join("\n");
+    assert!(
+        dry.contains("the guard of t can't be asked") && dry.contains("`task-inbox webhook_key s`"),
+        "{dry}"
+    );
 }
 
 async fn schemas_are_for_those_who_may_and_see_them(engine: Engine) {
@@ -134,5 +181,6 @@ crate::on_both_engines!(
     a_file_that_is_wrong_tells_all_of_it,
     removing_frees_name_and_version,
     another_proof_keeps_the_keys_that_fit_and_says_which_is_missing,
+    a_dry_run_foretells_a_guard_that_nobody_signs_for,
     schemas_are_for_those_who_may_and_see_them,
 );

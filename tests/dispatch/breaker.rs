@@ -115,8 +115,10 @@ async fn days_of_failures_disable_it(engine: Engine) {
     f.post("s").await;
     receiver.next().await;
     f.until("SELECT count(*) FROM endpoints WHERE failing_since IS NOT NULL", 1).await;
+    // As it stands after five days of probes.
     f.execute(
-        "UPDATE endpoints SET failing_since = failing_since - 432000000000 WHERE failing_since IS NOT NULL",
+        "UPDATE endpoints SET failing_since = failing_since - 432000000000, failures = 60, open_until = 1,
+            probes = 50 WHERE failing_since IS NOT NULL",
     )
     .await;
     f.hurry().await;

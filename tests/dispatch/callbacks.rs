@@ -14,6 +14,7 @@ on_both_engines!(
     a_callback_is_signed_with_its_schemas_key,
     a_schema_that_has_callbacks_alone_has_a_key_all_the_same,
     a_callback_that_fails_delays_the_schemas_own_endpoint_not,
+    a_callback_that_is_gone_or_fails_stops_no_other,
 );
 
 /// Installs a schema whose tasks may be called back at loopback.
@@ -110,4 +111,31 @@ async fn a_callback_that_fails_delays_the_schemas_own_endpoint_not(engine: Engin
     for state in ["p", "q"] {
         assert_eq!(called.next().await.json()["data"]["task"]["state"], state);
     }
+}
+
+async fn a_callback_that_is_gone_or_fails_stops_no_other(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut gone = Receiver::start([Answer::Status(410)]).await;
+    let mut failing = Receiver::start([Answer::Status(500)]).await;
+    let mut called = Receiver::start([Answer::Status(200)]).await;
+    // One host, and so one endpoint, with many paths.
+    install(&f, "").await;
+    f.key("s").await;
+    let ended = post(&f, Some(&gone.url)).await;
+    f.decide(ended, Some("p")).await;
+    gone.next().await;
+    f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'dead' AND reason = 'gone'", 1).await;
+    for _ in 0..12 {
+        let id = post(&f, Some(&failing.url)).await;
+        f.decide(id, Some("p")).await;
+        failing.next().await;
+    }
+    f.until("SELECT count(*) FROM attempts WHERE status = 500", 12).await;
+    assert_eq!(
+        f.count("SELECT count(*) FROM endpoints WHERE status = 'active' AND open_until IS NULL").await,
+        1
+    );
+    let id = post(&f, Some(&called.url)).await;
+    f.decide(id, Some("p")).await;
+    assert_eq!(called.next().await.json()["data"]["task"]["id"], id.to_string());
 }

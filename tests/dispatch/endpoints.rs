@@ -23,6 +23,8 @@ on_both_engines!(
     its_own_timeout_holds,
     what_is_paused_waits_and_goes_out_in_order,
     what_is_taken_away_gets_nothing_more,
+    another_rate_holds_at_once,
+    another_receiver_is_not_judged_by_the_former,
 );
 
 /// Registers an endpoint.
@@ -281,4 +283,56 @@ async fn what_is_taken_away_gets_nothing_more(engine: Engine) {
     assert_eq!(f.count("SELECT count(*) FROM endpoint_secrets").await, 0);
     assert!(endpoints::remove(f.app(), &Principal::cli(), id).await.is_err(), "once");
     assert!(failing.try_next().is_none());
+}
+
+async fn another_rate_holds_at_once(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", "https://own.example/", "hook_events: [task.due]").await;
+    let slow = EndpointChange {
+        rate: Some(Some(Rate::parse("1/h").expect("a rate"))),
+        event_types: Some(Some(vec![EventType::TaskCreated])),
+        ..EndpointChange::default()
+    };
+    let id = register(&f, &receiver.url, slow).await;
+    for _ in 0..5 {
+        f.post("s").await;
+    }
+    receiver.next().await;
+    f.until("SELECT count(*) FROM finished_deliveries", 1).await;
+    assert_eq!(f.count("SELECT count(*) FROM deliveries").await, 4, "an hour's one was sent");
+    let quick = EndpointChange {
+        rate: Some(Some(Rate::parse("100/s").expect("a rate"))),
+        ..EndpointChange::default()
+    };
+    endpoints::update(f.app(), &Principal::cli(), id, quick).await.expect("changed");
+    for _ in 0..4 {
+        receiver.next().await;
+    }
+    f.until("SELECT count(*) FROM deliveries", 0).await;
+}
+
+async fn another_receiver_is_not_judged_by_the_former(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut hanging = Receiver::start([Answer::Hang]).await;
+    let mut receiver = Receiver::start([Answer::Status(200)]).await;
+    f.install("s", "https://own.example/", "hook_events: [task.due]").await;
+    let created =
+        EndpointChange { event_types: Some(Some(vec![EventType::TaskCreated])), ..EndpointChange::default() };
+    let id = register(&f, &hanging.url, created).await;
+    for _ in 0..12 {
+        f.post("s").await;
+        hanging.next().await;
+    }
+    let moved = EndpointChange { url: Some(receiver.url.clone()), ..EndpointChange::default() };
+    endpoints::update(f.app(), &Principal::cli(), id, moved).await.expect("changed");
+    // All of them run into their time-out at the former one.
+    f.until("SELECT count(*) FROM attempts WHERE outcome = 'timeout'", 12).await;
+    let told = "SELECT count(*) FROM endpoints WHERE failing_since IS NOT NULL OR open_until IS NOT NULL";
+    assert_eq!(f.count(told).await, 0, "nothing is known against the new one");
+    f.hurry().await;
+    for _ in 0..12 {
+        receiver.next().await;
+    }
+    f.until("SELECT count(*) FROM deliveries", 0).await;
 }

@@ -45,6 +45,8 @@ pub(crate) fn settled(leased: &Leased, fate: Fate) -> Settled {
         status: Some(200),
         error: Some("odd \0 text".into()),
         response: b"ok".to_vec(),
+        generation: 0,
+        shown: task_inbox_domain::webhook::breaker::Shown::of(fate == Fate::Delivered),
         fate,
         disables: false,
         probe: leased.probe,

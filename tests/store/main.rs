@@ -7,6 +7,7 @@ mod audit;
 mod commit;
 mod condition;
 mod deliveries;
+mod endpoints;
 mod fixture;
 mod lists;
 mod log;

@@ -174,13 +174,13 @@ async fn two_replicas_that_saw_the_same_decide_one_after_the_other() {
         let control = Database::connect(&f.database.url).await.expect("connects");
         let holder = control.begin().await.expect("begins");
         holder.execute_unprepared("SELECT id FROM tasks FOR UPDATE").await.expect("holds it");
-        let deciding = [
-            (f.commit.clone(), f.decide(id, Some("asked"), expected)),
-            (second, f.decide(id, Some("paid"), expected)),
-        ];
-        let deciding =
-            deciding.map(|(commit, member)| tokio::spawn(async move { commit.submit(member).await }));
-        until_waiting(&control, 2).await;
+        let mut deciding = Vec::new();
+        for (commit, state) in [(f.commit.clone(), "asked"), (second, "paid")] {
+            let member = f.decide(id, Some(state), expected);
+            deciding.push(tokio::spawn(async move { commit.submit(member).await }));
+            // Who waits first is first: from paid nothing leads to asked.
+            until_waiting(&control, deciding.len() as i64).await;
+        }
         holder.rollback().await.expect("lets go");
         let mut done = Vec::new();
         for decision in deciding {

@@ -23,12 +23,12 @@ const LEASE: Duration = Duration::from_mins(1);
 /// No maintenance.
 static NOTHING: Held = Held::Schemas(Vec::new());
 
-async fn sql(f: &Fixture, statement: &str) {
+pub(crate) async fn sql(f: &Fixture, statement: &str) {
     let connection = Database::connect(&f.database.url).await.expect("connects");
     connection.execute_unprepared(statement).await.expect("runs");
 }
 
-async fn count(f: &Fixture, select: &str) -> i64 {
+pub(crate) async fn count(f: &Fixture, select: &str) -> i64 {
     let connection = Database::connect(&f.database.url).await.expect("connects");
     let statement = Statement::from_string(connection.get_database_backend(), select);
     let row = connection.query_one_raw(statement).await.expect("runs").expect("a row");

@@ -17,8 +17,8 @@ use crate::stage::{self, Engine, NOWHERE, Stage};
 
 /// How long ended deliveries are kept here.
 const KEPT: &str = "10s";
-/// Jobs at once, so that there is always one to go on with.
-const JOBS: usize = 2;
+/// Endpoints, each with a job of its own, so that there is always one to go on with.
+const ENDPOINTS: usize = 2;
 const LOOK: Duration = Duration::from_millis(250);
 const STUCK: Duration = Duration::from_mins(1);
 
@@ -94,10 +94,15 @@ async fn run(engine: Engine, scale: &Scale) -> Result<Course> {
     }
     let mut client = Client::new(server.address());
     // Registered after what it asks for has happened.
-    let body = serde_json::json!({ "url": nginx.url(), "event_types": ["task.created"] }).to_string();
-    let made = client.send(&Request::json("POST", "/api/v1/endpoints", &[("api-key", &key)], &body)).await?;
-    let endpoint = made.json()["id"].as_str().with_context(|| made.json().to_string())?.to_owned();
-    let moments = follow(&nginx, &server, &key, &endpoint, scale).await?;
+    let mut endpoints = Vec::new();
+    for number in 0..ENDPOINTS {
+        let url = format!("{}?endpoint={number}", nginx.url());
+        let body = serde_json::json!({ "url": url, "event_types": ["task.created"] }).to_string();
+        let made =
+            client.send(&Request::json("POST", "/api/v1/endpoints", &[("api-key", &key)], &body)).await?;
+        endpoints.push(made.json()["id"].as_str().with_context(|| made.json().to_string())?.to_owned());
+    }
+    let moments = follow(&nginx, &server, &key, &endpoints, scale).await?;
     stage::end(server).await?;
     stage.strike(&cluster).await?;
     Ok(Course { engine, deliveries: scale.deliveries, moments })
@@ -107,7 +112,7 @@ async fn follow(
     nginx: &Nginx,
     server: &Server,
     key: &str,
-    endpoint: &str,
+    endpoints: &[String],
     scale: &Scale,
 ) -> Result<Vec<Moment>> {
     let mut count = Count::new(nginx.address());
@@ -116,7 +121,8 @@ async fn follow(
     let mut moments = Vec::new();
     let (mut seen, mut moved) = (0, Instant::now());
     while (moments.len() as u64) < 20 {
-        if running(&mut client, key).await? < JOBS {
+        let busy = busy(&mut client, key).await?;
+        for endpoint in endpoints.iter().filter(|endpoint| !busy.contains(*endpoint)) {
             let job =
                 serde_json::json!({ "endpoint": endpoint, "what": "since", "since": "2020-01-01T00:00:00Z" });
             let job = Request::json("POST", "/api/v1/replays", &[("api-key", key)], &job.to_string());
@@ -136,10 +142,12 @@ async fn follow(
     Ok(moments)
 }
 
-async fn running(client: &mut Client, key: &str) -> Result<usize> {
+/// The endpoints whose job is under way.
+async fn busy(client: &mut Client, key: &str) -> Result<Vec<String>> {
     let answer = client.send(&Request::new("GET", "/api/v1/replays", &[("api-key", key)])).await?.json();
     let jobs = answer["replays"].as_array().with_context(|| answer.to_string())?;
-    Ok(jobs.iter().filter(|job| job["status"] == "running").count())
+    let running = jobs.iter().filter(|job| job["status"] == "running");
+    Ok(running.filter_map(|job| Some(job["endpoint_id"].as_str()?.to_owned())).collect())
 }
 
 async fn moment(client: &mut Client, deliveries: u64) -> Result<Moment> {

@@ -6,7 +6,7 @@ use crate::part::drain::{Drain, Queue, Tenth};
 use crate::stage::Engine;
 use crate::statistics::number;
 
-/// How many times the first tenth's claims the last tenth's may take.
+/// How many times as long as the first tenth, and its claims, the last may take.
 const MOST: f64 = 1.5;
 
 pub(super) fn add(page: &mut Page, drain: &Drain) {
@@ -22,6 +22,19 @@ pub(super) fn add(page: &mut Page, drain: &Drain) {
                 of_one(queue.tenths.first())
             ),
             Verdict::of(queue.ratio() <= MOST),
+        );
+        let seconds = |tenth: Option<&Tenth>| tenth.map_or(0.0, |tenth| tenth.seconds);
+        page.target(
+            "the same, all that it takes",
+            &format!("the last tenth ≤ {MOST} × the first"),
+            &format!(
+                "{:.2} × ({:.1} s beside {:.1} s), {}/s",
+                queue.ratio_in_all(),
+                seconds(queue.tenths.last()),
+                seconds(queue.tenths.first()),
+                number(queue.deliveries as f64 / queue.seconds, 0)
+            ),
+            Verdict::of(queue.ratio_in_all() <= MOST),
         );
     }
     page.heading("A long queue");

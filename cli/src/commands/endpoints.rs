@@ -189,7 +189,7 @@ pub(crate) async fn run(args: &Endpoints, api: &Api) -> anyhow::Result<Answer> {
             let body = json!({ "message": message });
             let endpoint = api.send(Call::post(&["endpoints", &id.to_string(), "pause"], &body)).await?;
             let said = format!(
-                "{id} is paused; {} deliveries wait. `task-inbox endpoints resume {id}` lets them go",
+                "{id} is paused; deliveries that wait: {}. `task-inbox endpoints resume {id}` lets them go",
                 waits(&endpoint)
             );
             Ok(Answer::new(endpoint, said))
@@ -197,7 +197,7 @@ pub(crate) async fn run(args: &Endpoints, api: &Api) -> anyhow::Result<Answer> {
         Some(Command::Resume { id }) => {
             let call = Call::post(&["endpoints", &id.to_string(), "resume"], &json!({}));
             let endpoint = api.send(call).await?;
-            let said = format!("{id} is active; {} deliveries go out", waits(&endpoint));
+            let said = format!("{id} is active; deliveries that go out now: {}", waits(&endpoint));
             Ok(Answer::new(endpoint, said))
         }
         Some(Command::Test { id }) => test(*id, api).await,

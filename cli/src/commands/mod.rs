@@ -100,6 +100,10 @@ pub(crate) enum Request {
     /// List webhooks that were sent or wait, newest first; with an id, its attempts; send them again
     Deliveries(deliveries::Deliveries),
     /// Print events as they happen, and post them as webhooks to a developer's machine
+    ///
+    /// It follows the whole log, as far as the key sees it: what one endpoint would get of it is said with --schema,
+    /// --ttype and --type. An event that the receiver refuses three times (a 4xx but 408, 425 and 429) is passed over
+    /// and told; while it fails otherwise or is down, the events wait, in order.
     Listen(listen::Listen),
     /// Refuse writes for a while, with a message, and let reads go on
     #[command(subcommand)]

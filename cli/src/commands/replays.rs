@@ -47,11 +47,12 @@ pub(crate) enum Command {
 }
 
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("what").args(["dead", "since"]).required(true)))]
 pub(crate) struct Replay {
     /// The endpoint
     endpoint: Uuid,
     /// What was given up; this or --since
-    #[arg(long, required_unless_present = "since", conflicts_with = "since")]
+    #[arg(long)]
     dead: bool,
     /// Everything since a time: RFC 3339, or a span such as 2h for so long ago
     #[arg(long, value_name = "TIME", value_parser = since)]
@@ -104,7 +105,7 @@ pub(super) async fn run(command: &Command, api: &Api) -> anyhow::Result<Answer> 
         Command::Cancel { id } => {
             let job = api.send(Call::post(&["replays", &id.to_string(), "cancel"], &json!({}))).await?;
             let said =
-                format!("{id} is cancelled; the {} deliveries that it made go out", shown(&job, "resent"));
+                format!("{id} is cancelled; what it made goes out (deliveries: {})", shown(&job, "resent"));
             Ok(Answer::new(job, said))
         }
     }
@@ -119,14 +120,14 @@ async fn replay(args: &Replay, api: &Api) -> anyhow::Result<Answer> {
     if args.dry_run {
         let count = shown(&made, "count");
         let least = if made["at_least"] == true { "at least " } else { "" };
-        return Ok(Answer::new(made, format!("{least}{count} deliveries would be sent again")));
+        return Ok(Answer::new(made, format!("deliveries that would be sent again: {least}{count}")));
     }
     let id = text(&made, "id").to_owned();
     if args.watch {
         let job = watch(&id, made, api).await?;
         let is_done = job["status"] == "done";
         let said =
-            format!("{id} is {}; {} deliveries were made", text(&job, "status"), shown(&job, "resent"));
+            format!("{id} is {}; deliveries that it made: {}", text(&job, "status"), shown(&job, "resent"));
         return Ok(Answer::new(job, said).ok(is_done));
     }
     Ok(Answer::new(

@@ -59,7 +59,17 @@ fn time(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "is no time such as 2026-11-25T10:00:00Z".to_owned())
 }
 
+/// Whatever is read first from stdin leaves nothing for the others.
+fn check_stdin(args: &Verify) -> Result<(), Usage> {
+    let files = [Some(&args.body), args.headers.as_ref(), args.secret_file.as_ref()];
+    match files.into_iter().flatten().filter(|path| *path == Path::new("-")).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Usage("only one of body, --headers and --secret-file can be - for stdin".to_owned())),
+    }
+}
+
 pub(crate) fn run(args: &Verify) -> anyhow::Result<Answer> {
+    check_stdin(args)?;
     let secrets = secrets(args)?;
     let headers = args.headers.as_deref().map(headers).transpose()?.unwrap_or_default();
     let body = read(&args.body, |file| read_bytes(file))?;

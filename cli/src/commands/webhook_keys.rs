@@ -67,7 +67,9 @@ pub(crate) async fn create(args: &WebhookKey, api: &Api) -> anyhow::Result<Answe
 pub(crate) async fn list(args: &WebhookKeys, api: &Api) -> anyhow::Result<Answer> {
     let answer = api.send(Call::get(&["webhook-keys"]).query("schema", args.schema.as_ref())).await?;
     let row = |key: &Value| {
-        let status = if key["expires"].is_string() {
+        let status = if key["unused"] == true {
+            "unused".to_owned()
+        } else if key["expires"].is_string() {
             format!("until {}", shown(key, "expires"))
         } else {
             "active".to_owned()

@@ -89,12 +89,16 @@ async fn counts_what_a_replay_would_send(inbox: Inbox) {
     assert_eq!((count(&["--dead"]), count(&["--since", "2h"])), (json!(0), json!(1)));
     assert_eq!(count(&["--since", "2020-01-01T00:00:00Z", "--schema", "s"]), json!(1));
     let said = inbox.run(&["deliveries", "replay", endpoint, "--since", "1d", "--dryrun"]).ok();
-    assert!(said.contains("1 deliveries would be sent again"), "{said}");
+    assert!(said.contains("deliveries that would be sent again: 1"), "{said}");
     for wrong in
         [&["--since", "soon"][..], &[], &["--dead", "--since", "2h"], &["--dead", "--dry-run", "--watch"]]
     {
         inbox.run(&[&["deliveries", "replay", endpoint], wrong].concat()).refused(2);
     }
+    let missing = inbox.run(&["deliveries", "replay", endpoint]).refused(2);
+    assert!(missing.contains("--dead") && missing.contains("--since"), "{missing}");
+    let future = inbox.run(&["deliveries", "replay", endpoint, "--since", "2999-01-01T00:00:00Z"]);
+    future.says(&["task-inbox: since is a time that has not come yet"]);
     inbox.run(&["deliveries", "replay", endpoint, "--dead", "--schema", "x"]).says(&["no schema \"x\""]);
     assert_eq!(inbox.json(&["deliveries", "replays"])["replays"], json!([]), "a dry run makes nothing");
 }

@@ -107,6 +107,9 @@ fn what_is_wrong_with_an_endpoints_address_is_told_apart() {
     for (name, url) in &tasks {
         inbox.install(&schema_to(url).replace("name: s\n", &format!("name: {name}\n"))).ok();
     }
+    let guarded = "name: g\nsemver: '1'\ntasktypes:\n- name: t\n  resolved_states: [done]\n  guard:\n    url: \
+                   http://10.1.2.4/ask?token=swordfish\n";
+    inbox.install(guarded).ok();
     let found = examine(&inbox, &[("TASK_INBOX_ALLOW_NETS", "127.0.0.0/8")]);
     let refused = says(&found, "reach", "failure", "10.1.2.3, which is private (RFC 1918)");
     assert!(refused["advice"].as_str().is_some_and(|a| a.contains("TASK_INBOX_ALLOW_NETS=10.1.2.3/32")));
@@ -114,6 +117,8 @@ fn what_is_wrong_with_an_endpoints_address_is_told_apart() {
     says(&found, "reach", "failure", "no secure connection");
     says(&found, "reach", "failure", "can't be resolved");
     says(&found, "reach", "warning", "(308)");
+    says(&found, "reach", "failure", "http://10.1.2.4/ask leads to 10.1.2.4");
+    assert!(!found.to_string().contains("swordfish"), "what may be secret is not shown: {found}");
     let strict = examine(&inbox, &[]);
     says(&strict, "reach", "failure", "`serve --dev` opens loopback");
 }
@@ -149,6 +154,21 @@ async fn what_nobody_sends_is_found() {
     // As if it were some time ago.
     inbox.installation().database().execute("UPDATE deliveries SET due_at = 1").await.expect("runs");
     says(&examine(&inbox, &[]), "deliveries", "warning", "role dispatcher");
+    // Nobody is to send it now.
+    inbox.json(&["maintenance", "on", "--hold-deliveries", "--message", "Back at noon."]);
+    let held = examine(&inbox, &[]);
+    let told = says(&held, "maintenance", "warning", "webhooks wait (Back at noon.)");
+    assert_eq!(told["advice"], "once it is over: task-inbox maintenance off");
+    says(&held, "deliveries", "ok", "none was given up");
+    inbox.json(&["maintenance", "off"]);
+    let endpoints = inbox.json(&["endpoints"]);
+    let id = endpoints["endpoints"][0]["id"].as_str().expect("an id");
+    inbox.json(&["endpoints", "pause", id, "--message", "moving"]);
+    let paused = examine(&inbox, &[]);
+    says(&paused, "maintenance", "ok", "nothing is in maintenance");
+    says(&paused, "endpoints", "warning", "is paused (moving)");
+    says(&paused, "endpoints", "warning", &format!("task-inbox endpoints resume {id}"));
+    says(&paused, "deliveries", "ok", "none was given up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +176,7 @@ async fn dead_deliveries_and_disabled_endpoints_are_found() {
     let inbox = Inbox::at(Place::Remote).await;
     let receiver = Receiver::start().await.expect("a receiver");
     receiver.behave(Behaviour::Answer(410));
-    inbox.install(&schema_to(&receiver.url("/hook"))).ok();
+    inbox.install(&schema_to(&receiver.url("/hook?token=swordfish"))).ok();
     inbox.json(&["webhook_key", "s"]);
     let posted = inbox.json(&["mktask", "s", "t"]);
     inbox.json(&["decide", posted["task"]["id"].as_str().expect("an id"), "done"]);
@@ -172,8 +192,10 @@ async fn dead_deliveries_and_disabled_endpoints_are_found() {
         }
     });
     let found = found.await.expect("settled");
-    says(&found, "endpoints", "failure", "--rotate makes it active again");
+    says(&found, "endpoints", "failure", "task-inbox endpoints resume ");
     says(&found, "deliveries", "warning", "given up: 1, the latest to ");
+    says(&found, "deliveries", "warning", " --dead");
+    assert!(!found.to_string().contains("swordfish"), "what may be secret is not shown: {found}");
     says(&found, "server", "ok", "is task-inbox");
     says(&found, "ready", "ok", "its database answers");
     says(&found, "key", "ok", "ops");

@@ -95,6 +95,8 @@ async fn prints_what_the_filter_lets_through(inbox: Inbox) {
     assert!(all[3].ends_with(&format!("task.state_changed s t {second} unset -> done")), "{all:?}");
     assert!(all[4].starts_with("events: 4; go on with --after ") && all.len() == 5, "{all:?}");
     assert_eq!(listen(&["--type", "task.state_changed"], "1")[0], all[3]);
+    let both = listen(&["--type", "task.state_changed", "--type", "schema.version_created"], "2");
+    assert_eq!(both[..2], [all[0].clone(), all[3].clone()]);
     assert_eq!(listen(&["--ttype", "t", "--task", &second], "2")[..2], [all[2].clone(), all[3].clone()]);
     let cursor = all[4].rsplit_once(' ').expect("a cursor").1;
     assert_eq!(inbox.json(&["listen", "--print", "--from-start", "--until", "4"])["cursor"], cursor);
@@ -201,6 +203,32 @@ async fn what_is_not_taken_is_sent_until_it_is() {
     let mut ids: Vec<_> = receiver.journal().into_iter().map(|arrival| arrival.webhook_id).collect();
     ids.dedup();
     assert_eq!(ids.len(), 3, "nothing passes what was not taken");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_for_good_holds_up_no_other() {
+    let inbox = Inbox::at(Place::Remote).await;
+    inbox.install(&schema_to("http://127.0.0.1:9/hook")).ok();
+    let receiver = Receiver::start().await.expect("a receiver");
+    receiver.behave(Behaviour::Answer(422));
+    let url = receiver.url("/hook");
+    let mut listening = Listening::start(&inbox, &["--forward", &url, "--until", "2"]);
+    let (first, second) = (post(&inbox), post(&inbox));
+    listening.until("is passed over: ");
+    let line = listening.line();
+    assert!(line.contains(&first) && line.contains("  passed: ") && line.contains("answered 422"), "{line}");
+    receiver.behave(Behaviour::Answer(200));
+    let line = listening.line();
+    assert!(line.contains(&second), "{line}");
+    let end = listening.line();
+    assert!(
+        end.starts_with("events: 2, passed over because they were refused: 1; go on with --after "),
+        "{end}"
+    );
+    let mut ids: Vec<_> = receiver.journal().into_iter().map(|arrival| arrival.webhook_id).collect();
+    assert_eq!(ids.iter().filter(|id| **id == ids[0]).count(), 3);
+    ids.dedup();
+    assert_eq!(ids.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -113,6 +113,10 @@ fn the_body_may_come_by_stdin() {
     inbox.run(&["verify", "none", "--secret", SECRET]).says(&["none can't be read"]);
     let headers = inbox.write("headers", "");
     inbox.run(&["verify", "-", "--secret", SECRET, "--headers", &headers, "--id", "x"]).refused(2);
+    for twice in [["-", "--headers", "-"], ["-", "--secret-file", "-"]] {
+        let said = inbox.run(&[&["verify", "--secret", SECRET][..], &twice].concat()).refused(2);
+        assert!(said.contains("only one of body, --headers and --secret-file"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

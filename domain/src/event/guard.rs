@@ -34,6 +34,17 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// What came of asking, in a word.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused(_) => "refused",
+            Self::Failed { outcome, .. } => outcome,
+        }
+    }
+}
+
 /// The longest reason that is kept, in characters.
 pub const MAX_REASON: usize = 4096;
 

@@ -132,8 +132,8 @@ fn events_of_a_schema_have_a_body_too() {
     assert_eq!(read(&removed.data(4)).get("semver"), None);
     // Not a task's, and still no panic.
     assert_eq!(removed.webhook_body(4, &HEAD(), HookBody::Full), r#"{"task":null,"ttype":null}"#);
-    let output = removed.webhook_body(4, &HookAuth::Hmac, HookBody::Output);
-    assert_eq!(output, r#"{"task_id":null,"state":null,"output":null,"reason":null}"#);
+    // A decision would have nothing but nulls.
+    assert_eq!(removed.webhook_body(4, &HookAuth::Hmac, HookBody::Output), removed.envelope(4));
 }
 
 #[test]

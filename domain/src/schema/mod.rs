@@ -115,7 +115,7 @@ pub enum HookBody {
     /// The whole event (the default).
     #[default]
     Full,
-    /// Only the decision.
+    /// Only the decision; of what is no task's, the whole event.
     Output,
 }
 

@@ -17,8 +17,38 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How long an endpoint may fail before it is disabled.
 pub const PATIENCE: Duration = Duration::from_hours(5 * 24);
+/// How many probes must have failed by then: days in which nothing was sent prove nothing.
+const LEAST_PROBES: u32 = 20;
 /// Probes come up to so much earlier or later, so that many endpoints of one host don't come at once.
 const JITTER: f64 = 0.2;
+
+/// What an attempt shows of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It works.
+    Works,
+    /// It does not.
+    Fails,
+    /// Neither: what it met is another's.
+    Nothing,
+}
+
+impl Shown {
+    /// What an attempt shows that was `delivered` or not.
+    pub const fn of(delivered: bool) -> Self {
+        if delivered { Self::Works } else { Self::Fails }
+    }
+
+    /// The same of a callback. Its endpoint is a host, and each task has a path of its own there: whatever is
+    /// answered shows that the host works. Where one pattern stands for many hosts, none tells of another.
+    pub const fn of_callback(answered: bool, is_pattern: bool) -> Self {
+        match (answered, is_pattern) {
+            (true, _) => Self::Works,
+            (false, true) => Self::Nothing,
+            (false, false) => Self::Fails,
+        }
+    }
+}
 
 /// How an endpoint has been doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,11 +63,11 @@ pub struct Health {
     pub probes: u32,
 }
 
-/// What attempts at an endpoint came to, together.
+/// What attempts at an endpoint showed, together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Whether one was delivered.
-    pub delivered: bool,
+    /// Whether one showed that it works.
+    pub works: bool,
     /// How many failed.
     pub failed: u32,
     /// Whether one of those was a probe.
@@ -57,6 +87,20 @@ pub enum Turn {
     GaveUp,
 }
 
+impl Seen {
+    /// Adds what one more attempt showed.
+    pub fn add(&mut self, shown: Shown, is_probe: bool) {
+        match shown {
+            Shown::Works => self.works = true,
+            Shown::Fails => {
+                self.failed += 1;
+                self.probe_failed |= is_probe;
+            }
+            Shown::Nothing => {}
+        }
+    }
+}
+
 impl Health {
     /// Whether nothing is known against the endpoint.
     pub fn is_good(&self) -> bool {
@@ -65,10 +109,10 @@ impl Health {
 
     /// How the endpoint is doing after these attempts. `jitter` is random in `[0, 1)`.
     ///
-    /// Where some were delivered and some failed, it works: which came last is not known.
+    /// Where some showed that it works and some failed, it works: which came last is not known.
     #[must_use]
     pub fn after(self, seen: Seen, now: Timestamp, jitter: f64) -> (Self, Turn) {
-        if seen.delivered {
+        if seen.works {
             let turn = if self.open_until.is_some() { Turn::Closed } else { Turn::None };
             return (Self::default(), turn);
         }
@@ -78,16 +122,14 @@ impl Health {
         let since = self.failing_since.unwrap_or(now);
         let mut next =
             Self { failing_since: Some(since), failures: self.failures.saturating_add(seen.failed), ..self };
-        if now.since(since) >= PATIENCE {
-            return (next, Turn::GaveUp);
-        }
         let turn = match self.open_until {
             // What was under way when it opened says nothing new.
             Some(_) if !seen.probe_failed => Turn::None,
             Some(_) => {
                 next.probes = self.probes.saturating_add(1);
                 next.open_until = Some(now.plus(pause(next.probes, jitter)));
-                Turn::None
+                let tried = next.probes >= LEAST_PROBES && now.since(since) >= PATIENCE;
+                if tried { Turn::GaveUp } else { Turn::None }
             }
             None if next.failures >= RUN => {
                 next.open_until = Some(now.plus(pause(0, jitter)));
@@ -116,8 +158,8 @@ mod tests {
         Seen { failed: count, ..Seen::default() }
     }
 
-    const PROBE_FAILED: Seen = Seen { delivered: false, failed: 1, probe_failed: true };
-    const DELIVERED: Seen = Seen { delivered: true, failed: 0, probe_failed: false };
+    const PROBE_FAILED: Seen = Seen { works: false, failed: 1, probe_failed: true };
+    const WORKS: Seen = Seen { works: true, failed: 0, probe_failed: false };
 
     #[test]
     fn a_run_of_failures_opens_it_and_a_success_closes_it() {
@@ -125,13 +167,13 @@ mod tests {
         assert_eq!((health.failures, health.open_until, turn), (RUN - 1, None, Turn::None));
         let (open, turn) = health.after(failed(1), NOW, 0.5);
         assert_eq!((open.open_until, turn), (Some(NOW.plus(FIRST_PAUSE)), Turn::Opened));
-        assert_eq!(open.after(DELIVERED, NOW, 0.5), (Health::default(), Turn::Closed));
-        assert_eq!(health.after(DELIVERED, NOW, 0.5), (Health::default(), Turn::None));
+        assert_eq!(open.after(WORKS, NOW, 0.5), (Health::default(), Turn::Closed));
+        assert_eq!(health.after(WORKS, NOW, 0.5), (Health::default(), Turn::None));
     }
 
     #[test]
     fn a_success_among_failures_counts() {
-        let seen = Seen { delivered: true, failed: 50, probe_failed: false };
+        let seen = Seen { works: true, failed: 50, probe_failed: false };
         assert_eq!(Health::default().after(seen, NOW, 0.5), (Health::default(), Turn::None));
     }
 
@@ -154,11 +196,31 @@ mod tests {
 
     #[test]
     fn days_of_failures_disable() {
-        let (failing, _) = Health::default().after(failed(1), NOW, 0.5);
+        let (failing, _) = Health::default().after(failed(RUN), NOW, 0.5);
+        let probed = Health { probes: LEAST_PROBES - 1, ..failing };
         let before = NOW.plus(Duration::from_hours(5 * 24 - 1));
-        assert_eq!(failing.after(failed(1), before, 0.5).1, Turn::None);
-        assert_eq!(failing.after(failed(1), NOW.plus(PATIENCE), 0.5).1, Turn::GaveUp);
-        assert_eq!(failing.after(DELIVERED, NOW.plus(PATIENCE), 0.5).1, Turn::None, "it works");
+        assert_eq!(probed.after(PROBE_FAILED, before, 0.5).1, Turn::None);
+        assert_eq!(probed.after(PROBE_FAILED, NOW.plus(PATIENCE), 0.5).1, Turn::GaveUp);
+        assert_eq!(probed.after(WORKS, NOW.plus(PATIENCE), 0.5).1, Turn::Closed, "it works");
+    }
+
+    #[test]
+    fn days_without_attempts_disable_nothing() {
+        let (failing, _) = Health::default().after(failed(1), NOW, 0.5);
+        let later = NOW.plus(PATIENCE * 2);
+        assert_eq!(failing.after(failed(1), later, 0.5).1, Turn::None, "two failures, days apart");
+        let (open, _) = Health::default().after(failed(RUN), NOW, 0.5);
+        assert_eq!(open.after(PROBE_FAILED, later, 0.5).1, Turn::None, "one probe, days later");
+    }
+
+    #[test]
+    fn a_callback_shows_what_its_host_does() {
+        assert_eq!(Shown::of_callback(true, false), Shown::Works, "a 500 is its path's own");
+        assert_eq!(Shown::of_callback(false, false), Shown::Fails);
+        assert_eq!(Shown::of_callback(false, true), Shown::Nothing, "another's host");
+        let mut seen = Seen::default();
+        seen.add(Shown::Nothing, false);
+        assert_eq!(seen, Seen::default());
     }
 
     proptest! {
@@ -166,9 +228,9 @@ mod tests {
         #[test]
         fn turns_alternate(steps in proptest::collection::vec((0u32..12, any::<bool>(), any::<bool>(), 0.0..1.0f64), 1..200)) {
             let (mut health, mut open) = (Health::default(), false);
-            for (i, (count, delivered, probe, jitter)) in steps.into_iter().enumerate() {
+            for (i, (count, works, probe, jitter)) in steps.into_iter().enumerate() {
                 let now = NOW.plus(Duration::from_secs(i as u64));
-                let seen = Seen { delivered, failed: count, probe_failed: probe && count > 0 };
+                let seen = Seen { works, failed: count, probe_failed: probe && count > 0 };
                 let (next, turn) = health.after(seen, now, jitter);
                 match turn {
                     Turn::Opened => { prop_assert!(!open); open = true; }

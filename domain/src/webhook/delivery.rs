@@ -97,11 +97,13 @@ pub enum DeadReason {
     Gone,
     /// Its schema was removed.
     SchemaRemoved,
+    /// Its endpoint was disabled for longer than ended deliveries are kept.
+    EndpointDisabled,
 }
 
 impl DeadReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Exhausted, Self::Gone, Self::SchemaRemoved];
+    pub const ALL: [Self; 4] = [Self::Exhausted, Self::Gone, Self::SchemaRemoved, Self::EndpointDisabled];
 
     /// The wire name.
     pub const fn as_str(self) -> &'static str {
@@ -109,6 +111,7 @@ impl DeadReason {
             Self::Exhausted => "exhausted",
             Self::Gone => "gone",
             Self::SchemaRemoved => "schema_removed",
+            Self::EndpointDisabled => "endpoint_disabled",
         }
     }
 

@@ -10,7 +10,7 @@ pub enum Format {
     /// The whole event, as JSON (the default).
     #[default]
     Full,
-    /// Only the decision, as JSON.
+    /// Only the decision, as JSON; of what is no task's, the whole event.
     Output,
     /// A message that ntfy shows.
     Ntfy,

@@ -1,17 +1,21 @@
 //! An event as a message for people, in the bodies that ntfy, Slack and Discord show.
 //!
-//! The forms: ntfy "Publish as JSON" (its topic is the path of the endpoint's URL, as in
-//! `https://ntfy.sh/my-topic`, and stands in the body where the URL is the server's root), Slack
-//! "Incoming webhooks", Discord "Execute webhook".
+//! The forms: ntfy "Publishing" (the body is the text, and the endpoint's URL the topic's, as in
+//! `https://ntfy.sh/my-topic`; title, tags and priority are headers there, which an endpoint may have of its
+//! own), Slack "Incoming webhooks", Discord "Execute webhook".
+//!
+//! What a sender wrote is shown as it is, wherever it stands: it makes no link, wakes nobody, and looks like
+//! nothing that we say.
 
 use serde_json::{Value, json};
 
+use super::url;
 use crate::{Event, EventType};
 
 /// Who shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messenger {
-    /// ntfy: the text is the body, the title a header there; we send text with a title line.
+    /// ntfy: the body is text, which begins with the title as a line.
     Ntfy,
     /// Slack.
     Slack,
@@ -19,8 +23,12 @@ pub enum Messenger {
     Discord,
 }
 
-/// The longest text, in characters: Discord refuses more than 2,000.
+/// The longest text, in characters.
 const MAX_TEXT: usize = 1_900;
+/// What Discord takes at most, in UTF-16 units, as far as it can be short of them.
+const MAX_DISCORD: usize = 2_000;
+/// What ntfy shows as a message, in bytes: what is longer it makes an attachment.
+const MAX_NTFY: usize = 4_096;
 /// The longest value of one field.
 const MAX_VALUE: usize = 200;
 /// How many fields of a task are shown.
@@ -57,7 +65,7 @@ impl Message {
             }
             EventType::EndpointPaused | EventType::EndpointDisabled | EventType::EndpointRecovered => {
                 let what = event.kind.as_str().trim_start_matches("endpoint.");
-                format!("Endpoint {what}: {}", short(body["endpoint"]["url"].as_str().unwrap_or_default()))
+                format!("Endpoint {what}: {}", short(&url::origin(text(&body["endpoint"], "url"))))
             }
             EventType::DeliveryDead => {
                 format!(
@@ -67,29 +75,23 @@ impl Message {
             }
             other => format!("{subject}: {}", other.as_str().trim_start_matches("task.")),
         };
-        Self { title: one_line(&title), text: clip(&lines(&body), MAX_TEXT) }
+        Self { title: one_line(&title), text: clip(&lines(&body), MAX_TEXT, |_| 1) }
     }
 
     /// The request's body and its content type.
     pub fn body(&self, messenger: Messenger) -> (String, &'static str) {
         match messenger {
             Messenger::Ntfy => {
-                let text = if self.text.is_empty() {
-                    self.title.clone()
-                } else {
-                    format!("{}\n{}", self.title, self.text)
-                };
+                let text = clip(&joined(&self.title, &self.text), MAX_NTFY, char::len_utf8);
                 (text, "text/plain; charset=utf-8")
             }
             Messenger::Slack => {
-                let text = escape(&self.text, SLACK);
-                let title = escape(&self.title, SLACK);
+                let (title, text) = (slack(&self.title), slack(&self.text));
                 (json!({ "text": joined(&format!("*{title}*"), &text) }).to_string(), "application/json")
             }
             Messenger::Discord => {
-                let text = escape(&self.text, DISCORD);
-                let title = escape(&self.title, DISCORD);
-                let content = clip(&joined(&format!("**{title}**"), &text), 2_000);
+                let (title, text) = (discord(&self.title), discord(&self.text));
+                let content = clip(&joined(&format!("**{title}**"), &text), MAX_DISCORD, char::len_utf16);
                 // Nobody is to be woken by what a sender wrote into a task.
                 let body = json!({ "content": content, "allowed_mentions": { "parse": [] } });
                 (body.to_string(), "application/json")
@@ -103,17 +105,28 @@ fn joined(title: &str, text: &str) -> String {
 }
 
 /// Slack, "Escaping text": only these three.
-const SLACK: &[(char, &str)] = &[('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;")];
-/// Marks of Discord's Markdown.
-const DISCORD: &[(char, &str)] =
-    &[('\\', "\\\\"), ('*', "\\*"), ('_', "\\_"), ('`', "\\`"), ('~', "\\~"), ('|', "\\|"), ('>', "\\>")];
+fn slack(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
 
-fn escape(text: &str, marks: &[(char, &str)]) -> String {
+/// Discord's Markdown, with a backslash before each mark. Some are marks at the beginning of a line alone,
+/// and stay as they are elsewhere: addresses are full of them.
+fn discord(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match marks.iter().find(|(mark, _)| *mark == c) {
-            Some((_, instead)) => escaped.push_str(instead),
-            None => escaped.push(c),
+    for (i, line) in text.split('\n').enumerate() {
+        if i > 0 {
+            escaped.push('\n');
+        }
+        let mut begins = true;
+        let numbers = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        for (at, c) in line.char_indices() {
+            let in_front = (begins && matches!(c, '#' | '-' | '+'))
+                || (matches!(c, '.' | ')') && line.len() - at == numbers && at > 0);
+            if in_front || "\\*_`~|<>[]".contains(c) {
+                escaped.push('\\');
+            }
+            begins &= c.is_whitespace();
+            escaped.push(c);
         }
     }
     escaped
@@ -127,8 +140,20 @@ fn lines(body: &Value) -> String {
             lines.push(format!("{key}: {}", short(text)));
         }
     }
-    if let Some(error) = body["delivery"]["error"].as_str() {
-        lines.push(format!("error: {}", short(error)));
+    let (endpoint, delivery) = (&body["endpoint"], &body["delivery"]);
+    for (of, key, name) in [
+        (delivery, "reason", "reason"),
+        (delivery, "error", "error"),
+        (endpoint, "description", "description"),
+        (endpoint, "id", "endpoint"),
+        (delivery, "endpoint_id", "endpoint"),
+        (delivery, "task_id", "task"),
+    ] {
+        match (name, text(of, key)) {
+            (_, "") => {}
+            ("endpoint" | "task", id) => lines.push(format!("{name} {id}")),
+            (_, said) => lines.push(format!("{name}: {}", short(said))),
+        }
     }
     if let Some(meta) = body["task"]["meta"].as_object() {
         for (key, value) in meta.iter().take(MAX_FIELDS) {
@@ -145,24 +170,36 @@ fn lines(body: &Value) -> String {
     lines.join("\n")
 }
 
+fn text<'a>(document: &'a Value, name: &str) -> &'a str {
+    document[name].as_str().unwrap_or_default()
+}
+
 fn short(text: &str) -> String {
-    clip(&one_line(text), MAX_VALUE)
+    clip(&one_line(text), MAX_VALUE, |_| 1)
 }
 
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn clip(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
-        None => text.to_owned(),
+/// The text, or as much of its beginning as is not longer, each character being as large as `size` says.
+fn clip(text: &str, longest: usize, size: impl Fn(char) -> usize) -> String {
+    if text.chars().map(&size).sum::<usize>() <= longest {
+        return text.to_owned();
     }
+    let mut room = longest - size('…');
+    let fits = |c: &char| {
+        let fits = size(*c) <= room;
+        room = room.saturating_sub(size(*c));
+        fits
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::operational;
     use crate::testing;
 
     fn message(meta: &str) -> Message {
@@ -193,6 +230,65 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_a_sender_wrote_is_a_mark_of_discord() {
+        for (wrote, shown) in [
+            ("[Approve](https://evil.example/x)", r"\[Approve\](https://evil.example/x)"),
+            ("<@42> <#7> <https://evil.example>", r"\<@42\> \<#7\> \<https://evil.example\>"),
+            ("`code` *b* _i_ ~~s~~ ||s||", r"\`code\` \*b\* \_i\_ \~\~s\~\~ \|\|s\|\|"),
+            ("# head\n## head\n-# small", "\\# head\n\\## head\n\\-# small"),
+            ("- one\n  + two\n1. three\n12) four", "\\- one\n  \\+ two\n1\\. three\n12\\) four"),
+            ("> quoted", r"\> quoted"),
+            (r"\*", r"\\\*"),
+            ("https://a.example/my-page#part.1", "https://a.example/my-page#part.1"),
+        ] {
+            assert_eq!(discord(wrote), shown);
+        }
+    }
+
+    #[test]
+    fn an_operational_event_names_endpoint_and_task_and_no_secret_path() {
+        let (id, actor) = (uuid::Uuid::nil(), crate::Actor::system());
+        let facts = operational::EndpointFacts {
+            id,
+            url: "https://hooks.example/T0/swordfish?token=swordfish".to_owned(),
+            schema: String::new(),
+            ttype: None,
+            description: Some("warehouse".to_owned()),
+            failing_since: None,
+            concerns: String::new(),
+        };
+        let now = crate::Timestamp::from_micros(0);
+        let kind = EventType::EndpointDisabled;
+        let told = Message::of(&operational::endpoint_changed(
+            id,
+            kind,
+            &facts,
+            "gone",
+            Some("answered 410"),
+            &actor,
+            now,
+        ));
+        assert_eq!(told.title, "Endpoint disabled: https://hooks.example");
+        assert_eq!(
+            told.text,
+            format!("reason: gone\nmessage: answered 410\ndescription: warehouse\nendpoint {id}")
+        );
+        let dead = operational::DeadDelivery {
+            id,
+            endpoint_id: id,
+            event_id: id,
+            event_type: "task.created",
+            task_id: Some(id),
+            attempts: 10,
+            reason: "exhausted",
+            error: Some("answered 500".to_owned()),
+        };
+        let told = Message::of(&operational::delivery_dead(id, "shop", &dead, now));
+        assert_eq!(told.title, "A webhook was given up: task.created");
+        assert_eq!(told.text, format!("reason: exhausted\nerror: answered 500\nendpoint {id}\ntask {id}"));
+    }
+
+    #[test]
     fn nothing_is_longer_than_it_may_be() {
         let long = "*".repeat(4_000);
         let fields: Vec<_> = (0..50).map(|i| format!(r#""f{i}":"{long}""#)).collect();
@@ -201,5 +297,9 @@ mod tests {
         let (discord, _) = told.body(Messenger::Discord);
         let discord: Value = serde_json::from_str(&discord).expect("JSON");
         assert!(discord["content"].as_str().expect("text").chars().count() <= 2_000);
+        // Bytes are what ntfy counts, and a character is not cut in two.
+        let fields: Vec<_> = (0..8).map(|i| format!(r#""f{i}":"{}""#, "€".repeat(300))).collect();
+        let (ntfy, _) = message(&format!("{{{}}}", fields.join(","))).body(Messenger::Ntfy);
+        assert!(ntfy.len() <= 4_096 && ntfy.len() > 4_090 && ntfy.ends_with('…'), "{}", ntfy.len());
     }
 }

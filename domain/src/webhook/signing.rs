@@ -222,7 +222,7 @@ pub fn check_header_name(name: &str) -> Result<(), String> {
         || HOP_BY_HOP.contains(&lower.as_str());
     if taken {
         return Err(format!(
-            "{name} can't carry a key: Host, User-Agent, Content-*, webhook-* and connection headers have their own meaning"
+            "{name} can't be set: Host, User-Agent, Content-*, webhook-* and connection headers have their own meaning"
         ));
     }
     Ok(())
@@ -348,7 +348,7 @@ mod tests {
             "Proxy-Connection",
             "Proxy-Authenticate",
         ] {
-            assert!(check_header_name(name).expect_err(name).contains("can't carry a key"), "{name}");
+            assert!(check_header_name(name).expect_err(name).contains("can't be set"), "{name}");
         }
         for name in ["", "a b", "a:", "é", "a\r\nb", "(a)", &"a".repeat(65)] {
             assert!(check_header_name(name).expect_err(name).contains("not a header name"), "{name}");

@@ -36,9 +36,7 @@ pub fn check(text: &str) -> Result<Url, String> {
     }
     let url = Url::parse(text).map_err(|e| format!("is not a URL: {e}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password, which would show in lists and logs; \
-                    use hook_auth"
-            .to_owned());
+        return Err("holds a user name or password, which would show in lists and logs".to_owned());
     }
     if url.fragment().is_some() {
         return Err("has a fragment (#…), which is never sent".to_owned());

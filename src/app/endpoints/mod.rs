@@ -103,7 +103,8 @@ async fn views(app: &App, who: &Principal, filter: EndpointFilter) -> Result<Vec
 /// An endpoint that the caller sees, with the registry that has it.
 async fn of_id(app: &App, who: &Principal, id: Uuid) -> Result<(Arc<Registry>, Endpoint)> {
     let registry = app.registry.refresh(&app.db).await?;
-    match registry.endpoint(id).filter(|e| sees(who, e)) {
+    let is_there = |e: &&Arc<Endpoint>| e.status != EndpointStatus::Removed && sees(who, e);
+    match registry.endpoint(id).filter(is_there) {
         Some(endpoint) => Ok((registry.clone(), (**endpoint).clone())),
         None => Err(no_such(id)),
     }
@@ -113,7 +114,10 @@ async fn of_id(app: &App, who: &Principal, id: Uuid) -> Result<(Arc<Registry>, E
 pub async fn pause(app: &App, who: &Principal, id: Uuid, message: Option<&str>) -> Result<EndpointView> {
     who.may(Permission::EndpointsWrite)?;
     if message.is_some_and(|text| text.chars().count() > MAX_MESSAGE) {
-        return Err(AppError::invalid("/message", format!("is longer than {MAX_MESSAGE} characters")));
+        return Err(AppError::invalid(
+            "/message",
+            format!("message is longer than {MAX_MESSAGE} characters"),
+        ));
     }
     let (registry, endpoint) = of_id(app, who, id).await?;
     let now = App::now();
@@ -123,14 +127,16 @@ pub async fn pause(app: &App, who: &Principal, id: Uuid, message: Option<&str>) 
     changed(app, who, id).await
 }
 
-/// Lets an endpoint that was paused or disabled take deliveries again: what waited goes out, as fast as its
-/// rate allows.
+/// Lets an endpoint that was paused or disabled, or that failed, take deliveries again: what waited goes out at
+/// once, as fast as its rate allows.
 pub async fn resume(app: &App, who: &Principal, id: Uuid) -> Result<EndpointView> {
     who.may(Permission::EndpointsWrite)?;
     let (registry, endpoint) = of_id(app, who, id).await?;
     let now = App::now();
     if !patiently(|| stored::resume(&app.db, &registry, &endpoint, &who.actor, now)).await? {
-        return Err(AppError::conflict(format!("the endpoint {id} is neither paused nor disabled")));
+        return Err(AppError::conflict(format!(
+            "the endpoint {id} is neither paused nor disabled, and does not fail"
+        )));
     }
     changed(app, who, id).await
 }
@@ -207,7 +213,7 @@ impl Opened {
 
     /// Why an endpoint's deliveries wait, if they do.
     pub(super) fn held(&self, endpoint: &Endpoint) -> Option<&'static str> {
-        if let EndpointStatus::Disabled | EndpointStatus::Paused = endpoint.status {
+        if endpoint.status != EndpointStatus::Active {
             return Some(endpoint.status.as_str());
         }
         match self.0.get(&(endpoint.keys_of, endpoint.hook.auth.kind().to_owned())) {

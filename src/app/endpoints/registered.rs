@@ -18,7 +18,7 @@ use crate::app::{App, AppError, Permission, Principal, content, webhook_keys};
 use crate::outbound::FailureKind;
 use crate::store::endpoints as stored;
 use crate::store::registry::{Endpoint, EndpointStatus, Origin, Registry, Treatment};
-use crate::store::secrets::NewSecret;
+use crate::store::secrets::{HEADERS, NewSecret};
 
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
@@ -60,6 +60,26 @@ pub struct EndpointChange {
     pub description: Option<Option<String>>,
 }
 
+impl EndpointChange {
+    /// What it says something of, by column.
+    fn said(&self) -> Vec<&'static str> {
+        let fields = [
+            ("url", self.url.is_some()),
+            ("body_shape", self.format.is_some()),
+            ("schemas", self.schemas.is_some()),
+            ("task_types", self.task_types.is_some()),
+            ("event_types", self.event_types.is_some()),
+            ("states", self.states.is_some()),
+            ("custom_headers", self.headers.is_some()),
+            ("rate_limit", self.rate.is_some()),
+            ("concurrency", self.concurrency.is_some()),
+            ("timeout_ms", self.timeout.is_some()),
+            ("description", self.description.is_some()),
+        ];
+        fields.into_iter().filter(|(_, said)| *said).map(|(column, _)| column).collect()
+    }
+}
+
 /// An endpoint that was registered, with its key: the only time that it is shown.
 #[derive(Clone, Debug)]
 pub struct Registered {
@@ -88,6 +108,8 @@ pub async fn create(
         interest: Interest::default(),
         treatment: Treatment::default(),
         description: None,
+        declared: true,
+        generation: 0,
         status: EndpointStatus::Active,
         status_reason: None,
         keys_of: Uuid::nil(),
@@ -97,6 +119,7 @@ pub async fn create(
     if change.url.is_none() {
         return Err(AppError::invalid("/url", "url is required: where webhooks go"));
     }
+    let headers = change.headers.clone().flatten();
     let endpoint = changed(app, who, &registry, blank, change)?;
     let warning = look_up(app, &endpoint).await?;
     let secret = match key {
@@ -105,18 +128,9 @@ pub async fn create(
         }
         None => webhook_keys::generate(&HookAuth::Hmac),
     };
-    let id = Uuid::now_v7();
-    let (master_key_id, ciphertext) = app.vault.seal(id, secret.expose())?;
-    let kept = NewSecret {
-        id,
-        endpoint_id: endpoint.id,
-        auth_kind: HookAuth::Hmac.kind(),
-        master_key_id,
-        ciphertext,
-        created: App::now(),
-        replaces: None,
-    };
-    patiently(|| stored::create(&app.db, &endpoint, &kept)).await?;
+    let kept = sealed(app, endpoint.id, HookAuth::Hmac.kind(), secret.expose())?;
+    let headers = sealed_headers(app, endpoint.id, headers)?;
+    patiently(|| stored::create(&app.db, &endpoint, &kept, headers.as_ref())).await?;
     // The endpoint is kept, and this is the only time that its key is shown: a database that is gone now
     // must not hide it. Who has not heard of it looks within a second.
     if let Err(error) = announce(app).await {
@@ -133,14 +147,63 @@ pub async fn update(app: &App, who: &Principal, id: Uuid, change: EndpointChange
     if change == EndpointChange::default() {
         return view(app, who, id).await;
     }
-    let moves = change.url.is_some();
+    let (moves, mut change, mut warnings) = (change.url.is_some(), change, Vec::new());
+    if let Some(warning) = leave_headers(&endpoint, &mut change) {
+        warnings.push(warning);
+    }
+    let (said, headers) = (change.said(), change.headers.clone().flatten());
     let endpoint = changed(app, who, &registry, endpoint, change)?;
-    let warning = if moves { look_up(app, &endpoint).await? } else { None };
-    if !patiently(|| stored::update(&app.db, &endpoint)).await? {
+    if moves {
+        warnings.extend(look_up(app, &endpoint).await?);
+    }
+    let headers = sealed_headers(app, id, headers)?;
+    if !patiently(|| stored::update(&app.db, &endpoint, &said, headers.as_ref())).await? {
         return Err(no_such(id));
     }
     announce(app).await?;
-    Ok(EndpointView { warnings: warning.into_iter().collect(), ..view(app, who, id).await? })
+    Ok(EndpointView { warnings, ..view(app, who, id).await? })
+}
+
+/// A URL at another origin gets none of the headers that were meant for the former: they may be credentials there,
+/// and who changes a URL need not know them. Says so.
+fn leave_headers(endpoint: &Endpoint, change: &mut EndpointChange) -> Option<String> {
+    let origin = |url: &str| Url::parse(url).map(|url| url.origin()).ok();
+    let moves = change.url.as_deref().is_some_and(|url| origin(url) != origin(&endpoint.hook.url));
+    let names = &endpoint.treatment.headers;
+    if !moves || names.is_empty() || change.headers.is_some() {
+        return None;
+    }
+    change.headers = Some(None);
+    Some(format!(
+        "its headers ({}) were for the former URL and are taken away: say them again with their values",
+        names.join(", ")
+    ))
+}
+
+/// Something of an endpoint's to keep, encrypted.
+fn sealed(app: &App, endpoint_id: Uuid, auth_kind: &'static str, text: &str) -> Result<NewSecret> {
+    let id = Uuid::now_v7();
+    let (master_key_id, ciphertext) = app.vault.seal(id, text)?;
+    Ok(NewSecret {
+        id,
+        endpoint_id,
+        auth_kind,
+        master_key_id,
+        ciphertext,
+        created: App::now(),
+        replaces: None,
+    })
+}
+
+/// The values of headers, to keep.
+fn sealed_headers(
+    app: &App,
+    endpoint: Uuid,
+    headers: Option<Vec<(String, String)>>,
+) -> Result<Option<NewSecret>> {
+    let Some(headers) = headers.filter(|headers| !headers.is_empty()) else { return Ok(None) };
+    let text = serde_json::to_string(&headers).expect("pairs of texts are JSON");
+    sealed(app, endpoint, HEADERS, &text).map(Some)
 }
 
 /// Refuses a name that leads where nothing may be sent; what can't be looked up may be a receiver that is yet to
@@ -150,7 +213,7 @@ async fn look_up(app: &App, endpoint: &Endpoint) -> Result<Option<String>> {
     let Err(failure) = app.client.look_up(&url, LOOK_UP).await else { return Ok(None) };
     match failure.kind {
         FailureKind::AddressRefused => {
-            Err(AppError::invalid("/url", content::will_be_refused(&failure.detail)))
+            Err(AppError::invalid("/url", format!("url {}", content::will_be_refused(&failure.detail))))
         }
         _ => Ok(Some(format!(
             "whether webhooks may reach {} is not known: {}",
@@ -214,8 +277,9 @@ fn changed(
     each_once(&mut interest.states);
     let treatment = &mut endpoint.treatment;
     if let Some(headers) = change.headers {
-        treatment.headers = headers.unwrap_or_default();
-        check_headers(&treatment.headers, &mut problems);
+        let headers = headers.unwrap_or_default();
+        check_headers(&headers, &mut problems);
+        treatment.headers = headers.into_iter().map(|(name, _)| name).collect();
     }
     set(&mut treatment.rate, change.rate);
     set(&mut treatment.concurrency, change.concurrency);

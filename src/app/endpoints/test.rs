@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::of_id;
 use crate::app::error::Result;
 use crate::app::targets::Target;
-use crate::app::{App, AppError, Permission, Principal};
+use crate::app::{App, AppError, Permission, Principal, webhook_keys};
 use crate::outbound::{Answer, Failure};
 use crate::store::registry::{Endpoint, Origin};
 
@@ -53,7 +53,7 @@ pub async fn test(app: &App, who: &Principal, id: Uuid) -> Result<Tested> {
     if !endpoint.has_key {
         return Err(AppError::conflict(format!(
             "the endpoint {id} has no key to sign with; make one with `{}`",
-            key_command(&endpoint)
+            webhook_keys::command_of(&endpoint)
         )));
     }
     let target = app.targets.signer(&app.db, &app.vault, &registry, id).await?;
@@ -64,15 +64,6 @@ pub async fn test(app: &App, who: &Principal, id: Uuid) -> Result<Tested> {
         )));
     };
     Ok(send(app, &target, &endpoint).await)
-}
-
-/// The command that makes an endpoint's key.
-fn key_command(endpoint: &Endpoint) -> String {
-    match (endpoint.origin, &endpoint.ttype) {
-        (Origin::Registered, _) => format!("task-inbox webhook_key --endpoint {}", endpoint.id),
-        (_, Some(ttype)) => format!("task-inbox webhook_key {} --type {ttype}", endpoint.schema),
-        (_, None) => format!("task-inbox webhook_key {}", endpoint.schema),
-    }
 }
 
 async fn send(app: &App, target: &Target, endpoint: &Endpoint) -> Tested {

@@ -62,8 +62,24 @@ impl IntoResponses for WithBody {
             (408, "The body took too long to arrive"),
             (413, "The body is over 512 KiB"),
             (415, "The body is of another type"),
-            (422, "Well-formed, but not valid: `errors` lists what is wrong and where"),
+            (
+                422,
+                "Well-formed, but not valid: `errors` lists what is wrong and where; or an `Idempotency-Key` where it \
+                 is not honoured",
+            ),
         ])
+    }
+}
+
+/// What a write without a body may answer.
+pub(in crate::http) struct Unkeyed;
+
+impl IntoResponses for Unkeyed {
+    fn responses() -> Responses {
+        set([(
+            422,
+            "An `Idempotency-Key`, which this does not honour: the detail says what makes it safe to repeat",
+        )])
     }
 }
 

@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::keys;
 use crate::http::Http;
 use crate::http::call::Call;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
@@ -99,12 +99,12 @@ pub(in crate::http) async fn get(
     responses(
         (status = 200, body = models::ApiKey, description = "The key, which is revoked",
             example = json!(examples::revoked_api_key())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn revoke(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Response, Problem> {

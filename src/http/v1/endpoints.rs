@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::endpoints;
 use crate::http::Http;
 use crate::http::call::Call;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
@@ -140,7 +140,7 @@ pub(in crate::http) async fn update(
             example = json!(examples::removed_endpoint())),
         (status = 409, body = models::Problem, content_type = "application/problem+json",
             description = "A schema declares it"),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn remove(
@@ -174,7 +174,7 @@ pub(in crate::http) async fn remove(
 )]
 pub(in crate::http) async fn pause(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     Segment(id): Segment,
     call: Call,
 ) -> Result<Response, Problem> {
@@ -200,7 +200,7 @@ pub(in crate::http) async fn pause(
 )]
 pub(in crate::http) async fn resume(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     Segment(id): Segment,
     call: Call,
 ) -> Result<Response, Problem> {

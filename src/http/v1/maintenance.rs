@@ -36,9 +36,13 @@ pub(in crate::http) async fn list(
 /// Begin maintenance
 ///
 /// Needs `maintenance:write`; for the whole inbox, with a key that sees every schema. From then on writes
-/// answer 503 with the message as `detail` and with `Retry-After`: of the whole inbox, every request but GETs,
-/// verifying the log and these; of a schema, posting and deciding its tasks, installing versions of it and
-/// removing it. Reads and health checks go on.
+/// answer 503 with the message as `detail` and with `Retry-After`: of the whole inbox, every request but GETs and
+/// what is listed below; of a schema, posting and deciding its tasks, installing versions of it and removing it.
+/// Reads and health checks go on.
+///
+/// What goes on in maintenance of the whole inbox, too: these requests, verifying the log, every `dry_run`, and what
+/// can't wait when something has leaked or runs wild: revoking API keys, ending and rotating webhook keys, pausing and
+/// resuming endpoints.
 ///
 /// No task is posted or decided any more, on any replica, once this has answered; all other writes are refused
 /// everywhere within a second. With `hold_deliveries`, webhooks wait too, and none is lost.
@@ -76,7 +80,7 @@ pub(in crate::http) async fn begin(
     responses(
         (status = 200, body = models::Maintenance, description = "What has ended",
             example = json!(examples::maintenance())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn end(

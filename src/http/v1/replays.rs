@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::replays;
 use crate::http::Http;
 use crate::http::call::Call;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
@@ -42,7 +42,7 @@ use crate::http::problem::Problem;
 )]
 pub(in crate::http) async fn create(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     call: Call,
 ) -> Result<Response, Problem> {
     requests::no_parameters(&call.uri)?;

@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::schemas;
 use crate::http::Http;
 use crate::http::call::YamlCall;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
@@ -38,7 +38,7 @@ use crate::http::problem::Problem;
 )]
 pub(in crate::http) async fn install(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     call: YamlCall,
 ) -> Result<Response, Problem> {
     let options = requests::install_options(&call.uri)?;
@@ -102,12 +102,12 @@ pub(in crate::http) async fn get(
     responses(
         (status = 200, body = models::Removal, description = "What was removed",
             example = json!(examples::removal())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn remove(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     Segment(name): Segment,
     uri: Uri,
 ) -> Result<Response, Problem> {

@@ -8,7 +8,7 @@ use super::{requests, responses};
 use crate::app::{rekey, webhook_keys};
 use crate::http::Http;
 use crate::http::call::Call;
-use crate::http::caller::Caller;
+use crate::http::caller::{Anytime, Caller};
 use crate::http::openapi::{examples, models, problems};
 use crate::http::parameters::Segment;
 use crate::http::problem::Problem;
@@ -44,7 +44,7 @@ use crate::http::problem::Problem;
 )]
 pub(in crate::http) async fn create(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     call: Call,
 ) -> Result<Response, Problem> {
     requests::no_parameters(&call.uri)?;
@@ -83,12 +83,12 @@ pub(in crate::http) async fn list(
     responses(
         (status = 200, body = models::WebhookKey, description = "The key, which has ended",
             example = json!(examples::ended_webhook_key())),
-        problems::Authenticated, problems::NotFound,
+        problems::Unkeyed, problems::Authenticated, problems::NotFound,
     )
 )]
 pub(in crate::http) async fn remove(
     State(http): State<Http>,
-    Caller(who): Caller,
+    Anytime(who): Anytime,
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Response, Problem> {

@@ -142,7 +142,8 @@ async fn take(
     let sql = order::in_window(sql, endpoint, held)
         .push(" AND ")
         .push(order::IS_FIRST)
-        .push(" ORDER BY d.due_at, d.id LIMIT ")
+        // By that alone, in the index's order: a queue may have become due all at one time.
+        .push(" ORDER BY d.due_at LIMIT ")
         .bind(limit as i64)
         .push(" {skip_locked}) RETURNING id, event_id, attempts");
     let mut rows = Vec::new();

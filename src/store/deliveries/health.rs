@@ -3,21 +3,26 @@
 //! Rows of endpoints are locked here before any delivery's, as everywhere. Those that work cost one look
 //! at an index: nothing is written of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use task_inbox_domain::Timestamp;
-use task_inbox_domain::webhook::breaker::{Health, Seen, Turn};
+use task_inbox_domain::webhook::breaker::{Health, Seen, Shown, Turn};
 use uuid::Uuid;
 
-use super::settle::{Fate, Settled};
+use super::settle::Settled;
 use crate::store::db::{Db, Engine};
 use crate::store::error::Result;
 use crate::store::row::Row;
 use crate::store::sql::{Column, Null, Rows, Sql, Ty};
 
 const COLUMNS: &str =
-    "SELECT id, failing_since, failures, open_until, probes, {now} AS now FROM endpoints WHERE ";
+    "SELECT id, failing_since, failures, open_until, probes, generation, {now} AS now FROM endpoints WHERE ";
+
+/// Forgets what is known against an endpoint, in an UPDATE: what answers there is another, or somebody says
+/// that it works. What is under way to the former tells nothing of it.
+pub(in crate::store) const FORGET: &str =
+    "failing_since = NULL, failures = 0, open_until = NULL, probes = 0, generation = generation + 1";
 
 /// The endpoints whose last attempt failed, and the database's time.
 pub async fn failing(db: &Db) -> Result<HashMap<Uuid, (Health, Timestamp)>> {
@@ -46,24 +51,10 @@ pub(in crate::store) fn health(row: &QueryResult) -> Result<Health> {
 pub(super) struct Turned {
     pub(super) endpoint: Uuid,
     pub(super) turn: Turn,
+    /// Which receiver it was.
+    pub(super) generation: i64,
     /// Since when it failed before.
     pub(super) failing_since: Option<Timestamp>,
-}
-
-/// What was seen of each endpoint. It counts whether or not the lease still held: the endpoint answered as
-/// it did.
-fn seen(attempts: &[&Settled]) -> BTreeMap<Uuid, Seen> {
-    let mut seen: BTreeMap<Uuid, Seen> = BTreeMap::new();
-    for attempt in attempts {
-        let seen = seen.entry(attempt.endpoint).or_default();
-        if attempt.fate == Fate::Delivered {
-            seen.delivered = true;
-        } else {
-            seen.failed += 1;
-            seen.probe_failed |= attempt.probe;
-        }
-    }
-    seen
 }
 
 const CHANGED: &[Column] = &[
@@ -74,26 +65,44 @@ const CHANGED: &[Column] = &[
     ("probes", Ty::Int, Null::Never),
 ];
 
-/// Writes down what these attempts mean for their endpoints; returns those whose breaker moved.
-pub(super) async fn observe(
+/// Locks the rows of the endpoints that these attempts may mean something for: those that fail, or did.
+pub(super) async fn lock(
     engine: Engine,
     db: &impl ConnectionTrait,
     attempts: &[&Settled],
-) -> Result<Vec<Turned>> {
-    let seen = seen(attempts);
-    let failed: Vec<Uuid> = seen.iter().filter(|(_, s)| s.failed > 0).map(|(id, _)| *id).collect();
-    let mut sql = Sql::new(engine, COLUMNS).push("id").any_id(seen.keys().copied());
+) -> Result<Vec<QueryResult>> {
+    let all: BTreeSet<Uuid> = attempts.iter().map(|a| a.endpoint).collect();
+    let failed: BTreeSet<Uuid> =
+        attempts.iter().filter(|a| a.shown == Shown::Fails).map(|a| a.endpoint).collect();
+    let mut sql = Sql::new(engine, COLUMNS).push("id").any_id(all);
     sql = sql.push(" AND (failing_since IS NOT NULL");
     if !failed.is_empty() {
         sql = sql.push(" OR id").any_id(failed);
     }
-    let known = sql.push(") ORDER BY id {locked}").all(db).await?;
+    sql.push(") ORDER BY id {locked}").all(db).await
+}
+
+/// Writes down what these attempts mean for their endpoints, whose rows are locked; returns those whose breaker
+/// moved.
+///
+/// Only attempts whose lease still held are among them: what a process saw that was frozen, others have seen
+/// better since.
+pub(super) async fn observe(
+    engine: Engine,
+    db: &impl ConnectionTrait,
+    known: &[QueryResult],
+    held: &[&Settled],
+) -> Result<Vec<Turned>> {
     let mut rows = Rows::new(CHANGED);
     let mut turned = Vec::new();
-    for row in &known {
+    for row in known {
         let (id, before): (Uuid, Health) = (row.get("id")?, health(row)?);
-        let Some(seen) = seen.get(&id) else { continue };
-        let (after, turn) = before.after(*seen, now(row)?, rand::random());
+        let generation = row.get("generation")?;
+        let mut seen = Seen::default();
+        for attempt in held.iter().filter(|a| a.endpoint == id && a.generation == generation) {
+            seen.add(attempt.shown, attempt.probe);
+        }
+        let (after, turn) = before.after(seen, now(row)?, rand::random());
         if after != before {
             rows.push(vec![
                 id.into(),
@@ -105,7 +114,7 @@ pub(super) async fn observe(
         }
         if turn != Turn::None {
             let failing_since = before.failing_since.or(after.failing_since);
-            turned.push(Turned { endpoint: id, turn, failing_since });
+            turned.push(Turned { endpoint: id, turn, generation, failing_since });
         }
     }
     rows.run(engine, db, |sql, rows| {

@@ -13,7 +13,7 @@ mod settle;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use task_inbox_domain::Event;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ use super::sql::{Column, Null, Rows, Sql, Ty};
 
 pub use claim::{Claimed, claim, claim_paced, due_endpoints, probe};
 pub use health::failing;
-pub(super) use health::health;
+pub(super) use health::{FORGET, health};
 pub use order::park;
 pub use settle::{Fate, Settled, Settlement, settle};
 
@@ -104,14 +104,51 @@ pub(super) async fn address(
             "INSERT INTO deliveries (id, endpoint_id, event_id, schema_name, attempts, due_at, created_at)
              SELECT r.id, r.endpoint_id, r.event_id, coalesce(r.schema_name, ''), 0, {now}, {now} FROM ",
         );
-        rows.table(sql).push(" AS r WHERE true")
+        // Of one that is being taken away, another process may not have heard.
+        rows.table(sql).push(
+            " AS r WHERE EXISTS (SELECT 1 FROM endpoints e WHERE e.id = r.endpoint_id AND e.status <> 'removed')",
+        )
     })
     .await?;
     Ok(any)
 }
 
+/// Ends live deliveries without another attempt; returns how many.
+pub(super) async fn end(
+    engine: Engine,
+    transaction: &DatabaseTransaction,
+    ids: Vec<Uuid>,
+    outcome: &str,
+    reason: &str,
+) -> Result<u64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    Sql::new(
+        engine,
+        "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
+            outcome, reason, created_at, finished_at, is_resend)
+         SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, ",
+    )
+    .bind(outcome)
+    .push(", ")
+    .bind(reason)
+    .push(", created_at, {now}, is_resend FROM deliveries WHERE id")
+    .any_id(ids.iter().copied())
+    .execute(transaction)
+    .await?;
+    let ended = Sql::new(engine, "DELETE FROM deliveries WHERE id")
+        .any_id(ids)
+        .push(" RETURNING endpoint_id, task_id, version")
+        .all(transaction)
+        .await?;
+    order::advance(engine, transaction, &ended).await?;
+    Ok(ended.len() as u64)
+}
+
 /// How many deliveries are live.
 pub async fn count_live(db: &Db) -> Result<i64> {
-    let row = Sql::new(db.engine(), "SELECT count(*) AS n FROM deliveries").one(db.read()).await?;
+    let sql = Sql::new(db.engine(), "SELECT count(*) AS n FROM deliveries").walks();
+    let row = sql.one(db.read()).await?;
     row.map_or(Ok(0), |row| row.get("n"))
 }

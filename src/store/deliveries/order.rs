@@ -107,15 +107,15 @@ pub(super) async fn advance(
             rows.push(vec![row.get::<Uuid>("endpoint_id")?.into(), task.into(), version.into()]);
         }
     }
-    // A plus keeps SQLite from the index by due time, where it would walk over everything that is not
-    // due, for each that ended.
+    // By the few that ended: a CROSS JOIN is what SQLite doesn't turn round, to walk over all that waits. Claims
+    // may have come first: what is leased or was tried by now is left as it is.
     rows.run(engine, transaction, |sql, rows| {
-        let sql = sql.push("UPDATE deliveries SET due_at = {now} FROM ");
+        let sql = sql.push("UPDATE deliveries SET due_at = {now} WHERE id IN (SELECT d.id FROM ");
         rows.table(sql).push(
-            " AS r WHERE deliveries.task_id = r.task_id AND deliveries.endpoint_id = r.endpoint_id
-              AND deliveries.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
-                AND o.endpoint_id = r.endpoint_id AND o.version > r.version)
-              AND +deliveries.due_at > {now} AND deliveries.lease_token IS NULL AND deliveries.attempts = 0",
+            " AS r CROSS JOIN deliveries AS d WHERE d.task_id = r.task_id AND d.endpoint_id = r.endpoint_id
+                AND d.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
+                    AND o.endpoint_id = r.endpoint_id AND o.version > r.version))
+              AND due_at > {now} AND lease_token IS NULL AND attempts = 0",
         )
     })
     .await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use task_inbox_domain::event::operational::{self, DeadDelivery};
-use task_inbox_domain::webhook::breaker::{PATIENCE, RUN, Turn};
+use task_inbox_domain::webhook::breaker::{PATIENCE, RUN, Shown, Turn};
 use task_inbox_domain::{Actor, Event, EventType, Timestamp};
 use uuid::Uuid;
 
@@ -66,6 +66,10 @@ pub struct Settled {
     pub response: Vec<u8>,
     /// What becomes of the delivery.
     pub fate: Fate,
+    /// Which receiver it was sent to, of those that the endpoint has had.
+    pub generation: i64,
+    /// What it shows of the endpoint.
+    pub shown: Shown,
     /// Whether the endpoint said that it is gone for good.
     pub disables: bool,
     /// Whether it was sent to see if its endpoint works again.
@@ -119,18 +123,19 @@ pub struct Settlement {
 /// Settles attempts in one transaction.
 ///
 /// A row that bears another token is left alone, and its attempt is not recorded: whoever holds
-/// the lease now will say what became of it. What it showed of its endpoint counts all the same.
+/// the lease now will say what became of it, and what it shows of its endpoint.
 pub async fn settle(db: &Db, registry: &Registry, attempts: &[&Settled]) -> Result<Settlement> {
     let engine = db.engine();
     let mut sorted: Vec<&Settled> = attempts.to_vec();
     sorted.sort_unstable_by_key(|a| a.id);
     let transaction = db.begin().await?;
     // Endpoints before deliveries, as everywhere.
-    let turned = health::observe(engine, &transaction, &sorted).await?;
+    let known = health::lock(engine, &transaction, &sorted).await?;
     let mut held = HashSet::new();
     finish(engine, &transaction, &sorted, &mut held).await?;
     retry(engine, &transaction, &sorted, &mut held).await?;
     sorted.retain(|a| held.contains(&a.id));
+    let turned = health::observe(engine, &transaction, &known, &sorted).await?;
     record(engine, &transaction, &sorted).await?;
     let disabled = disable(engine, &transaction, &ended_for_good(&sorted, &turned)).await?;
     let events = told(registry, &sorted, &turned, &disabled);
@@ -153,17 +158,27 @@ pub async fn settle(db: &Db, registry: &Registry, attempts: &[&Settled]) -> Resu
     })
 }
 
-/// Endpoints that are to be disabled, with why: a word and a sentence.
-type Ended = BTreeMap<Uuid, (&'static str, String)>;
+/// Endpoints that are to be disabled, with why.
+type Ended = BTreeMap<Uuid, End>;
+
+#[derive(Clone)]
+struct End {
+    reason: &'static str,
+    message: String,
+    /// The receiver that it is about: one that took its place has done nothing.
+    generation: i64,
+}
 
 fn ended_for_good(held: &[&Settled], turned: &[Turned]) -> Ended {
     let days = PATIENCE.as_secs() / (24 * 60 * 60);
     let failed = turned
         .iter()
         .filter(|t| t.turn == Turn::GaveUp)
-        .map(|t| (t.endpoint, ("failing", format!("every attempt failed for {days} days"))));
+        .map(|t| (t.endpoint, t.generation, "failing", format!("every attempt failed for {days} days")));
     let gone = held.iter().filter(|a| a.disables);
-    failed.chain(gone.map(|a| (a.endpoint, ("gone", "it answered 410 Gone".to_owned())))).collect()
+    let gone = gone.map(|a| (a.endpoint, a.generation, "gone", "it answered 410 Gone".to_owned()));
+    let end = |(id, generation, reason, message)| (id, End { reason, message, generation });
+    failed.chain(gone).map(end).collect()
 }
 
 /// What operators are told of a settlement.
@@ -185,7 +200,7 @@ fn told(registry: &Registry, held: &[&Settled], turned: &[Turned], disabled: &En
         }
         Turn::None | Turn::GaveUp => None,
     });
-    let ended = disabled.iter().filter_map(|(id, (reason, message))| {
+    let ended = disabled.iter().filter_map(|(id, End { reason, message, .. })| {
         let since = turned.iter().find(|t| t.endpoint == *id).and_then(|t| t.failing_since);
         change(*id, EventType::EndpointDisabled, reason, Some(message), since)
     });
@@ -353,8 +368,10 @@ async fn disable(engine: Engine, db: &impl ConnectionTrait, ended: &Ended) -> Re
         let changed = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = ")
             .bind(EndpointStatus::Disabled.as_str())
             .push(", status_reason = ")
-            .bind(why.1.as_str())
-            .push(" WHERE status = ")
+            .bind(why.message.as_str())
+            .push(" WHERE generation = ")
+            .bind(why.generation)
+            .push(" AND status = ")
             .bind(EndpointStatus::Active.as_str())
             .push(" AND id = ")
             .bind(*id)

@@ -14,7 +14,7 @@ use super::registry::{self, Endpoint, EndpointStatus, Origin};
 use super::row::Row;
 use super::sql::Sql;
 
-pub use write::{create, pause, remove, resume, update};
+pub use write::{create, pause, remove, resume, sweep, update};
 
 /// Beyond this, what waits is not counted any further.
 pub const MAX_COUNTED: i64 = 10_000;
@@ -58,7 +58,7 @@ pub async fn list(
         .push(registry::KEY_END)
         .push(" AS key_end, (SELECT count(*) FROM (SELECT 1 AS one FROM deliveries d WHERE d.endpoint_id = e.id LIMIT ")
         .bind(MAX_COUNTED)
-        .push(") AS w) AS waiting FROM endpoints e WHERE true");
+        .push(") AS w) AS waiting FROM endpoints e WHERE NOT (e.origin = 'registered' AND e.status = 'removed')");
     if let Some(id) = filter.id {
         sql = sql.push(" AND e.id = ").bind(id);
     }
@@ -66,7 +66,7 @@ pub async fn list(
         sql = sql.push(" AND (e.schema_name IS NULL OR e.schema_name = ").bind(schema.as_str()).push(")");
     }
     if let Some(status) = filter.status {
-        sql = sql.push(" AND e.status = ").bind(status.as_str());
+        sql = sql.push(" AND ").push(registry::SHOWN_STATUS).push(" = ").bind(status.as_str());
     }
     if let Some(origin) = filter.origin {
         sql = sql.push(" AND e.origin = ").bind(origin.as_str());

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::commit::LogEntry;
 use crate::store::db::{Db, Engine};
-use crate::store::deliveries;
+use crate::store::deliveries::{self, FORGET};
 use crate::store::error::Result;
 use crate::store::log::{self, Append};
 use crate::store::registry::{Endpoint, EndpointStatus, Origin, Registry};
@@ -18,6 +18,10 @@ use crate::store::sql::Sql;
 /// The most deliveries that one transaction ends.
 const PIECE: i64 = 1_000;
 
+const HEADERS: &str = "custom_headers";
+const URL: &str = "url";
+const RATE: &str = "rate_limit";
+
 /// The columns that an owner chooses, as JSON where they are lists.
 fn chosen(endpoint: &Endpoint) -> [(&'static str, sea_orm::Value); 11] {
     let list = |list: &Option<Vec<String>>| list.as_ref().map(json);
@@ -26,15 +30,15 @@ fn chosen(endpoint: &Endpoint) -> [(&'static str, sea_orm::Value); 11] {
     let kinds = interest.event_types.as_ref();
     let kinds: Vec<_> = kinds.into_iter().flatten().map(|kind| kind.as_str()).collect();
     [
-        ("url", endpoint.hook.url.clone().into()),
+        (URL, endpoint.hook.url.clone().into()),
         ("body_shape", endpoint.format.as_str().into()),
         ("event_types", json(&kinds).into()),
         ("schemas", list(&interest.schemas).into()),
         ("task_types", list(&interest.task_types).into()),
         ("states", interest.states.as_ref().map(json).into()),
         ("description", endpoint.description.clone().into()),
-        ("custom_headers", Some(&treatment.headers).filter(|h| !h.is_empty()).map(json).into()),
-        ("rate_limit", treatment.rate.map(|rate| rate.to_string()).into()),
+        (HEADERS, Some(&treatment.headers).filter(|h| !h.is_empty()).map(json).into()),
+        (RATE, treatment.rate.map(|rate| rate.to_string()).into()),
         ("concurrency", treatment.concurrency.map(|most| most as i32).into()),
         ("timeout_ms", treatment.timeout.map(|timeout| timeout.as_millis() as i64).into()),
     ]
@@ -44,8 +48,13 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("lists of texts are JSON")
 }
 
-/// Registers an endpoint with its first secret.
-pub async fn create(db: &Db, endpoint: &Endpoint, secret: &NewSecret) -> Result<()> {
+/// Registers an endpoint with its first secret, and the values of its own headers.
+pub async fn create(
+    db: &Db,
+    endpoint: &Endpoint,
+    secret: &NewSecret,
+    headers: Option<&NewSecret>,
+) -> Result<()> {
     let engine = db.engine();
     let columns = chosen(endpoint);
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
@@ -67,47 +76,68 @@ pub async fn create(db: &Db, endpoint: &Endpoint, secret: &NewSecret) -> Result<
     }
     sql.push(")").execute(&transaction).await?;
     secrets::insert(engine, &transaction, secret).await?;
+    secrets::put_headers(engine, &transaction, endpoint.id, headers).await?;
     bump_registry(engine, &transaction).await?;
     Ok(transaction.commit().await?)
 }
 
-/// Changes a registered endpoint to what its owner chose; `false` if there is none. Another URL is another
-/// receiver: one that had been disabled takes deliveries again, and nothing is known against it.
-pub async fn update(db: &Db, endpoint: &Endpoint) -> Result<bool> {
+/// Changes what the owner chose of a registered endpoint, in these columns alone, so that of two changes at once
+/// of different things both are made; `false` if there is none.
+///
+/// Another URL is another receiver: one that had been disabled takes deliveries again, and nothing is known
+/// against it. Another rate begins at once. `headers` are the values of its own, if it says something of them.
+pub async fn update(
+    db: &Db,
+    endpoint: &Endpoint,
+    said: &[&str],
+    headers: Option<&NewSecret>,
+) -> Result<bool> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    let url = endpoint.hook.url.as_str();
-    let moved = |sql: Sql, column: &str, then: &str| {
-        sql.push(&format!("{column} = CASE WHEN url <> "))
-            .bind(url)
-            .push(&format!(" THEN {then} ELSE {column} END, "))
-    };
-    let mut sql = Sql::new(engine, "UPDATE endpoints SET ");
-    for (column, then) in
-        [("failing_since", "NULL"), ("failures", "0"), ("open_until", "NULL"), ("probes", "0")]
-    {
-        sql = moved(sql, column, then);
+    let row = Sql::new(
+        engine,
+        "SELECT url, status FROM endpoints WHERE origin = 'registered' AND status <> 'removed' AND id = ",
+    )
+    .bind(endpoint.id)
+    .push(" {locked}")
+    .one(&transaction)
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    let mut sql = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}");
+    for (name, value) in chosen(endpoint).into_iter().filter(|(name, _)| said.contains(name)) {
+        sql = sql.push(", ").push(name).push(" = ").bind(value);
     }
-    for (column, then) in [("status_reason", "NULL"), ("status", "'active'")] {
-        sql = sql
-            .push(&format!("{column} = CASE WHEN status = 'disabled' AND url <> "))
-            .bind(url)
-            .push(&format!(" THEN {then} ELSE {column} END, "));
+    if said.contains(&RATE) {
+        sql = sql.push(", rate_due = 0");
     }
-    for (name, value) in chosen(endpoint) {
-        sql = sql.push(name).push(" = ").bind(value).push(", ");
+    let moves = said.contains(&URL) && row.get::<String>(URL)? != endpoint.hook.url;
+    if moves {
+        sql = sql.push(", ").push(FORGET);
+        if row.get::<String>("status")? == EndpointStatus::Disabled.as_str() {
+            sql = sql.push(", status_reason = NULL, status = ").bind(EndpointStatus::Active.as_str());
+        }
     }
-    let changed = sql
-        .push("updated_at = {now} WHERE origin = 'registered' AND status <> 'removed' AND id = ")
-        .bind(endpoint.id)
-        .execute(&transaction)
-        .await?;
-    if changed == 0 {
-        return Ok(false);
+    sql.push(" WHERE id = ").bind(endpoint.id).execute(&transaction).await?;
+    if said.contains(&HEADERS) {
+        secrets::put_headers(engine, &transaction, endpoint.id, headers).await?;
+    }
+    if moves {
+        hasten(engine, &transaction, endpoint.id).await?;
     }
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// Makes what waits for its next attempt due: what that waited for has happened. Few deliveries of an endpoint
+/// were ever tried while it failed.
+async fn hasten(engine: Engine, db: &impl ConnectionTrait, endpoint: Uuid) -> Result<()> {
+    Sql::new(engine, "UPDATE deliveries SET due_at = {now} WHERE endpoint_id = ")
+        .bind(endpoint)
+        .push(" AND due_at > {now} AND lease_token IS NULL AND attempts > 0")
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Pauses an endpoint: its deliveries wait. `false` if it can't be paused, being paused or gone.
@@ -129,8 +159,8 @@ pub async fn pause(
     set_status(db, registry, endpoint, &change, actor, now).await
 }
 
-/// Lets an endpoint that was paused or disabled take deliveries again; nothing is known against it.
-/// `false` if it is neither.
+/// Lets an endpoint that was paused or disabled, or whose breaker is open, take deliveries again, at once;
+/// nothing is known against it. `false` if it is none of these.
 pub async fn resume(
     db: &Db,
     registry: &Registry,
@@ -139,7 +169,7 @@ pub async fn resume(
     now: Timestamp,
 ) -> Result<bool> {
     let change = Change {
-        from: &[EndpointStatus::Paused, EndpointStatus::Disabled],
+        from: &[EndpointStatus::Paused, EndpointStatus::Disabled, EndpointStatus::Active],
         to: EndpointStatus::Active,
         kind: EventType::EndpointRecovered,
         reason: "resumed",
@@ -166,7 +196,7 @@ async fn set_status(
 ) -> Result<bool> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    let row = Sql::new(engine, "SELECT status, failing_since FROM endpoints WHERE id = ")
+    let row = Sql::new(engine, "SELECT status, failing_since, open_until FROM endpoints WHERE id = ")
         .bind(endpoint.id)
         .push(" {locked}")
         .one(&transaction)
@@ -176,15 +206,23 @@ async fn set_status(
     if !EndpointStatus::parse(&status).is_some_and(|status| change.from.contains(&status)) {
         return Ok(false);
     }
+    // Of one that is active already, an open breaker is closed.
+    let open = row.get::<Option<i64>>("open_until")?;
+    if change.to == EndpointStatus::Active && status == EndpointStatus::Active.as_str() && open.is_none() {
+        return Ok(false);
+    }
     let failing = row.get::<Option<i64>>("failing_since")?.map(Timestamp::from_micros);
     let mut sql = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = ")
         .bind(change.to.as_str())
         .push(", status_reason = ")
         .bind(change.message.map(str::to_owned));
     if change.to == EndpointStatus::Active {
-        sql = sql.push(", failing_since = NULL, failures = 0, open_until = NULL, probes = 0");
+        sql = sql.push(", ").push(FORGET);
     }
     sql.push(" WHERE id = ").bind(endpoint.id).execute(&transaction).await?;
+    if change.to == EndpointStatus::Active {
+        hasten(engine, &transaction, endpoint.id).await?;
+    }
     let facts = endpoint.facts(failing);
     let event = operational::endpoint_changed(
         Uuid::now_v7(),
@@ -215,64 +253,112 @@ async fn tell(
 
 /// Takes a registered endpoint away; `None` if there is none, else how many deliveries were withdrawn.
 ///
-/// First it is closed, in a transaction that moves the registry's number: no commit addresses anything to it
-/// from then on. Then its deliveries end, piece by piece, and its row goes. A removal that was interrupted is
-/// finished by calling this again.
+/// First it is closed, in a transaction that moves the registry's number: nothing is made for it from then on,
+/// by any job either, and nothing goes out. Then what waits is withdrawn, piece by piece. Its row goes when
+/// what is under way is settled, and whatever interrupts this, [`sweep`] finishes it.
 pub async fn remove(db: &Db, id: Uuid) -> Result<Option<u64>> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    let closed =
-        Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = 'removed' WHERE origin = ")
-            .bind(Origin::Registered.as_str())
-            .push(" AND id = ")
-            .bind(id)
-            .execute(&transaction)
-            .await?;
+    let closed = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = ")
+        .bind(EndpointStatus::Removed.as_str())
+        .push(" WHERE status <> ")
+        .bind(EndpointStatus::Removed.as_str())
+        .push(" AND origin = ")
+        .bind(Origin::Registered.as_str())
+        .push(" AND id = ")
+        .bind(id)
+        .execute(&transaction)
+        .await?;
     if closed == 0 {
         return Ok(None);
     }
+    // Endpoints before jobs, as where one is made or takes a step.
+    Sql::new(engine, "UPDATE replays SET status = 'cancelled', finished_at = {now} WHERE status = 'running' AND endpoint_id = ")
+        .bind(id)
+        .execute(&transaction)
+        .await?;
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
+    Ok(Some(finish_removal(db, id).await?))
+}
+
+/// Withdraws what waits for a closed endpoint, and takes its row away if nothing is under way to it.
+async fn finish_removal(db: &Db, id: Uuid) -> Result<u64> {
+    let engine = db.engine();
+    let withdrawn = withdraw(db, id).await?;
+    let transaction = db.begin().await?;
+    Sql::new(engine, "DELETE FROM replays WHERE endpoint_id = ").bind(id).execute(&transaction).await?;
+    let gone = Sql::new(
+        engine,
+        "DELETE FROM endpoints WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = ",
+    )
+    .bind(id)
+    .push(") AND id = ")
+    .bind(id)
+    .execute(&transaction)
+    .await?;
+    if gone > 0 {
+        bump_registry(engine, &transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(withdrawn)
+}
+
+/// Finishes removals that were interrupted or had to wait, and ends deliveries whose endpoint is gone; returns
+/// how many were withdrawn.
+pub async fn sweep(db: &Db) -> Result<u64> {
+    let engine = db.engine();
+    let mut withdrawn = 0;
+    let closed = Sql::new(engine, "SELECT id FROM endpoints WHERE status = ")
+        .bind(EndpointStatus::Removed.as_str())
+        .all(db.read())
+        .await?;
+    for row in &closed {
+        withdrawn += finish_removal(db, row.get("id")?).await?;
+    }
+    // From one endpoint to the next along the index, however much waits.
+    let orphaned = Sql::new(
+        engine,
+        "WITH RECURSIVE ids (id) AS (
+            SELECT (SELECT d.endpoint_id FROM deliveries d ORDER BY d.endpoint_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.endpoint_id > ids.id ORDER BY d.endpoint_id LIMIT 1)
+            FROM ids WHERE ids.id IS NOT NULL)
+         SELECT ids.id FROM ids WHERE ids.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM endpoints e WHERE e.id = ids.id)",
+    )
+    .all(db.read())
+    .await?;
+    for row in &orphaned {
+        withdrawn += withdraw(db, row.get("id")?).await?;
+    }
+    Ok(withdrawn)
+}
+
+/// Ends an endpoint's deliveries that nobody is sending, piece by piece.
+async fn withdraw(db: &Db, endpoint: Uuid) -> Result<u64> {
     let mut withdrawn = 0;
     loop {
         let transaction = db.begin().await?;
-        let ended = withdraw(engine, &transaction, id).await?;
+        let ended = withdraw_piece(db.engine(), &transaction, endpoint).await?;
         transaction.commit().await?;
         withdrawn += ended;
         if ended < PIECE as u64 {
-            break;
+            return Ok(withdrawn);
         }
     }
-    let transaction = db.begin().await?;
-    Sql::new(engine, "DELETE FROM replays WHERE endpoint_id = ").bind(id).execute(&transaction).await?;
-    Sql::new(engine, "DELETE FROM endpoints WHERE id = ").bind(id).execute(&transaction).await?;
-    bump_registry(engine, &transaction).await?;
-    transaction.commit().await?;
-    Ok(Some(withdrawn))
 }
 
-/// Ends some of an endpoint's live deliveries.
-async fn withdraw(engine: Engine, transaction: &DatabaseTransaction, endpoint: Uuid) -> Result<u64> {
-    let rows = Sql::new(engine, "SELECT id FROM deliveries WHERE endpoint_id = ")
-        .bind(endpoint)
-        .push(" ORDER BY id LIMIT ")
-        .bind(PIECE)
-        .push(" {locked}")
-        .all(transaction)
-        .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    Sql::new(
+async fn withdraw_piece(engine: Engine, transaction: &DatabaseTransaction, endpoint: Uuid) -> Result<u64> {
+    let rows = Sql::new(
         engine,
-        "INSERT INTO finished_deliveries (id, endpoint_id, event_id, schema_name, task_id, version, attempts,
-            outcome, reason, created_at, finished_at, is_resend)
-         SELECT id, endpoint_id, event_id, schema_name, task_id, version, attempts, 'cancelled',
-            'endpoint_removed', created_at, {now}, is_resend FROM deliveries WHERE id",
+        "SELECT id FROM deliveries WHERE (lease_token IS NULL OR due_at <= {now}) AND endpoint_id = ",
     )
-    .any_id(ids.iter().copied())
-    .execute(transaction)
+    .bind(endpoint)
+    .push(" ORDER BY due_at LIMIT ")
+    .bind(PIECE)
+    .push(" {locked}")
+    .all(transaction)
     .await?;
-    Sql::new(engine, "DELETE FROM deliveries WHERE id").any_id(ids).execute(transaction).await
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    deliveries::end(engine, transaction, ids, "cancelled", "endpoint_removed").await
 }

@@ -57,8 +57,8 @@ pub enum EndpointStatus {
     /// It answered 410 or failed for days: deliveries wait. Resuming, a new URL or a new key makes it
     /// active again.
     Disabled,
-    /// The latest version no longer names it, or it is being deleted: no new deliveries, what is live
-    /// still goes out.
+    /// It is being deleted: nothing is made for it and nothing goes out. What is under way is waited for, and
+    /// then its row goes.
     Removed,
 }
 
@@ -85,8 +85,8 @@ impl EndpointStatus {
 /// How an endpoint wants to be treated. What it doesn't say is as for every endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Treatment {
-    /// Headers of its own, on every attempt.
-    pub headers: Vec<(String, String)>,
+    /// The names of headers of its own, on every attempt. Their values are kept as secrets are.
+    pub headers: Vec<String>,
     /// The most attempts in a time, of all replicas together.
     pub rate: Option<Rate>,
     /// The most attempts at once, of each replica.
@@ -117,6 +117,11 @@ pub struct Endpoint {
     pub treatment: Treatment,
     /// What its owner says it is.
     pub description: Option<String>,
+    /// Whether it is registered, or its schema's latest version names it. Where none does, no new deliveries are
+    /// made for it, and what is live still goes out.
+    pub declared: bool,
+    /// Raised when what answers there is to be judged anew.
+    pub generation: i64,
     /// Whether it takes deliveries.
     pub status: EndpointStatus,
     /// Why it has that status.
@@ -135,14 +140,31 @@ impl Endpoint {
         self.held_reason().is_none()
     }
 
-    /// Why deliveries wait, if they do: `paused`, `disabled`, `no_key`.
+    /// Why deliveries wait, if they do: `paused`, `disabled`, `removed`, `no_key`.
     pub fn held_reason(&self) -> Option<&'static str> {
         match self.status {
-            EndpointStatus::Disabled => Some("disabled"),
-            EndpointStatus::Paused => Some("paused"),
-            EndpointStatus::Active | EndpointStatus::Removed if self.has_key => None,
-            EndpointStatus::Active | EndpointStatus::Removed => Some("no_key"),
+            EndpointStatus::Active if self.has_key => None,
+            EndpointStatus::Active => Some("no_key"),
+            held => Some(held.as_str()),
         }
+    }
+
+    /// Whether new deliveries are made for it.
+    pub fn is_named(&self) -> bool {
+        self.declared && self.status != EndpointStatus::Removed
+    }
+
+    /// Its status as people see it: what no version names is removed, unless it is held.
+    pub fn shown_status(&self) -> EndpointStatus {
+        match self.status {
+            EndpointStatus::Active if !self.declared => EndpointStatus::Removed,
+            status => status,
+        }
+    }
+
+    /// For one that stands for callbacks, whether it is a pattern of many hosts.
+    pub fn callback_pattern(&self) -> Option<bool> {
+        (self.origin == Origin::Callback).then(|| self.hook.url.starts_with("*."))
     }
 
     /// What operators are told of it.
@@ -170,6 +192,10 @@ impl Endpoint {
     }
 }
 
+/// The status of an endpoint `e` as people see it: [`Endpoint::shown_status`].
+pub(in crate::store) const SHOWN_STATUS: &str =
+    "CASE WHEN e.status = 'active' AND NOT e.declared THEN 'removed' ELSE e.status END";
+
 /// When the last secret of an endpoint `e` ends that is of its kind: no row, none; the greatest
 /// integer, never.
 pub(in crate::store) const KEY_END: &str =
@@ -196,6 +222,8 @@ pub(in crate::store) fn from_row(row: &QueryResult) -> Result<Endpoint> {
         interest: interest(row)?,
         treatment: treatment(row)?,
         description: row.get("description")?,
+        declared: row.get("declared")?,
+        generation: row.get("generation")?,
         status: known(row, "status", EndpointStatus::parse)?,
         status_reason: row.get("status_reason")?,
         keys_of: id,

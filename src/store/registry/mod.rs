@@ -21,7 +21,7 @@ use super::row::Row;
 use super::sql::Sql;
 
 pub use endpoint::{Endpoint, EndpointStatus, Origin, Treatment};
-pub(super) use endpoint::{KEY_END, from_row as endpoint};
+pub(super) use endpoint::{KEY_END, SHOWN_STATUS, from_row as endpoint};
 use maintenance::Maintained;
 pub(super) use maintenance::from_row as maintenance;
 pub use maintenance::{Held, Maintenance};

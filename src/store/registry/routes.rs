@@ -9,7 +9,7 @@ use task_inbox_domain::{Event, EventType, Task};
 use url::Url;
 use uuid::Uuid;
 
-use super::endpoint::{Endpoint, EndpointStatus, Origin};
+use super::endpoint::{Endpoint, Origin};
 use super::{InstalledType, Registry};
 
 /// An event, as far as its way depends on it.
@@ -129,7 +129,7 @@ impl Registry {
             state: heard.state,
         };
         let registered = self.routes.registered(concerns, heard.kind);
-        found.extend(registered.filter(|e| e.status != EndpointStatus::Removed && e.interest.wants(&about)));
+        found.extend(registered.filter(|e| e.is_named() && e.interest.wants(&about)));
         found
     }
 
@@ -168,7 +168,7 @@ impl Registry {
     }
 
     fn own_route(&self, schema: &str, ttype: Option<&InstalledType>) -> Option<&Arc<Endpoint>> {
-        let named = |e: &&Arc<Endpoint>| e.status != EndpointStatus::Removed;
+        let named = |e: &&Arc<Endpoint>| e.is_named();
         ttype
             .and_then(|t| self.endpoint_of(schema, Some(&t.ttype().name)))
             .filter(named)
@@ -196,7 +196,7 @@ impl Registry {
             self.endpoint(self.endpoint(*any)?.keys_of)
         };
         let own = self.endpoint_of(schema, ttype);
-        if ttype.is_some() || own.is_some_and(|e| e.status != EndpointStatus::Removed) {
+        if ttype.is_some() || own.is_some_and(|e| e.is_named()) {
             return own;
         }
         of_callbacks().or(own)
@@ -205,7 +205,7 @@ impl Registry {
     /// The endpoint whose keys sign what is asked about tasks of a type: those of the type's own while it has
     /// one, and its schema's otherwise.
     pub fn signer(&self, schema: &str, ttype: &str) -> Option<&Arc<Endpoint>> {
-        let own = self.key_bearer(schema, Some(ttype)).filter(|e| e.status != EndpointStatus::Removed);
+        let own = self.key_bearer(schema, Some(ttype)).filter(|e| e.is_named());
         own.or_else(|| self.key_bearer(schema, None))
     }
 }

@@ -27,21 +27,19 @@ pub(super) async fn remove(db: &Db, schema: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes the name out of what endpoints ask for; returns those that are left with none, which are closed: they are
-/// to be removed.
-pub(super) async fn forget(engine: Engine, db: &impl ConnectionTrait, schema: &str) -> Result<Vec<Uuid>> {
-    let mut closed = Vec::new();
+/// Takes the name out of what endpoints ask for. Such as are left with none were registered meanwhile: they are
+/// closed, and swept away.
+pub(super) async fn forget(engine: Engine, db: &impl ConnectionTrait, schema: &str) -> Result<()> {
     for Hearer { id, others } in naming(engine, db, schema, " ORDER BY id {locked}").await? {
         let sql = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, ");
         let sql = if others.is_empty() {
-            closed.push(id);
             sql.push("status = ").bind(EndpointStatus::Removed.as_str())
         } else {
             sql.push("schemas = ").bind(serde_json::json!(others).to_string())
         };
         sql.push(" WHERE id = ").bind(id).execute(db).await?;
     }
-    Ok(closed)
+    Ok(())
 }
 
 /// What a list that holds the name is like. It is JSON as this service wrote it, and no name needs escaping there;

@@ -4,8 +4,6 @@
 mod hearers;
 mod remove;
 
-use std::sync::Arc;
-
 use sea_orm::ConnectionTrait;
 use task_inbox_domain::schema::{Hook, HookAuth, Schema};
 use task_inbox_domain::{Actor, Timestamp, event};
@@ -16,7 +14,7 @@ use super::db::{Db, Engine};
 use super::deliveries;
 use super::error::{Result, StoreError};
 use super::log::{self, Append, Appended};
-use super::registry::{Endpoint, EndpointStatus, Origin, Registry};
+use super::registry::{Origin, Registry};
 use super::row::Row;
 use super::secrets::bump_registry;
 use super::sql::Sql;
@@ -30,8 +28,6 @@ pub struct Installed {
     pub version_id: Uuid,
     /// Its place among the schema's versions, from 1.
     pub position: i32,
-    /// Endpoints of the schema that have no key: events to them wait until one is made.
-    pub endpoints_without_key: Vec<Arc<Endpoint>>,
 }
 
 /// Why a schema was not installed.
@@ -101,16 +97,9 @@ pub async fn install(
     declare_endpoints(engine, &transaction, schema, now).await?;
     let event =
         event::schema_version_created(Uuid::now_v7(), &schema.name, schema.version.as_written(), actor, now);
-    let changed = append_with_deliveries(engine, &transaction, registry, event).await?;
+    append_with_deliveries(engine, &transaction, registry, event).await?;
     transaction.commit().await.map_err(StoreError::from)?;
-    let endpoints_without_key = changed
-        .endpoints()
-        .filter(|e| e.schema == schema.name && e.status == EndpointStatus::Active && !e.has_key)
-        // One key is for all that share it.
-        .filter(|e| e.keys_of == e.id)
-        .cloned()
-        .collect();
-    Ok(Installed { version_id, position, endpoints_without_key })
+    Ok(Installed { version_id, position })
 }
 
 #[expect(clippy::too_many_arguments, reason = "one row's columns, used once")]
@@ -161,7 +150,8 @@ async fn insert_version(
 }
 
 /// Makes the endpoints that the version declares, or changes them to what it says, and marks the
-/// others as removed. Secrets stay: they belong to the endpoint, not to the version. So does a pause.
+/// others as no longer declared. Secrets stay: they belong to the endpoint, not to the version. So does a pause,
+/// whether the version names it or not.
 async fn declare_endpoints(
     engine: Engine,
     db: &impl ConnectionTrait,
@@ -185,9 +175,7 @@ async fn declare_endpoints(
     for declared in all {
         kept.push(declare_endpoint(engine, db, schema, &declared, now).await?);
     }
-    let mut sql = Sql::new(engine, "UPDATE endpoints SET status = ")
-        .bind(EndpointStatus::Removed.as_str())
-        .push(", updated_at = ")
+    let mut sql = Sql::new(engine, "UPDATE endpoints SET declared = false, updated_at = ")
         .bind(now.as_micros())
         .push(" WHERE origin IN ('schema', 'type', 'callback') AND schema_name = ")
         .bind(schema.name.as_str());
@@ -220,7 +208,22 @@ async fn declare_endpoint(
         Origin::Callback => "(schema_name, url) WHERE origin = 'callback'",
         _ => "(schema_name, coalesce(ttype, '')) WHERE origin IN ('schema', 'type')",
     };
-    // What made it fail may be what this version mends.
+    // Another receiver is judged anew; one that stayed is what it was, paused or disabled or neither.
+    let moved = "endpoints.url <> excluded.url OR endpoints.auth_kind <> excluded.auth_kind
+        OR coalesce(endpoints.auth_header, '') <> coalesce(excluded.auth_header, '')";
+    let anew = |column: &str, then: &str| {
+        format!("{column} = CASE WHEN {moved} THEN {then} ELSE endpoints.{column} END")
+    };
+    let judged = [
+        anew("failing_since", "NULL"),
+        anew("failures", "0"),
+        anew("open_until", "NULL"),
+        anew("probes", "0"),
+        anew("generation", "endpoints.generation + 1"),
+        anew("status", "CASE WHEN endpoints.status = 'paused' THEN 'paused' ELSE 'active' END"),
+        anew("status_reason", "CASE WHEN endpoints.status = 'paused' THEN endpoints.status_reason END"),
+    ]
+    .join(", ");
     let row = Sql::new(
         engine,
         "INSERT INTO endpoints (id, origin, schema_name, ttype, url, auth_kind, auth_header, event_types,
@@ -249,10 +252,7 @@ async fn declare_endpoint(
     .push(&format!(
         ") ON CONFLICT {conflict}
            DO UPDATE SET url = excluded.url, auth_kind = excluded.auth_kind, auth_header = excluded.auth_header,
-            body_shape = excluded.body_shape, updated_at = excluded.updated_at, failing_since = NULL, failures = 0,
-            open_until = NULL, probes = 0,
-            status = CASE WHEN endpoints.status = 'paused' THEN 'paused' ELSE 'active' END,
-            status_reason = CASE WHEN endpoints.status = 'paused' THEN endpoints.status_reason END
+            body_shape = excluded.body_shape, updated_at = excluded.updated_at, declared = true, {judged}
          RETURNING id"
     ))
     .one(db)
@@ -260,14 +260,13 @@ async fn declare_endpoint(
     row.ok_or_else(|| StoreError::Corrupt("an endpoint was neither made nor changed".to_owned()))?.get("id")
 }
 
-/// Appends an event of a schema, addresses it, and moves the registry's number with the head;
-/// returns the registry as this transaction sees it.
+/// Appends an event of a schema, addresses it, and moves the registry's number with the head.
 async fn append_with_deliveries(
     engine: Engine,
     db: &impl ConnectionTrait,
     registry: &Registry,
     event: task_inbox_domain::Event,
-) -> std::result::Result<Registry, InstallError> {
+) -> std::result::Result<(), InstallError> {
     // The endpoints as this transaction sees them: the version that is being installed may be the
     // first to name one.
     let changed = Registry::load_on(engine, db, Some(registry)).await?;
@@ -278,7 +277,7 @@ async fn append_with_deliveries(
     match log::append(engine, db, Append::new(&[LogEntry::new(event)], Some(registry.number))).await? {
         Appended::Done => {
             bump_registry(engine, db).await?;
-            Ok(changed)
+            Ok(())
         }
         Appended::RegistryMoved => Err(InstallError::Raced),
     }

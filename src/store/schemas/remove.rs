@@ -11,7 +11,6 @@ use super::hearers;
 use crate::store::commit::LogEntry;
 use crate::store::db::{Db, Engine};
 use crate::store::deliveries;
-use crate::store::endpoints;
 use crate::store::error::Result;
 use crate::store::log::{self, Append};
 use crate::store::registry::Registry;
@@ -110,7 +109,8 @@ struct Window {
 
 impl Window {
     /// Adds the condition that a row is in it.
-    fn among(&self, mut sql: Sql) -> Sql {
+    fn among(&self, sql: Sql) -> Sql {
+        let mut sql = sql.walks();
         if let Some(after) = &self.after {
             sql = sql.push(&format!(" AND {} > ", self.key)).bind(after.clone());
         }
@@ -217,16 +217,11 @@ async fn finish(db: &Db, name: &str) -> Result<()> {
             deliveries::address(engine, &transaction, &registry, &told).await?;
         }
     }
-    let closed = hearers::forget(engine, &transaction, name).await?;
+    hearers::forget(engine, &transaction, name).await?;
     Sql::new(engine, "UPDATE log_head SET registry = registry + 1, keys = keys + 1 WHERE id = 1")
         .execute(&transaction)
         .await?;
-    transaction.commit().await?;
-    // Such as were registered since the others went.
-    for endpoint in closed {
-        endpoints::remove(db, endpoint).await?;
-    }
-    Ok(())
+    Ok(transaction.commit().await?)
 }
 
 async fn delete(engine: Engine, db: &impl ConnectionTrait, table: &str, schema: &str) -> Result<()> {

@@ -2,8 +2,12 @@
 //!
 //! Beside the database it sees settings, database and network (`task_inbox::startup` looks, and judges);
 //! over the network what the API tells (`server`). What waits, what was given up and what is missing is
-//! asked of the API in both cases (`inbox`).
+//! asked of the API in both cases (`inbox`, `endpoints`, `deliveries`).
+//!
+//! An address is shown without its query, in which receivers like to have a token.
 
+mod deliveries;
+mod endpoints;
 mod inbox;
 mod server;
 
@@ -45,7 +49,7 @@ async fn beside_the_database(place: &Where) -> anyhow::Result<Vec<Finding>> {
         }
     };
     findings.extend(inbox::look(&api).await);
-    let urls = inbox::urls(&api).await;
+    let urls = endpoints::urls(&api).await;
     api.close().await?;
     findings.extend(startup::reach(&config, &urls).await?);
     Ok(findings)

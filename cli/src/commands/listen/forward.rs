@@ -1,4 +1,5 @@
-//! An event as the webhook that an endpoint would get, posted to a developer's machine until it is taken.
+//! An event as the webhook that an endpoint would get, posted to a developer's machine until it is taken, or
+//! refused for good.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// somebody sits there and mends what fails.
 const WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How many times an event may be refused for good before the next one has its turn.
+const MOST_REFUSALS: u32 = 3;
 
 /// Where webhooks are forwarded to, and how they prove where they come from.
 pub(super) struct Forward {
@@ -37,6 +40,28 @@ enum Proof {
     Signature(HmacKey, bool),
     /// A key in a header.
     Header(HeaderName, HeaderValue),
+}
+
+/// What came of an event.
+pub(super) enum Outcome {
+    /// It was taken: what was answered.
+    Taken(String),
+    /// It was refused again and again, and given up.
+    Passed(String),
+}
+
+/// What came of one attempt.
+enum Attempt {
+    Taken(String),
+    /// Worth another one, however long it takes.
+    Failed(String),
+    /// The receiver answers, and does not want this event.
+    Refused(String),
+}
+
+/// Whether an answer is about the event and not about the moment.
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 408 | 425 | 429)
 }
 
 /// Reads the address.
@@ -104,27 +129,37 @@ impl Forward {
         }
     }
 
-    /// Posts an event, again and again until it is taken; returns what was answered. Who comes after it
-    /// waits, as with an endpoint that gets a task's events in order.
-    pub(super) async fn deliver(&self, envelope: &str, event: &Value) -> anyhow::Result<String> {
+    /// Posts an event, again and again until it is taken. What comes after it waits, as with an endpoint that
+    /// gets a task's events in order; but an event that the receiver refuses is not to block all others for
+    /// ever.
+    pub(super) async fn deliver(&self, envelope: &str, event: &Value) -> anyhow::Result<Outcome> {
         let id = format!("evt_{}", text(&event["data"], "event_id"));
         let body = self.body(envelope)?;
-        let (mut wait, mut attempts) = (WAIT, 1_u32);
+        let (mut wait, mut attempts, mut refusals) = (WAIT, 1_u32, 0_u32);
         loop {
             match self.attempt(&id, &body).await? {
-                Ok(taken) => {
+                Attempt::Taken(answer) => {
                     if attempts > 1 {
                         note(&format!("{id} was taken after {attempts} attempts"));
                     }
-                    return Ok(taken);
+                    return Ok(Outcome::Taken(answer));
+                }
+                Attempt::Refused(why) => {
+                    refusals += 1;
+                    if refusals == MOST_REFUSALS {
+                        warn(&format!(
+                            "{id} is passed over: {why}, {refusals} times; an endpoint would get it again for two days"
+                        ));
+                        return Ok(Outcome::Passed(why));
+                    }
                 }
                 // Once, and then when it has become quiet for a while: not a line for each attempt.
-                Err(why) if attempts == 1 || wait == LONGEST_WAIT && attempts % 12 == 0 => {
+                Attempt::Failed(why) if attempts == 1 || wait == LONGEST_WAIT && attempts % 12 == 0 => {
                     warn(&format!(
                         "{id} was not taken: {why}; trying again until it is, and nothing passes it"
                     ));
                 }
-                Err(_) => {}
+                Attempt::Failed(_) => {}
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -148,8 +183,7 @@ impl Forward {
         Ok(text.into())
     }
 
-    /// One attempt: what was answered, or why that is not enough.
-    async fn attempt(&self, id: &str, body: &Bytes) -> anyhow::Result<Result<String, String>> {
+    async fn attempt(&self, id: &str, body: &Bytes) -> anyhow::Result<Attempt> {
         let mut headers = HeaderMap::new();
         let timestamp = App::now().as_secs();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -178,7 +212,7 @@ impl Forward {
         };
         let mut answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Ok(Err(lost(&error))),
+            Err(error) => return Ok(Attempt::Failed(lost(&error))),
         };
         let status = answer.status();
         // An answer counts when all of it is there; what it says is of no interest.
@@ -186,19 +220,27 @@ impl Forward {
             match answer.chunk().await {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(error) => return Ok(Err(lost(&error))),
+                Err(error) => return Ok(Attempt::Failed(lost(&error))),
             }
         }
         if status.is_success() {
-            return Ok(Ok(format!("{} in {} ms", status.as_u16(), begun.elapsed().as_millis())));
+            let taken = format!("{} in {} ms", status.as_u16(), begun.elapsed().as_millis());
+            return Ok(Attempt::Taken(taken));
         }
-        Ok(Err(format!("{place} answered {status}")))
+        let why = format!("{place} answered {status}");
+        Ok(if is_refusal(status.as_u16()) { Attempt::Refused(why) } else { Attempt::Failed(why) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_passes_is_no_refusal() {
+        assert!([400, 401, 404, 410, 422].into_iter().all(is_refusal));
+        assert!(![200, 308, 408, 425, 429, 500, 503].into_iter().any(is_refusal));
+    }
 
     #[test]
     fn what_is_no_address_or_header_is_refused() {

@@ -2,9 +2,12 @@
 //!
 //! The log is read by cursor, so that no public address is needed, and nothing is lost while the server
 //! restarts. Each event is printed and, with `--forward`, posted as the webhook that an endpoint would get
-//! (`forward`): one after the other, and each until it is taken.
+//! (`forward`): one after the other, and each until it is taken, or refused for good.
+//!
+//! It follows the whole log, as far as the key sees it and the filter lets through, and no endpoint's interest.
 
 mod forward;
+mod line;
 
 use std::time::Duration;
 
@@ -19,8 +22,8 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::api::{Api, Call, Refusal};
-use crate::output::{Answer, Screen, Tone, note, plain, say, shown, text, warn};
-use forward::Forward;
+use crate::output::{Answer, note, say, text, warn};
+use forward::{Forward, Outcome};
 
 /// How long to wait where nothing is new, and where the server is away at first.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -31,7 +34,8 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(5);
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").args(["forward", "print"]).required(true).multiple(true)))]
 pub(crate) struct Listen {
-    /// Post each event as a webhook to this address, in order and until it is taken
+    /// Post each event as a webhook to this address, in order: until it is taken, or refused three times (a
+    /// 4xx but 408, 425 and 429)
     #[arg(long, value_name = "URL", value_parser = forward::target)]
     forward: Option<Url>,
     /// Only print a line for each event
@@ -52,9 +56,9 @@ pub(crate) struct Listen {
     /// Only events of tasks of this type
     #[arg(long)]
     ttype: Option<String>,
-    /// Only events of this type
-    #[arg(long = "type", value_parser = EventType::ALL.map(EventType::as_str))]
-    kind: Option<String>,
+    /// Only events of this type; may be repeated
+    #[arg(long = "type", value_name = "TYPE", value_parser = EventType::ALL.map(EventType::as_str))]
+    kinds: Vec<String>,
     /// Only events of this task
     #[arg(long, value_name = "ID")]
     task: Option<Uuid>,
@@ -73,6 +77,8 @@ pub(crate) struct Listen {
 struct Position {
     cursor: String,
     events: u64,
+    /// How many of them were refused.
+    passed: u64,
 }
 
 /// A page of the log. An event's text is kept as it came: it is the body of its webhook.
@@ -89,7 +95,7 @@ pub(crate) async fn run(args: &Listen, api: &Api, is_json: bool) -> anyhow::Resu
         cursor = begin(args, api) => cursor?,
         () = stop.cancelled() => return Err(Refusal::new("given up before there was an answer").into()),
     };
-    let mut position = Position { cursor, events: 0 };
+    let mut position = Position { cursor, events: 0, passed: 0 };
     let place = match api {
         Api::Local(_) => "the database",
         Api::Remote(remote) => remote.server(),
@@ -106,10 +112,12 @@ pub(crate) async fn run(args: &Listen, api: &Api, is_json: bool) -> anyhow::Resu
         note(&format!("what came before is done: go on with --after {}", position.cursor));
         return Err(error);
     }
-    let Position { cursor, events } = position;
+    let Position { cursor, events, passed } = position;
     let secret = forward.as_ref().and_then(Forward::made_secret);
-    let said = format!("events: {events}; go on with --after {cursor}");
-    Ok(Answer::new(json!({"events": events, "cursor": cursor, "secret": secret}), said))
+    let refused =
+        if passed > 0 { format!(", passed over because they were refused: {passed}") } else { String::new() };
+    let said = format!("events: {events}{refused}; go on with --after {cursor}");
+    Ok(Answer::new(json!({"events": events, "passed": passed, "cursor": cursor, "secret": secret}), said))
 }
 
 /// The cursor to begin with. This is also what a wrong address, key or cursor shows at.
@@ -131,11 +139,13 @@ async fn begin(args: &Listen, api: &Api) -> anyhow::Result<String> {
 }
 
 async fn page(args: &Listen, api: &Api, after: &str) -> Result<Page, Refusal> {
+    // The API filters by one type; of several, the others are left out here.
+    let kind = args.kinds.first().filter(|_| args.kinds.len() == 1);
     let call = Call::get(&["events"])
         .query("after", Some(after))
         .query("schema", args.schema.as_ref())
         .query("ttype", args.ttype.as_ref())
-        .query("type", args.kind.as_ref())
+        .query("type", kind)
         .query("task", args.task);
     let reply = api.ask(call).await?;
     serde_json::from_slice(&reply.body)
@@ -171,12 +181,18 @@ async fn follow(
         let asked = position.cursor.clone();
         for event in page.events {
             let document: Value = serde_json::from_str(event.get()).context("an event can't be read")?;
-            let taken = match forward {
+            if !args.kinds.is_empty() && !args.kinds.iter().any(|kind| kind == text(&document, "type")) {
+                continue;
+            }
+            let outcome = match forward {
                 Some(forward) => Some(forward.deliver(event.get(), &document).await?),
                 None => None,
             };
-            if !say(&line(&document, taken.as_deref()), is_json) {
+            if !say(&line::of(&document, outcome.as_ref()), is_json) {
                 return Ok(());
+            }
+            if matches!(outcome, Some(Outcome::Passed(_))) {
+                position.passed += 1;
             }
             text(&document["data"], "cursor").clone_into(&mut position.cursor);
             position.events += 1;
@@ -190,49 +206,5 @@ async fn follow(
         if !is_new {
             tokio::time::sleep(PERIOD).await;
         }
-    }
-}
-
-/// An event on a line.
-fn line(event: &Value, taken: Option<&str>) -> String {
-    let data = &event["data"];
-    let task = &data["task"];
-    let about = if task.is_object() {
-        let state = |state: &Value| state.as_str().unwrap_or("unset").to_owned();
-        let change = match text(event, "type") {
-            "task.state_changed" => {
-                format!("{} -> {}", state(&data["previous_state"]), state(&task["state"]))
-            }
-            _ => state(&task["state"]),
-        };
-        format!("{} {} {} {change}", shown(task, "schema"), shown(data, "ttype"), shown(task, "id"))
-    } else {
-        format!("{} {}", shown(data, "schema"), text(data, "semver"))
-    };
-    let line = format!("{} {} {}", shown(event, "timestamp"), shown(event, "type"), about.trim_end());
-    let line = plain(&line.replace('\n', " "));
-    match taken {
-        Some(taken) => format!("{line}  {}", Screen::stdout().paint(Tone::Good, &plain(taken))),
-        None => line,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_event_has_a_line() {
-        let at = "2026-11-25T10:11:12.123456Z";
-        let task = json!({"id": "0193", "schema": "shop", "state": "paid"});
-        let data = json!({"task": task, "ttype": "refund", "previous_state": null});
-        let changed = json!({"type": "task.state_changed", "timestamp": at, "data": data});
-        let expected = "2026-11-25 10:11:12Z task.state_changed shop refund 0193 unset -> paid";
-        assert_eq!(line(&changed, None), expected);
-        assert_eq!(line(&changed, Some("200 in 3 ms")), format!("{expected}  200 in 3 ms"));
-        let installed = json!({"type": "schema.version_created", "timestamp": at, "data": {"schema": "a\u{1b}", "semver": "1"}});
-        assert_eq!(line(&installed, None), "2026-11-25 10:11:12Z schema.version_created a\\u{1b} 1");
-        let removed = json!({"type": "schema.removed", "timestamp": at, "data": {"schema": "a"}});
-        assert_eq!(line(&removed, None), "2026-11-25 10:11:12Z schema.removed a");
     }
 }

@@ -228,7 +228,7 @@ fn each_error_says_where_and_what() {
         ),
         (
             &with_top("hook_auth: {kind: head, val: Host}"),
-            "line 6, column 30: hook_auth.val: Host can't carry a key",
+            "line 6, column 30: hook_auth.val: Host can't be set",
         ),
         (&with_top("hook_auth: {val: ti-key}"), "hook_auth.val: names the header of kind: head"),
         (&with_top("hook_auth: ti-key"), "hook_auth: expected hook_auth, found text"),

@@ -119,7 +119,8 @@ pub enum Evidence {
     OtherEvent,
     /// The body was parsed and written again.
     Rewritten,
-    /// Body and id belong together, and the body has the form in which bodies are sent.
+    /// Body and id belong together, and the body has the form in which bodies are sent: another secret leaves no
+    /// other trace than a number that was changed in the body or the timestamp.
     Whole,
 }
 
@@ -247,13 +248,13 @@ impl Fault {
     pub fn part(&self) -> Option<Part> {
         Some(match self {
             Self::Missing(part) => *part,
-            Self::Secret(_) | Self::Mismatch(Evidence::Whole) => Part::Secret,
+            Self::Secret(_) => Part::Secret,
             Self::Version(_) | Self::NotBase64 | Self::Length(_) => Part::Signature,
             Self::Timestamp | Self::Unit | Self::Clock { .. } => Part::Timestamp,
             Self::Mistake(mistake) => mistake.part(),
             Self::Mismatch(Evidence::NotJson | Evidence::Rewritten) => Part::Body,
             Self::Mismatch(Evidence::OtherEvent) => Part::Id,
-            Self::Mismatch(Evidence::None) => return None,
+            Self::Mismatch(Evidence::None | Evidence::Whole) => return None,
         })
     }
 
@@ -341,7 +342,8 @@ impl fmt::Display for Fault {
                 }
                 Evidence::Whole => {
                     "no signature matches, although the body has the form in which it is sent and belongs to webhook-id: \
-                     most likely another secret signed it, of another endpoint or from before a rotation"
+                     another secret signed it (of another endpoint, or from before a rotation), or its timestamp or \
+                     content was changed after signing"
                 }
             }),
         }

@@ -246,7 +246,7 @@ fn two_mistakes_at_once_are_found() {
 fn what_matches_nothing_is_judged_by_what_the_body_tells() {
     let with = |body: &str| Webhook::sent().body(body).faults();
     for (body, evidence, part) in [
-        (BODY.replace("Zoë", "Zoe"), Evidence::Whole, Some(Part::Secret)),
+        (BODY.replace("Zoë", "Zoe"), Evidence::Whole, None),
         (BODY.replace("Zoë", " Zoe").replace("\":", "\" :"), Evidence::Rewritten, Some(Part::Body)),
         (BODY.replace("0001\"", "0002\""), Evidence::OtherEvent, Some(Part::Id)),
         (BODY[..BODY.len() - 1].to_owned(), Evidence::NotJson, Some(Part::Body)),
@@ -258,6 +258,15 @@ fn what_matches_nothing_is_judged_by_what_the_body_tells() {
         assert_eq!((faults[0].part(), faults[0].code()), (part, "mismatch"));
         assert!(faults[0].to_string().contains("no signature matches"));
     }
+    // A changed timestamp looks like another secret, and neither is blamed alone.
+    let moved = Webhook { timestamp: (SENT + 1).to_string(), ..Webhook::sent() }.under(&[SECRET], 0).faults;
+    let foreign = Webhook::sent().under(&[OTHER], 0).faults;
+    assert_eq!((&moved, moved[0].part()), (&foreign, None));
+    let said = moved[0].to_string();
+    assert!(
+        said.contains("another secret signed it") && said.contains("timestamp or content was changed"),
+        "{said}"
+    );
 }
 
 proptest! {

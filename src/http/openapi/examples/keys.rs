@@ -44,6 +44,7 @@ fn webhook_key() -> Value {
     json!({
         "id": "0199b8c5-2d60-7b0a-8f53-1c9be2a4d733", "endpoint_id": ENDPOINT, "schema": "shop", "type": null,
         "kind": "hmac", "url": URL, "created": "2026-11-21T10:01:00.000000Z", "expires": null,
+        "unused": false,
     })
 }
 

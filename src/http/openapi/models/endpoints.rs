@@ -28,7 +28,7 @@ pub(in crate::http) enum Origin {
 pub(in crate::http) enum HookFormat {
     /// The whole event, as JSON.
     Full,
-    /// Only the decision, as JSON.
+    /// Only the decision, as JSON; of events of no task, the whole event.
     Output,
     /// A message that ntfy shows; the URL is the topic's.
     Ntfy,

@@ -200,6 +200,8 @@ pub(in crate::http) struct WebhookKey {
     /// When it ends, if it was replaced.
     #[schema(required = true, format = DateTime)]
     expires: Option<String>,
+    /// Whether nothing goes out with it: the endpoint's `hook_auth` is of the other kind now. Going back uses it again.
+    unused: bool,
 }
 
 /// A webhook key that was made.

@@ -75,7 +75,7 @@ impl<'a> Endpoint<'a> {
             task_types: interest.task_types.as_deref().or(endpoint.ttype.as_ref().map(std::slice::from_ref)),
             event_types: view.event_types.iter().copied().map(EventType::as_str).collect(),
             states: states.map(|s| s.iter().map(|state| state.as_deref().unwrap_or(UNSET)).collect()),
-            headers: treatment.headers.iter().map(|(name, _)| (name.as_str(), MASKED)).collect(),
+            headers: treatment.headers.iter().map(|name| (name.as_str(), MASKED)).collect(),
             rate: treatment.rate.map(|rate| rate.to_string()),
             concurrency: treatment.concurrency,
             timeout: treatment.timeout.map(|timeout| match timeout.subsec_millis() {
@@ -83,7 +83,7 @@ impl<'a> Endpoint<'a> {
                 _ => format!("{}ms", timeout.as_millis()),
             }),
             description: endpoint.description.as_deref(),
-            status: endpoint.status.as_str(),
+            status: endpoint.shown_status().as_str(),
             status_reason: endpoint.status_reason.as_deref(),
             held: view.held,
             failing_since: health.failing_since,

@@ -105,6 +105,7 @@ struct WebhookKey<'a> {
     url: &'a str,
     created: Timestamp,
     expires: Option<Timestamp>,
+    unused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +123,7 @@ impl<'a> WebhookKey<'a> {
             url: &info.url,
             created: info.created,
             expires: info.expires,
+            unused: info.unused,
             key: None,
             warnings: None,
         }
