@@ -16,6 +16,10 @@ pub struct TaskCursor(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryCursor(pub Uuid);
 
+/// A position in a list of replays, newest first: everything from this id on has been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayCursor(pub Uuid);
+
 /// The text is not a cursor that this service gave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -29,6 +33,8 @@ const LOG: u8 = 1;
 const TASK: u8 = 2;
 /// First byte of a [`DeliveryCursor`].
 const DELIVERY: u8 = 3;
+/// First byte of a [`ReplayCursor`].
+const REPLAY: u8 = 4;
 
 impl LogCursor {
     /// The text form.
@@ -67,6 +73,18 @@ impl DeliveryCursor {
     }
 }
 
+impl ReplayCursor {
+    /// The text form.
+    pub fn encode(self) -> String {
+        encode(REPLAY, self.0.as_bytes())
+    }
+
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Result<Self, BadCursor> {
+        decode(REPLAY, text).map(|bytes| Self(Uuid::from_bytes(bytes)))
+    }
+}
+
 fn encode(kind: u8, payload: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(payload.len() + 1);
     bytes.push(kind);
@@ -101,6 +119,9 @@ mod tests {
             let of_a_delivery = DeliveryCursor(cursor.0).encode();
             prop_assert_eq!(DeliveryCursor::parse(&of_a_delivery), Ok(DeliveryCursor(cursor.0)));
             prop_assert_eq!(TaskCursor::parse(&of_a_delivery), Err(BadCursor));
+            let of_a_replay = ReplayCursor(cursor.0).encode();
+            prop_assert_eq!(ReplayCursor::parse(&of_a_replay), Ok(ReplayCursor(cursor.0)));
+            prop_assert_eq!(DeliveryCursor::parse(&of_a_replay), Err(BadCursor));
         }
 
         #[test]

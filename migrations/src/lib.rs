@@ -13,6 +13,7 @@ mod m20261123_000003_lists;
 mod m20261124_000004_feeds;
 mod m20261125_000005_endpoints;
 mod m20261125_000006_maintenance;
+mod m20261127_000006_replays;
 mod m20261127_000008_receivers;
 
 /// All migrations, oldest first.
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000004_feeds::Migration),
             Box::new(m20261125_000005_endpoints::Migration),
             Box::new(m20261125_000006_maintenance::Migration),
+            Box::new(m20261127_000006_replays::Migration),
             Box::new(m20261127_000008_receivers::Migration),
         ]
     }

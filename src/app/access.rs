@@ -26,7 +26,8 @@ pub enum Permission {
     KeysWrite,
     /// Read endpoints, deliveries and attempts.
     EndpointsRead,
-    /// Register, change, pause, resume and test endpoints; send again.
+    /// Register, change, pause, resume and test endpoints; send again. What is registered hears of every task of the
+    /// schemas that the key sees, with what it says, and goes on when the key has ended.
     EndpointsWrite,
     /// Read the log's head and checkpoints, and verify the log.
     AuditRead,
@@ -95,7 +96,8 @@ pub struct Principal {
     pub permissions: Vec<Permission>,
     /// The API key, if it is one.
     pub key_id: Option<Uuid>,
-    /// When it ends, if it does: nothing that it makes may outlive it.
+    /// When it ends, if it does: no key that it makes may outlive it. An endpoint that it registers does, until
+    /// somebody removes it.
     pub expires: Option<Timestamp>,
     /// How many requests it may make; `None`: any number.
     pub rate: Option<Rate>,

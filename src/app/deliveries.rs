@@ -3,7 +3,7 @@
 use task_inbox_domain::cursor::DeliveryCursor;
 use uuid::Uuid;
 
-use super::endpoints::{Opened, sees};
+use super::endpoints::{Opened, seen};
 use super::error::Result;
 use super::{App, AppError, Permission, Principal};
 use crate::store::delivery_list::{self as stored, AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus};
@@ -40,10 +40,7 @@ async fn page(
     limit: u64,
 ) -> Result<DeliveryList> {
     let limit = limit.clamp(1, MAX_LIMIT);
-    let registry = app.registry.current();
-    let hidden = registry.endpoints().filter(|e| !sees(who, e)).map(|e| e.id);
-    let hidden = if who.sees_all() { Vec::new() } else { hidden.collect() };
-    let filter = DeliveryFilter { schemas: who.schemas.clone(), hidden, ..filter };
+    let filter = DeliveryFilter { schemas: who.schemas.clone(), endpoints: seen(app, who), ..filter };
     let mut deliveries = stored::list(&app.db, &filter, before.map(|c| c.0), limit + 1).await?;
     let more = deliveries.len() as u64 > limit;
     deliveries.truncate(limit as usize);

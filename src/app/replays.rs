@@ -1,9 +1,11 @@
 //! Sending again: one delivery, or everything that an endpoint missed.
 
 use task_inbox_domain::Timestamp;
+use task_inbox_domain::cursor::ReplayCursor;
+use task_inbox_domain::event::operational;
 use uuid::Uuid;
 
-use super::endpoints::sees;
+use super::endpoints::{seen, sees};
 use super::error::Result;
 use super::patience::patiently;
 use super::{App, AppError, Permission, Principal, content, deliveries, maintenance};
@@ -11,9 +13,9 @@ use crate::bus::Topic;
 use crate::store::delivery_list::DeliveryRow;
 use crate::store::log::{self, Logged};
 use crate::store::registry::{Endpoint, Heard, Registry};
-use crate::store::replays::{self as stored, Replay, ReplayStatus, What};
+use crate::store::replays::{self as stored, Made, Replay, ReplayFilter, ReplayStatus, What};
 
-/// The most jobs that a list shows.
+/// The most jobs of one page.
 pub const MAX_LIMIT: u64 = 500;
 
 /// How many events are looked at to say what a job would send. Beyond it, the number is a lower limit.
@@ -30,6 +32,15 @@ pub struct NewReplay {
     pub schema: Option<String>,
 }
 
+/// A page of jobs.
+#[derive(Clone, Debug)]
+pub struct ReplayList {
+    /// Newest first.
+    pub replays: Vec<Replay>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<ReplayCursor>,
+}
+
 /// What a job would send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preview {
@@ -43,7 +54,14 @@ pub struct Preview {
 pub async fn resend(app: &App, who: &Principal, delivery: Uuid) -> Result<DeliveryRow> {
     who.may(Permission::EndpointsWrite)?;
     // Whether there is one that the caller sees.
-    deliveries::one(app, who, delivery).await?;
+    let first = deliveries::one(app, who, delivery).await?;
+    let registry = app.registry.refresh(&app.db).await?;
+    if first.task_id.is_some() && first.seq.is_some_and(|seq| !registry.is_of(&first.schema, seq)) {
+        return Err(AppError::conflict(format!(
+            "the delivery {delivery} can't be sent again: the schema {} was removed, with the task that it tells of",
+            first.schema
+        )));
+    }
     let made = patiently(|| stored::resend(&app.db, delivery)).await?;
     let id = made.ok_or_else(|| {
         AppError::conflict(format!(
@@ -78,9 +96,16 @@ pub async fn create(app: &App, who: &Principal, new: NewReplay) -> Result<Replay
         created_by: who.actor.pseudonym(),
         finished: None,
     };
-    patiently(|| stored::create(&app.db, &replay)).await?;
-    app.bus.publish(Topic::Due);
-    Ok(replay)
+    match patiently(|| stored::create(&app.db, replay.clone())).await? {
+        Made::Job(replay) => {
+            app.bus.publish(Topic::Due);
+            Ok(replay)
+        }
+        Made::Runs(id) => Err(AppError::conflict(format!(
+            "the replay {id} runs, which sends the same again: wait until it has ended, or cancel it"
+        ))),
+        Made::NoEndpoint => Err(no_endpoint(replay.endpoint_id)),
+    }
 }
 
 /// What a job would send again.
@@ -108,14 +133,21 @@ pub async fn preview(app: &App, who: &Principal, new: NewReplay) -> Result<Previ
 }
 
 /// The jobs that the caller sees, newest first.
-pub async fn list(app: &App, who: &Principal, endpoint: Option<Uuid>, limit: u64) -> Result<Vec<Replay>> {
+pub async fn list(
+    app: &App,
+    who: &Principal,
+    endpoint: Option<Uuid>,
+    before: Option<ReplayCursor>,
+    limit: u64,
+) -> Result<ReplayList> {
     who.may(Permission::EndpointsRead)?;
-    let registry = app.registry.current();
-    // As many as there may be at most, since others' are among them.
-    let mut jobs = stored::list(&app.db, endpoint, MAX_LIMIT).await?;
-    jobs.retain(|job| registry.endpoint(job.endpoint_id).is_some_and(|e| sees(who, e)));
-    jobs.truncate(limit as usize);
-    Ok(jobs)
+    let limit = limit.clamp(1, MAX_LIMIT);
+    let filter = ReplayFilter { endpoint, endpoints: seen(app, who) };
+    let mut replays = stored::list(&app.db, &filter, before.map(|c| c.0), limit + 1).await?;
+    let more = replays.len() as u64 > limit;
+    replays.truncate(limit as usize);
+    let next = replays.last().filter(|_| more).map(|last| ReplayCursor(last.id));
+    Ok(ReplayList { replays, next })
 }
 
 /// One job.
@@ -151,7 +183,7 @@ async fn checked(
     let registry = app.registry.refresh(&app.db).await?;
     let known = |e: &std::sync::Arc<Endpoint>| sees(who, e) && e.is_named();
     if !registry.endpoint(new.endpoint).is_some_and(known) {
-        return Err(AppError::NotFound(format!("there is no endpoint {}", new.endpoint)));
+        return Err(no_endpoint(new.endpoint));
     }
     if let Some(schema) = &new.schema
         && (registry.latest(schema).is_none() || !who.sees(schema))
@@ -166,9 +198,18 @@ async fn checked(
     Ok((registry, new))
 }
 
+fn no_endpoint(id: Uuid) -> AppError {
+    AppError::NotFound(format!("there is no endpoint {id}"))
+}
+
 /// Whether an endpoint gets an event of the log, as things stand now.
 pub fn wants(registry: &Registry, endpoint: Uuid, logged: &Logged) -> bool {
     let event = &logged.event;
+    // What tells of a task goes with its schema, and what a schema did is nothing to the next of its name.
+    let is_freed = registry.latest(&event.schema).is_none();
+    if !registry.is_of(&event.schema, logged.seq) && (event.task_id.is_some() || !is_freed) {
+        return false;
+    }
     let facts = event.task_facts();
     let ttype = match (&facts.ttype_id, event.ttype.as_deref()) {
         (Some(id), _) if registry.type_by_id(*id).is_some() => registry.type_by_id(*id),
@@ -181,6 +222,7 @@ pub fn wants(registry: &Registry, endpoint: Uuid, logged: &Logged) -> bool {
         ttype,
         state: facts.state.as_deref(),
         callback_url: facts.callback_url.as_deref(),
+        endpoint: operational::endpoint_of(event),
     };
     registry.routes(&heard).iter().any(|e| e.id == endpoint)
 }

@@ -61,8 +61,8 @@ pub struct DeliveryFilter {
     pub id: Option<Uuid>,
     /// Only those of these schemas; what a key may see. `None`: of all.
     pub schemas: Option<Vec<String>>,
-    /// None to these endpoints, which a key may not know of.
-    pub hidden: Vec<Uuid>,
+    /// Only those to these endpoints; what a key may see. `None`: to all.
+    pub endpoints: Option<Vec<Uuid>>,
     /// Only those of this schema.
     pub schema: Option<String>,
     /// Only those to this endpoint.
@@ -142,7 +142,9 @@ pub async fn list(
     before: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<DeliveryRow>> {
-    if filter.schemas.as_ref().is_some_and(Vec::is_empty) {
+    if filter.schemas.as_ref().is_some_and(Vec::is_empty)
+        || filter.endpoints.as_ref().is_some_and(Vec::is_empty)
+    {
         return Ok(Vec::new());
     }
     let limit = limit as i64;
@@ -214,8 +216,8 @@ fn page(mut sql: Sql, filter: &DeliveryFilter, before: Option<Uuid>, limit: i64)
         let names = schemas.iter().map(|s| s.as_str().into()).collect();
         sql = sql.push(" AND d.schema_name").any(Ty::Text, names);
     }
-    if !filter.hidden.is_empty() {
-        sql = sql.push(" AND NOT d.endpoint_id").any_id(filter.hidden.iter().copied());
+    if let Some(endpoints) = &filter.endpoints {
+        sql = sql.push(" AND d.endpoint_id").any_id(endpoints.iter().copied());
     }
     if let Some(schema) = &filter.schema {
         sql = sql.push(" AND d.schema_name = ").bind(schema.as_str());

@@ -14,6 +14,7 @@ pub mod schemas {
         pub name: String,
         pub created_at: i64,
         pub removed_at: Option<i64>,
+        pub begins_after: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -149,7 +149,11 @@ async fn a_change_touches_what_it_names(engine: Engine) {
         "concurrency": 2, "timeout": "3s", "description": "one",
     });
     let made = register(&server, body).await.ok(201);
+    let before = server.get(&of(&made)).await.ok(200);
+    let number = server.app.registry.current().number;
     let same = change(&server, &made, json!({})).await.ok(200);
+    let after = server.app.registry.refresh(&server.app.db).await.expect("read").number;
+    assert_eq!((&same["updated"], after), (&before["updated"], number), "nothing is changed");
     for field in ["url", "states", "headers", "rate", "concurrency", "timeout", "description", "event_types"]
     {
         assert_eq!(same[field], made[field], "{field}");

@@ -18,6 +18,8 @@ on_both_engines!(
     everything_since_a_time_is_sent_again,
     a_job_is_cancelled_once,
     jobs_are_listed_newest_first,
+    one_of_a_kind_runs_at_a_time,
+    it_begins_by_the_databases_clock,
     what_can_not_be_is_refused,
     another_tenants_are_not_there,
 );
@@ -30,21 +32,21 @@ fn text(value: &Value) -> &str {
 }
 
 /// An endpoint of its own for what is posted of `shop`, and of `ti:sample`.
-async fn endpoint(server: &Server, schemas: Value) -> Value {
+pub(crate) async fn endpoint(server: &Server, schemas: Value) -> Value {
     let body = json!({"url": "https://public.example/", "schemas": schemas, "event_types": ["task.created"]});
     server.request(Method::POST, "/api/v1/endpoints").json(&body).send().await.ok(201)
 }
 
-async fn replay(server: &Server, body: Value) -> Answer {
+pub(crate) async fn replay(server: &Server, body: Value) -> Answer {
     server.request(Method::POST, REPLAYS).json(&body).send().await
 }
 
-async fn read(server: &Server, job: &Value) -> Value {
+pub(crate) async fn read(server: &Server, job: &Value) -> Value {
     server.get(&format!("{REPLAYS}/{}", text(&job["id"]))).await.ok(200)
 }
 
 /// Does a job's work, as a dispatcher does.
-async fn work(server: &Server, job: &Value) {
+pub(crate) async fn work(server: &Server, job: &Value) {
     let id = text(&job["id"]).parse().expect("an id");
     let endpoint = text(&job["endpoint_id"]).parse().expect("an id");
     let registry = server.app.registry.current();
@@ -52,7 +54,7 @@ async fn work(server: &Server, job: &Value) {
     while let stored::Step::Went(_) = stored::step(&server.app.db, id, wants).await.expect("steps") {}
 }
 
-async fn give_up(server: &Server, endpoint: &Value) -> usize {
+pub(crate) async fn give_up(server: &Server, endpoint: &Value) -> usize {
     let leased = claim(server, endpoint).await;
     for one in &leased {
         settle(server, one, 500, Fate::Dead("exhausted"), false).await;
@@ -60,7 +62,7 @@ async fn give_up(server: &Server, endpoint: &Value) -> usize {
     leased.len()
 }
 
-async fn statuses(server: &Server, endpoint: &Value) -> Vec<(String, bool)> {
+pub(crate) async fn statuses(server: &Server, endpoint: &Value) -> Vec<(String, bool)> {
     let list = server.get(&format!("/api/v1/deliveries?endpoint={}", text(&endpoint["id"]))).await.ok(200);
     let each = list["deliveries"].as_array().expect("a list").iter();
     let mut found: Vec<_> = each.map(|d| (text(&d["status"]).to_owned(), d["is_resend"] == true)).collect();
@@ -217,21 +219,98 @@ async fn jobs_are_listed_newest_first(engine: Engine) {
     let server = Server::start(engine).await;
     let (one, other) = (endpoint(&server, json!(["shop"])).await, endpoint(&server, json!(["shop"])).await);
     let mut made = Vec::new();
-    for endpoint in [&one, &other, &one] {
-        made.push(replay(&server, json!({"endpoint": endpoint["id"], "what": "dead"})).await.ok(201));
+    for (endpoint, schema) in [(&one, Value::Null), (&other, Value::Null), (&one, json!("shop"))] {
+        let body = json!({"endpoint": endpoint["id"], "what": "dead", "schema": schema});
+        made.push(replay(&server, body).await.ok(201));
     }
     let ids: Vec<_> = made.iter().rev().map(|job| text(&job["id"])).collect();
     assert_eq!(column(&server.get(REPLAYS).await.ok(200)["replays"], "id"), ids);
     assert_eq!(column(&server.get(&format!("{REPLAYS}?limit=1")).await.ok(200)["replays"], "id"), ids[..1]);
     let of_one = server.get(&format!("{REPLAYS}?endpoint={}", text(&one["id"]))).await.ok(200);
     assert_eq!(column(&of_one["replays"], "id"), [ids[0], ids[2]]);
-    for query in ["?endpoint=x", "?limit=0", "?limit=501", "?status=done"] {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    for expected in [2, 1] {
+        let page = server.get(&format!("{REPLAYS}?limit=2&cursor={cursor}")).await.ok(200);
+        found.extend(column(&page["replays"], "id").into_iter().map(str::to_owned));
+        assert_eq!(page["replays"].as_array().map(Vec::len), Some(expected));
+        page["next_cursor"].as_str().unwrap_or_default().clone_into(&mut cursor);
+    }
+    assert_eq!((found.iter().map(String::as_str).collect(), cursor.as_str()), (ids.clone(), ""));
+    let exactly = server.get(&format!("{REPLAYS}?limit=3")).await.ok(200);
+    assert_eq!(exactly["next_cursor"], Value::Null, "no empty last page");
+    for query in [
+        "?cursor=AgAAAAAAAAAAAAAAAAAAAAA",
+        "?cursor=x",
+        "?endpoint=x",
+        "?limit=0",
+        "?limit=501",
+        "?status=done",
+    ] {
         server.get(&format!("{REPLAYS}{query}")).await.problem(400);
     }
     // They go with their endpoint.
     let path = format!("/api/v1/endpoints/{}", text(&one["id"]));
     server.request(Method::DELETE, &path).send().await.ok(200);
     assert_eq!(column(&server.get(REPLAYS).await.ok(200)["replays"], "id"), [ids[1]]);
+}
+
+async fn one_of_a_kind_runs_at_a_time(engine: Engine) {
+    let server = Server::start(engine).await;
+    let (one, other) = (endpoint(&server, json!(["shop"])).await, endpoint(&server, json!(["shop"])).await);
+    let dead = |endpoint: &Value| json!({"endpoint": endpoint["id"], "what": "dead"});
+    let answers = futures_util::future::join_all((0..8).map(|_| replay(&server, dead(&one)))).await;
+    let (made, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+    assert_eq!((made.len(), refused.len()), (1, 7));
+    let job = made[0].body();
+    for answer in refused {
+        let said = answer.problem(409);
+        assert!(text(&said["detail"]).contains(text(&job["id"])), "{said}");
+    }
+    // What is no more than alike, goes.
+    let of_shop = json!({"endpoint": one["id"], "what": "dead", "schema": "shop"});
+    let since = json!({"endpoint": one["id"], "what": "since", "since": "2020-01-01T00:00:00Z"});
+    for body in [&of_shop, &since] {
+        replay(&server, body.clone()).await.ok(201);
+        replay(&server, body.clone()).await.problem(409);
+    }
+    replay(&server, dead(&other)).await.ok(201);
+    // Once it has ended, the next may.
+    work(&server, &job).await;
+    let next = replay(&server, dead(&one)).await.ok(201);
+    server.request(Method::POST, &format!("{REPLAYS}/{}/cancel", text(&next["id"]))).send().await.ok(200);
+    replay(&server, dead(&one)).await.ok(201);
+    // One that is asked for when its endpoint is on its way is not made.
+    server.sql("UPDATE endpoints SET status = 'removed' WHERE origin = 'registered'").await;
+    let job = stored::get(&server.app.db, text(&job["id"]).parse().expect("an id")).await.expect("read");
+    let again = stored::Replay { id: uuid::Uuid::now_v7(), ..job.expect("there") };
+    let made = stored::create(&server.app.db, again).await.expect("asked");
+    assert!(matches!(made, stored::Made::NoEndpoint), "{made:?}");
+}
+
+async fn it_begins_by_the_databases_clock(engine: Engine) {
+    let server = Server::start(engine).await;
+    let endpoint = endpoint(&server, json!(["shop"])).await;
+    // As of a process whose clock is far behind.
+    let replay = stored::Replay {
+        id: uuid::Uuid::now_v7(),
+        endpoint_id: text(&endpoint["id"]).parse().expect("an id"),
+        schema: None,
+        what: stored::What::Dead,
+        next_seq: 0,
+        last_seq: 0,
+        status: stored::ReplayStatus::Running,
+        resent: 0,
+        created: task_inbox_domain::Timestamp::from_micros(0),
+        created_by: "cli".to_owned(),
+        finished: None,
+    };
+    server.refund().await;
+    give_up(&server, &endpoint).await;
+    let made = stored::create(&server.app.db, replay).await.expect("made");
+    let stored::Made::Job(job) = made else { panic!("{made:?}") };
+    work(&server, &json!({"id": job.id, "endpoint_id": job.endpoint_id})).await;
+    let done = stored::get(&server.app.db, job.id).await.expect("read").expect("there");
+    assert_eq!((done.resent, done.created), (1, job.created), "what was dead before it");
 }
 
 async fn what_can_not_be_is_refused(engine: Engine) {
@@ -268,6 +347,12 @@ async fn another_tenants_are_not_there(engine: Engine) {
     let ask = |method: Method, path: String| server.bare(method, &path).header("api-key", &key);
     let listed = ask(Method::GET, REPLAYS.to_owned()).send().await.ok(200);
     assert_eq!(column(&listed["replays"], "id"), [text(&shown["id"])]);
+    // As many as fit on a page, though there are others' between them.
+    let newer = json!({"endpoint": theirs["id"], "what": "dead", "schema": "ti:sample"});
+    replay(&server, newer).await.ok(201);
+    let page = ask(Method::GET, format!("{REPLAYS}?limit=1")).send().await.ok(200);
+    assert_eq!(column(&page["replays"], "id"), [text(&shown["id"])]);
+    assert_eq!(page["next_cursor"], Value::Null);
     let path = format!("{REPLAYS}/{}", text(&hidden["id"]));
     ask(Method::GET, path.clone()).send().await.problem(404);
     ask(Method::POST, format!("{path}/cancel")).send().await.problem(404);

@@ -224,7 +224,9 @@ async fn a_replay_goes_on_after_a_restart_and_can_be_cancelled(engine: Engine) {
     let new = NewReplay { endpoint: endpoint(f.app()), what: since, schema: None };
     let (job, other) = (
         replays::create(f.app(), &who, new.clone()).await.expect("made"),
-        replays::create(f.app(), &who, new).await.expect("made"),
+        replays::create(f.app(), &who, NewReplay { schema: Some("s".to_owned()), ..new })
+            .await
+            .expect("made"),
     );
     let cancelled = replays::cancel(f.app(), &who, other.id).await.expect("cancelled");
     assert_eq!(cancelled.status, ReplayStatus::Cancelled);

@@ -8,7 +8,12 @@ use task_inbox::store::{Engine, entity};
 use crate::on_both_engines;
 use crate::support::TestDatabase;
 
-on_both_engines!(goes_up_down_and_up_again, is_what_the_entities_say, two_that_migrate_at_once_both_succeed);
+on_both_engines!(
+    goes_up_down_and_up_again,
+    is_what_the_entities_say,
+    two_that_migrate_at_once_both_succeed,
+    what_was_there_before_replays_were_one_at_a_time,
+);
 
 async fn goes_up_down_and_up_again(engine: Engine) {
     let (_database, db) = TestDatabase::migrated(engine).await;
@@ -28,6 +33,69 @@ async fn two_that_migrate_at_once_both_succeed(engine: Engine) {
     a.expect("migrates");
     b.expect("migrates or finds it done");
     assert!(database.connect().await.pending_migrations().await.expect("listed").is_empty());
+}
+
+async fn what_was_there_before_replays_were_one_at_a_time(engine: Engine) {
+    let (database, db) = TestDatabase::migrated(engine).await;
+    let step = "m20261127_000006_replays".to_owned();
+    while !db.pending_migrations().await.expect("listed").contains(&step) {
+        db.migrate_down(1).await.expect("goes down");
+    }
+    let connection = Database::connect(&database.url).await.expect("connects");
+    let uuid = |n: u8| match engine {
+        Engine::Postgres => format!("'00000000-0000-7000-8000-0000000000{n:02x}'"),
+        Engine::Sqlite => format!("x'000000000000700080000000000000{n:02x}'"),
+    };
+    let digest = if engine == Engine::Postgres { "'\\x00'" } else { "x'00'" };
+    let mut statements = vec![
+        "INSERT INTO schemas (name, created_at) VALUES ('first', 1), ('second', 1)".to_owned(),
+        "INSERT INTO schemas (name, created_at, removed_at) VALUES ('going', 1, 2)".to_owned(),
+    ];
+    for (seq, schema, kind) in [
+        (1, "second", "schema.removed"),
+        (2, "first", "task.created"),
+        (3, "second", "schema.removed"),
+        (4, "second", "task.created"),
+        (5, "going", "schema.removed"),
+    ] {
+        statements.push(format!(
+            "INSERT INTO events (seq, id, kind, created_at, actor, schema_name, digest)
+             VALUES ({seq}, {}, '{kind}', 1, 'cli', '{schema}', {digest})",
+            uuid(seq)
+        ));
+    }
+    for (id, endpoint, schema, status) in [
+        (1, 1, "NULL", "done"),
+        (2, 1, "NULL", "running"),
+        (3, 1, "NULL", "running"),
+        (4, 1, "'first'", "running"),
+        (5, 2, "NULL", "running"),
+    ] {
+        statements.push(format!(
+            "INSERT INTO replays (id, endpoint_id, schema_name, what, next_seq, last_seq, status, resent, created_at,
+                created_by) VALUES ({}, {}, {schema}, 'dead', 0, 0, '{status}', 0, 7, 'cli')",
+            uuid(id),
+            uuid(endpoint)
+        ));
+    }
+    for statement in statements {
+        connection.execute_unprepared(&statement).await.expect("runs");
+    }
+    db.migrate_up().await.expect("goes up");
+    let schemas = entity::schemas::Entity::find().all(&connection).await.expect("read");
+    let begins: BTreeSet<_> = schemas.iter().map(|s| (s.name.as_str(), s.begins_after)).collect();
+    assert_eq!(begins, BTreeSet::from([("first", 0), ("going", 0), ("second", 3)]));
+    let jobs = entity::replays::Entity::find().all(&connection).await.expect("read");
+    let mut jobs: Vec<_> = jobs.iter().map(|j| (j.id.as_bytes()[15], &*j.status, j.finished_at)).collect();
+    jobs.sort_unstable();
+    let expected = [
+        (1, "done", None),
+        (2, "running", None),
+        (3, "cancelled", Some(7)),
+        (4, "running", None),
+        (5, "running", None),
+    ];
+    assert_eq!(jobs, expected, "of two that do the same, the first goes on");
 }
 
 /// A column: name, type as the engine calls it, whether it may be null.

@@ -16,6 +16,7 @@ use crate::output::{Answer, Cell, Table, list, shown, text};
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Endpoints {
     /// Only this one
+    #[arg(conflicts_with_all = ["schema", "status", "origin"])]
     id: Option<Uuid>,
     /// Only those that get events of this schema
     #[arg(long)]
@@ -284,6 +285,12 @@ async fn update(args: &Update, api: &Api) -> anyhow::Result<Answer> {
         if body.insert(field.clone(), Value::Null).is_some() {
             return Err(crate::output::Usage(format!("{field} is said and taken back at once")).into());
         }
+    }
+    if body.is_empty() {
+        return Err(crate::output::Usage(
+            "say what to change, or take something back with --unset".to_owned(),
+        )
+        .into());
     }
     let changed = api.send(Call::patch(&["endpoints", &args.id.to_string()], &body.into())).await?;
     let said = format!("{} is changed", args.id);

@@ -18,7 +18,8 @@ pub(crate) struct ApiKey {
     /// A schema that it sees; may be repeated. Without one: all
     #[arg(long = "schema", value_name = "SCHEMA")]
     schemas: Vec<String>,
-    /// What it may do; may be repeated. Without one: tasks:write and tasks:read
+    /// What it may do; may be repeated. Without one: tasks:write and tasks:read. With endpoints:write it may register
+    /// endpoints that hear of every task that it sees, and that stay when it ends
     #[arg(long = "permission", value_name = "PERMISSION", value_parser = permission)]
     permissions: Vec<String>,
     /// How long it works: 90d, 12h

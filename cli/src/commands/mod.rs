@@ -62,7 +62,7 @@ pub(crate) enum Request {
     /// Install a task schema from a YAML file
     #[command(aliases = ["task-schema", "task_schema"])]
     Taskschema(schemas::TaskSchema),
-    /// Remove a schema with all its versions and tasks
+    /// Remove a schema with all its versions and tasks, and the endpoints that asked for it alone
     #[command(aliases = ["rm-schema", "rm_schema"])]
     Rmschema(schemas::RmSchema),
     /// List schemas
@@ -83,7 +83,7 @@ pub(crate) enum Request {
     /// List API keys
     #[command(name = "api_keys", alias = "api-keys")]
     ApiKeys,
-    /// End an API key
+    /// End an API key; endpoints that were registered with it stay
     #[command(name = "revoke_key", alias = "revoke-key")]
     RevokeKey(keys::RevokeKey),
     /// Make the key that a schema's webhooks are signed with, or carry; it is shown once

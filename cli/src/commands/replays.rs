@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use task_inbox::app::replays::MAX_LIMIT;
 use task_inbox::config::duration;
 use task_inbox_domain::Timestamp;
 use uuid::Uuid;
@@ -26,11 +27,17 @@ pub(crate) enum Command {
     /// List replays, newest first; with an id, that one
     Replays {
         /// Only this one
-        #[arg(conflicts_with = "endpoint")]
+        #[arg(conflicts_with_all = ["endpoint", "limit", "cursor"])]
         id: Option<Uuid>,
         /// Only those of this endpoint
         #[arg(long, value_name = "ID")]
         endpoint: Option<Uuid>,
+        /// How many at most: 100 if it is not said
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_LIMIT))]
+        limit: Option<u64>,
+        /// The next_cursor of the page before
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// End a replay; what it has made goes out
     Cancel {
@@ -83,12 +90,16 @@ pub(super) async fn run(command: &Command, api: &Api) -> anyhow::Result<Answer> 
         Command::Replay(args) => replay(args, api).await,
         Command::Replays { id: Some(id), .. } => {
             let job = api.send(Call::get(&["replays", &id.to_string()])).await?;
-            let table = table(std::slice::from_ref(&job));
+            let table = table(std::slice::from_ref(&job)).to_text();
             Ok(Answer::painted(job, table))
         }
-        Command::Replays { id: None, endpoint } => {
-            let answer = api.send(Call::get(&["replays"]).query("endpoint", *endpoint)).await?;
-            let table = table(list(&answer, "replays"));
+        Command::Replays { id: None, endpoint, limit, cursor } => {
+            let call = Call::get(&["replays"])
+                .query("endpoint", *endpoint)
+                .query("limit", *limit)
+                .query("cursor", cursor.as_ref());
+            let answer = api.send(call).await?;
+            let table = table(list(&answer, "replays")).page_of(&answer).to_text();
             Ok(Answer::painted(answer, table))
         }
         Command::Cancel { id } => {
@@ -143,7 +154,7 @@ async fn watch(id: &str, mut job: Value, api: &Api) -> anyhow::Result<Value> {
     Ok(job)
 }
 
-fn table(jobs: &[Value]) -> String {
+fn table(jobs: &[Value]) -> Table {
     let row = |job: &Value| {
         vec![
             shown(job, "id").into(),
@@ -161,5 +172,4 @@ fn table(jobs: &[Value]) -> String {
     Table::new(&head)
         .none("there are no replays; `task-inbox deliveries replay ENDPOINT --dead` makes one")
         .rows(jobs.iter().map(row))
-        .to_text()
 }

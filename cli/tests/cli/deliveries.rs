@@ -130,7 +130,15 @@ fn a_replay_that_nobody_works_on_is_cancelled() {
     let endpoint = first["endpoint_id"].as_str().expect("an id");
     let job = inbox.json(&["deliveries", "replay", endpoint, "--since", "1h"]);
     let id = job["id"].as_str().expect("an id");
+    inbox.run(&["deliveries", "replay", endpoint, "--since", "2h"]).says(&[id, "cancel it"]);
     assert!(inbox.run(&["deliveries", "replays"]).ok().contains("running"));
+    let dead = inbox.json(&["deliveries", "replay", endpoint, "--dead"]);
+    let page = inbox.json(&["deliveries", "replays", "--limit", "1"]);
+    assert_eq!(page["replays"][0]["id"], dead["id"]);
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let rest = inbox.json(&["deliveries", "replays", "--limit", "1", "--cursor", cursor]);
+    assert_eq!((&rest["replays"][0]["id"], &rest["next_cursor"]), (&job["id"], &serde_json::Value::Null));
+    inbox.run(&["deliveries", "replays", id, "--limit", "1"]).refused(2);
     assert!(inbox.run(&["deliveries", "cancel", id]).ok().contains("is cancelled"));
     assert_eq!(inbox.json(&["deliveries", "replays", id])["status"], "cancelled");
 }

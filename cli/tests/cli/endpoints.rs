@@ -79,6 +79,11 @@ async fn registers_and_changes(inbox: Inbox) {
     assert_eq!((&changed["states"], &changed["headers"]), (&made["states"], &made["headers"]));
     let shown = inbox.run(&["endpoints", "--origin", "registered"]).ok();
     assert!(shown.contains("https://8.8.8.8/2") && !shown.contains("localhost"), "{shown}");
+    let nothing = inbox.run(&["endpoints", "update", id(&made)]).refused(2);
+    assert!(nothing.contains("what to change"), "{nothing}");
+    for filter in [["--schema", "ti:sample"], ["--status", "active"], ["--origin", "registered"]] {
+        inbox.run(&["endpoints", id(&made), filter[0], filter[1]]).refused(2);
+    }
     inbox.run(&["endpoints", "add", URL, "--event", "task.creatd"]).refused(2);
     inbox.run(&["endpoints", "add", URL, "--header", "x"]).refused(2);
     inbox.run(&["endpoints", "add", URL, "--rate", "fast"]).refused(2);

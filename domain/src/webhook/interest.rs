@@ -18,13 +18,24 @@ pub struct Interest {
     pub states: Option<Vec<Option<String>>>,
 }
 
+/// Which schemas somebody must hear of to be told of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concerns<'a> {
+    /// This one; empty if the event concerns none.
+    Schema(&'a str),
+    /// Each of these: what happens to an endpoint is for who may know of all that goes there.
+    Schemas(&'a [String]),
+    /// Every schema that there is.
+    All,
+}
+
 /// What an event is about, as far as anybody asks.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
     /// The event's type.
     pub kind: EventType,
-    /// Its schema; empty if it concerns none.
-    pub schema: &'a str,
+    /// The schemas that it concerns.
+    pub concerns: Concerns<'a>,
     /// The type of its task.
     pub ttype: Option<&'a str>,
     /// The state of its task after it; `None` is unset.
@@ -43,7 +54,7 @@ impl Interest {
     /// Whether this event is asked for. Who asks for task types or states, asks for events of tasks; but an
     /// operational event that is named by its own name is heard of whatever else is said of tasks.
     pub fn wants(&self, about: &About<'_>) -> bool {
-        if !self.names(about.kind) || !in_names(self.schemas.as_deref(), Some(about.schema)) {
+        if !self.names(about.kind) || !self.hears_of(about.concerns) {
             return false;
         }
         if about.kind.is_operational() {
@@ -58,6 +69,17 @@ impl Interest {
     }
 }
 
+impl Interest {
+    fn hears_of(&self, concerns: Concerns<'_>) -> bool {
+        let Some(named) = &self.schemas else { return true };
+        match concerns {
+            Concerns::Schema(schema) => named.iter().any(|name| name == schema),
+            Concerns::Schemas(schemas) => schemas.iter().all(|schema| named.contains(schema)),
+            Concerns::All => false,
+        }
+    }
+}
+
 fn in_names(names: Option<&[String]>, name: Option<&str>) -> bool {
     names.is_none_or(|names| name.is_some_and(|name| names.iter().any(|n| n == name)))
 }
@@ -66,11 +88,12 @@ fn in_names(names: Option<&[String]>, name: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
+    const SHOP: Concerns<'_> = Concerns::Schema("shop");
     const POSTED: About<'_> =
-        About { kind: EventType::TaskCreated, schema: "shop", ttype: Some("refund"), state: None };
+        About { kind: EventType::TaskCreated, concerns: SHOP, ttype: Some("refund"), state: None };
     const DECIDED: About<'_> = About { kind: EventType::TaskStateChanged, state: Some("paid"), ..POSTED };
     const INSTALLED: About<'_> =
-        About { kind: EventType::SchemaVersionCreated, schema: "shop", ttype: None, state: None };
+        About { kind: EventType::SchemaVersionCreated, concerns: SHOP, ttype: None, state: None };
     const DEAD: About<'_> = About { kind: EventType::DeliveryDead, ..INSTALLED };
 
     fn texts(names: &[&str]) -> Vec<String> {
@@ -102,6 +125,26 @@ mod tests {
         let kinds =
             Interest { event_types: Some(vec![EventType::SchemaVersionCreated]), ..Interest::default() };
         assert_eq!(wanted(&kinds), [false, false, true, false]);
+    }
+
+    #[test]
+    fn what_happens_to_an_endpoint_is_for_who_hears_of_all_that_goes_there() {
+        let asks = |schemas: Option<&[&str]>| Interest {
+            schemas: schemas.map(texts),
+            event_types: Some(vec![EventType::DeliveryDead]),
+            ..Interest::default()
+        };
+        let (shop, both) = (texts(&["shop"]), texts(&["shop", "other"]));
+        for (schemas, heard) in [
+            (None, [true, true, true]),
+            (Some(&["shop"][..]), [true, false, false]),
+            (Some(&["other"]), [false, false, false]),
+            (Some(&["other", "shop", "more"]), [true, true, false]),
+        ] {
+            let concerns = [Concerns::Schemas(&shop), Concerns::Schemas(&both), Concerns::All];
+            let wants = concerns.map(|concerns| asks(schemas).wants(&About { concerns, ..DEAD }));
+            assert_eq!(wants, heard, "{schemas:?}");
+        }
     }
 
     #[test]

@@ -255,6 +255,7 @@ mod tests {
             ttype: None,
             description: Some("warehouse".to_owned()),
             failing_since: None,
+            concerns: String::new(),
         };
         let now = crate::Timestamp::from_micros(0);
         let kind = EventType::EndpointDisabled;

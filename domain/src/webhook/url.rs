@@ -43,3 +43,22 @@ pub fn check(text: &str) -> Result<Url, String> {
     }
     Ok(url)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_tells_no_path() {
+        for (url, told) in [
+            ("https://hooks.slack.com/services/T0/B0/secret?a=1", "https://hooks.slack.com"),
+            ("http://Shop.example:8080/x", "http://shop.example:8080"),
+            ("https://shop.example:443", "https://shop.example"),
+            ("http://[::1]:5001/hook", "http://[::1]:5001"),
+            ("shop.example", "shop.example"),
+            ("shop.example:8080", "shop.example:8080"),
+        ] {
+            assert_eq!(origin(url), told);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Cursors: opaque to clients, exact to us.
 
-use task_inbox_domain::cursor::{DeliveryCursor, LogCursor, TaskCursor};
+use task_inbox_domain::cursor::{DeliveryCursor, LogCursor, ReplayCursor, TaskCursor};
 use uuid::Uuid;
 
 /// A text is one kind of cursor in one way, or none; and what is encoded is read back.
@@ -10,6 +10,7 @@ pub fn cursors(data: &[u8]) {
             LogCursor::parse(text).map(LogCursor::encode),
             TaskCursor::parse(text).map(TaskCursor::encode),
             DeliveryCursor::parse(text).map(DeliveryCursor::encode),
+            ReplayCursor::parse(text).map(ReplayCursor::encode),
         ];
         let kinds: Vec<_> = read.iter().flatten().collect();
         assert!(kinds.len() <= 1, "{text:?} is a cursor of several kinds");
@@ -24,5 +25,6 @@ pub fn cursors(data: &[u8]) {
         let id = Uuid::from_bytes(*bytes);
         assert_eq!(TaskCursor::parse(&TaskCursor(id).encode()), Ok(TaskCursor(id)));
         assert_eq!(DeliveryCursor::parse(&DeliveryCursor(id).encode()), Ok(DeliveryCursor(id)));
+        assert_eq!(ReplayCursor::parse(&ReplayCursor(id).encode()), Ok(ReplayCursor(id)));
     }
 }

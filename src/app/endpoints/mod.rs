@@ -66,6 +66,14 @@ pub(super) fn sees(who: &Principal, endpoint: &Endpoint) -> bool {
     who.sees_whatever(endpoint.schemas())
 }
 
+/// The endpoints whose deliveries and jobs the caller sees; `None`: all, also those of endpoints that are gone. Who
+/// might have seen one that is gone can't be told any more.
+pub(super) fn seen(app: &App, who: &Principal) -> Option<Vec<Uuid>> {
+    let registry = app.registry.current();
+    let ids = || registry.endpoints().filter(|e| sees(who, e)).map(|e| e.id).collect();
+    (!who.sees_all()).then(ids)
+}
+
 /// The endpoints that the caller sees: those of schemas by schema and type, then the registered ones by age.
 pub async fn list(app: &App, who: &Principal, filter: EndpointFilter) -> Result<Vec<EndpointView>> {
     who.may(Permission::EndpointsRead)?;

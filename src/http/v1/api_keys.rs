@@ -91,7 +91,8 @@ pub(in crate::http) async fn get(
 /// Revoke an API key
 ///
 /// Needs `keys:write`. Whoever uses the key is refused: on this server at once, on every replica
-/// within a second. Revoking twice is the same as once; a revoked key stays in the list.
+/// within a second. Revoking twice is the same as once; a revoked key stays in the list. Endpoints that were registered
+/// with it stay too, and go on hearing: `GET /api/v1/endpoints?origin=registered`.
 #[utoipa::path(
     delete, path = "/api/v1/api-keys/{id}", tag = "keys", operation_id = "revokeApiKey",
     params(("id" = uuid::Uuid, Path, description = "The key's id")),

@@ -82,7 +82,7 @@ pub(in crate::http) async fn get(
             links(("follow" = (operation_id = "getDelivery", parameters(("id" = "$response.body#/delivery/id"))))),
             example = json!(examples::resent())),
         (status = 409, body = models::Problem, content_type = "application/problem+json",
-            description = "Its endpoint or its event is gone"),
+            description = "Its endpoint, its event or its task's schema is gone"),
         problems::Authenticated, problems::NotFound, problems::WithBody,
     )
 )]

@@ -17,7 +17,9 @@ use crate::http::problem::Problem;
 /// it is there on every page and moves past filtered events too. An empty page means that there
 /// is nothing new yet, or nothing that the filter lets through in the part that was looked at:
 /// ask again from `next_cursor`. Whoever wants only what is yet to come begins with `after=latest`, whose page
-/// is empty and whose `next_cursor` is the log's end. An item is exactly the body of the `hmac` webhook.
+/// is empty and whose `next_cursor` is the log's end. An item is exactly the body of the `hmac` webhook. A key that is
+/// for some schemas reads the events of these as they are installed now, not of such as bore their names before, and
+/// what is told of the endpoints that it sees.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "listEvents",
     params(

@@ -17,7 +17,8 @@ use crate::http::problem::Problem;
 ///
 /// Needs `endpoints:write`. Makes a job that goes on through restarts until it is done or cancelled. What it sends are
 /// deliveries of their own with the same `webhook-id`: they wait for no others, hold none up, and leave the retries
-/// of the first ones as they are. With `dry_run`, it is only said how many that would be.
+/// of the first ones as they are. With `dry_run`, it is only said how many that would be. One runs at a time for
+/// an endpoint, `what` and `schema`. What tells of tasks of a schema that was removed is not sent again.
 #[utoipa::path(
     post, path = "/api/v1/replays", tag = "deliveries", operation_id = "createReplay",
     request_body(content = models::NewReplay, description = "What to send again", examples(
@@ -34,6 +35,8 @@ use crate::http::problem::Problem;
             example = json!(examples::replay())),
         (status = 200, body = models::ReplayPreview, description = "With `dry_run`: what it would send",
             example = json!({"count": 318, "at_least": false})),
+        (status = 409, body = models::Problem, content_type = "application/problem+json",
+            description = "One runs that sends the same again; the answer names it"),
         problems::Authenticated, problems::NotFound, problems::WithBody,
     )
 )]
@@ -51,15 +54,17 @@ pub(in crate::http) async fn create(
 
 /// List replays, newest first
 ///
-/// Needs `endpoints:read`. They go with their endpoint.
+/// Needs `endpoints:read`. They go with their endpoint. Pass `next_cursor` as `cursor` for the next page; it is null
+/// on the last one.
 #[utoipa::path(
     get, path = "/api/v1/replays", tag = "deliveries", operation_id = "listReplays",
     params(
         ("endpoint" = Option<uuid::Uuid>, Query, description = "Only those of this endpoint"),
-        ("limit" = Option<u16>, Query, description = "How many at most, 100 by default", minimum = 1, maximum = 500),
+        ("limit" = Option<u16>, Query, description = "Replays on a page, 100 by default", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; empty: the beginning", format = "cursor"),
     ),
     responses(
-        (status = 200, body = models::ReplayList, description = "The replays that the key sees",
+        (status = 200, body = models::ReplayList, description = "A page of the replays that the key sees",
             example = json!(examples::replays())),
         problems::Authenticated,
     )
@@ -69,8 +74,8 @@ pub(in crate::http) async fn list(
     Caller(who): Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let (endpoint, limit) = requests::replays::replay_list(&uri)?;
-    responses::replays::list(&replays::list(&http.app, &who, endpoint, limit).await?)
+    let (endpoint, before, limit) = requests::replays::replay_list(&uri)?;
+    responses::replays::list(&replays::list(&http.app, &who, endpoint, before, limit).await?)
 }
 
 /// Read a replay

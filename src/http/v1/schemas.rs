@@ -90,8 +90,9 @@ pub(in crate::http) async fn get(
 
 /// Remove a schema with its versions and tasks
 ///
-/// Needs `schemas:write`. Its live deliveries end, keys that see it alone are revoked, and the log stays. With `dry_run`,
-/// nothing is removed: the answer says what would go.
+/// Needs `schemas:write`. Its live deliveries end, keys that see it alone are revoked, registered endpoints that ask for
+/// it alone go, others ask for it no more, and the log stays. With `dry_run`, nothing is removed: the answer says what
+/// would go.
 #[utoipa::path(
     delete, path = "/api/v1/schemas/{name}", tag = "schemas", operation_id = "removeSchema",
     params(

@@ -259,11 +259,6 @@ async fn tell(
 pub async fn remove(db: &Db, id: Uuid) -> Result<Option<u64>> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    // Jobs before endpoints, as where one takes a step.
-    Sql::new(engine, "UPDATE replays SET status = 'cancelled', finished_at = {now} WHERE status = 'running' AND endpoint_id = ")
-        .bind(id)
-        .execute(&transaction)
-        .await?;
     let closed = Sql::new(engine, "UPDATE endpoints SET updated_at = {now}, status = ")
         .bind(EndpointStatus::Removed.as_str())
         .push(" WHERE status <> ")
@@ -277,6 +272,11 @@ pub async fn remove(db: &Db, id: Uuid) -> Result<Option<u64>> {
     if closed == 0 {
         return Ok(None);
     }
+    // Endpoints before jobs, as where one is made or takes a step.
+    Sql::new(engine, "UPDATE replays SET status = 'cancelled', finished_at = {now} WHERE status = 'running' AND endpoint_id = ")
+        .bind(id)
+        .execute(&transaction)
+        .await?;
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(Some(finish_removal(db, id).await?))

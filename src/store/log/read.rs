@@ -8,13 +8,18 @@ use uuid::Uuid;
 use super::{COLUMNS, Logged, from_row, head};
 use crate::store::db::Db;
 use crate::store::error::{Result, StoreError};
+use crate::store::row::Row;
 use crate::store::sql::{Sql, Ty};
 
 /// Which events a reader wants.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Only those of these schemas; what a key may see. `None`: of all.
+    /// Only those of these schemas as they are installed now, not of such as bore their names before; what a key
+    /// may see. `None`: of all.
     pub schemas: Option<Vec<String>>,
+    /// Where they are several: also those that are of no one schema. Whether who asks sees one of these, the caller
+    /// has to judge.
+    pub of_no_schema: bool,
     /// Only those of this schema.
     pub schema: Option<String>,
     /// Only those of tasks of types with this name.
@@ -75,6 +80,10 @@ pub async fn read(
     if filter.is_empty() {
         return Ok(Page { events: Vec::new(), seen: head.seq });
     }
+    let beginnings = match &filter.schemas {
+        Some(schemas) => beginnings(db, schemas).await?,
+        None => Vec::new(),
+    };
     let by_schema = filter.only_schema().filter(|_| filter.task.is_none());
     let leads = by_schema.is_some() && filter.ttype.is_none() && filter.kind.is_none();
     let is_indexed = filter.task.is_some() || leads;
@@ -83,7 +92,8 @@ pub async fn read(
     if let Some(schema) = by_schema {
         // As rows, so that PostgreSQL has no choice: it takes a schema of few events for one of many, and
         // the way over all events for the shorter one.
-        sql = sql.push("(schema_name, seq) > (").bind(schema).push(", ").bind(after);
+        let begins_after = beginnings.iter().find(|(name, _)| name == schema).map_or(0, |(_, seq)| *seq);
+        sql = sql.push("(schema_name, seq) > (").bind(schema).push(", ").bind(after.max(begins_after));
         sql = sql.push(") AND (schema_name, seq) <= (").bind(schema).push(", ").bind(upto).push(")");
     } else {
         sql = sql.push("seq > ").bind(after).push(" AND seq <= ").bind(upto);
@@ -91,8 +101,13 @@ pub async fn read(
             sql = sql.push(" AND schema_name = ").bind(schema.as_str());
         }
         if let Some(schemas) = &filter.schemas {
-            let names = schemas.iter().map(|s| s.as_str().into()).collect();
+            let unnamed = filter.of_no_schema.then_some("");
+            let names = schemas.iter().map(String::as_str).chain(unnamed).map(Into::into).collect();
             sql = sql.push(" AND schema_name").any(Ty::Text, names);
+        }
+        for (schema, begins_after) in beginnings.iter().filter(|(_, seq)| *seq > after) {
+            sql = sql.push(" AND NOT (schema_name = ").bind(schema.as_str());
+            sql = sql.push(" AND seq <= ").bind(*begins_after).push(")");
         }
     }
     if let Some(ttype) = &filter.ttype {
@@ -109,6 +124,31 @@ pub async fn read(
     let (events, more) = sql.page(db.read(), limit, from_row, |logged| logged.event.body.len()).await?;
     let seen = if more { events.last().map_or(upto, |e| e.seq) } else { upto };
     Ok(Page { events, seen })
+}
+
+/// After which number the events of each schema begin, as far as who sees some schemas only may read them: a key may
+/// be younger than the schema that bore a name before. Of one that is not installed any more, its removal alone is
+/// told.
+async fn beginnings(db: &Db, schemas: &[String]) -> Result<Vec<(String, i64)>> {
+    let names = schemas.iter().map(|s| s.as_str().into()).collect();
+    let sql = Sql::new(db.engine(), "SELECT name, begins_after FROM schemas WHERE name").any(Ty::Text, names);
+    let rows = sql.all(db.read()).await?;
+    let mut found: Vec<(String, i64)> =
+        rows.iter().map(|row| Ok((row.get("name")?, row.get("begins_after")?))).collect::<Result<_>>()?;
+    for schema in schemas {
+        if found.iter().any(|(name, _)| name == schema) {
+            continue;
+        }
+        let removed = Sql::new(db.engine(), "SELECT seq FROM events WHERE schema_name = ")
+            .bind(schema.as_str())
+            .push(" AND kind = ")
+            .bind(EventType::SchemaRemoved.as_str())
+            .push(" ORDER BY schema_name DESC, seq DESC LIMIT 1");
+        if let Some(row) = removed.one(db.read()).await? {
+            found.push((schema.clone(), row.get::<i64>("seq")? - 1));
+        }
+    }
+    Ok(found)
 }
 
 /// Why the log can't be read from a position.

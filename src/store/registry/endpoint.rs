@@ -176,6 +176,10 @@ impl Endpoint {
             ttype: self.ttype.clone(),
             description: self.description.clone(),
             failing_since,
+            concerns: match self.schemas() {
+                Some([only]) => only.clone(),
+                _ => String::new(),
+            },
         }
     }
 

@@ -66,6 +66,7 @@ pub struct Registry {
     /// Grows with each change of a schema, an endpoint, a secret or of what is in maintenance.
     pub number: i64,
     versions: HashMap<String, Vec<Arc<InstalledVersion>>>,
+    beginnings: HashMap<String, i64>,
     types: HashMap<Uuid, InstalledType>,
     latest_types: HashMap<(String, String), Uuid>,
     endpoints: HashMap<Uuid, Arc<Endpoint>>,
@@ -90,6 +91,12 @@ impl Registry {
     /// A schema's latest version.
     pub fn latest(&self, schema: &str) -> Option<&Arc<InstalledVersion>> {
         self.versions(schema).last()
+    }
+
+    /// Whether an event with this number is one of the schema that bears the name now: not of one that is
+    /// removed, nor of one that bore it before.
+    pub fn is_of(&self, schema: &str, seq: i64) -> bool {
+        self.beginnings.get(schema).is_some_and(|begins_after| seq > *begins_after)
     }
 
     /// A type by `ttype_id`.
@@ -148,12 +155,13 @@ impl Registry {
         let mut by_id = HashMap::new();
         let versions = Sql::new(
             engine,
-            "SELECT v.id, v.position, v.source, v.installed_at FROM schema_versions v
+            "SELECT v.id, v.position, v.source, v.installed_at, s.begins_after FROM schema_versions v
              JOIN schemas s ON s.name = v.schema_name WHERE s.removed_at IS NULL ORDER BY v.position",
         );
         for row in versions.all(db).await? {
             let version = installed_version(&row, &compiled)?;
             by_id.insert(version.id, version.clone());
+            registry.beginnings.insert(version.schema.name.clone(), row.get("begins_after")?);
             registry.versions.entry(version.schema.name.clone()).or_default().push(version);
         }
         for row in Sql::new(engine, "SELECT id, schema_version_id, name FROM task_types").all(db).await? {

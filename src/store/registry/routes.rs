@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use task_inbox_domain::webhook::interest::About;
+use task_inbox_domain::event::operational;
+use task_inbox_domain::webhook::interest::{About, Concerns};
 use task_inbox_domain::{Event, EventType, Task};
 use url::Url;
 use uuid::Uuid;
@@ -24,6 +25,8 @@ pub struct Heard<'a> {
     pub state: Option<&'a str>,
     /// Where its task wants to be called back.
     pub callback_url: Option<&'a str>,
+    /// The endpoint that it is about, if it tells operators of one.
+    pub endpoint: Option<Uuid>,
 }
 
 impl<'a> Heard<'a> {
@@ -35,12 +38,20 @@ impl<'a> Heard<'a> {
             ttype: Some(ttype),
             state: task.state.as_deref(),
             callback_url: task.callback_url.as_deref(),
+            endpoint: None,
         }
     }
 
     /// An event that concerns no task.
     pub fn of_no_task(event: &'a Event) -> Self {
-        Self { kind: event.kind, schema: &event.schema, ttype: None, state: None, callback_url: None }
+        Self {
+            kind: event.kind,
+            schema: &event.schema,
+            ttype: None,
+            state: None,
+            callback_url: None,
+            endpoint: operational::endpoint_of(event),
+        }
     }
 }
 
@@ -88,8 +99,15 @@ impl Routes {
         self.by_origin.get(&(schema.to_owned(), ttype.map(str::to_owned))).copied()
     }
 
-    fn registered(&self, schema: &str, kind: EventType) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let named = self.by_schema.get(schema).and_then(|kinds| kinds.get(&kind));
+    /// Those that may want such an event: where it concerns several schemas, who wants it names each of them, and so
+    /// the first.
+    fn registered(&self, concerns: Concerns<'_>, kind: EventType) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let schema = match concerns {
+            Concerns::Schema(schema) => Some(schema),
+            Concerns::Schemas(schemas) => schemas.first().map(String::as_str),
+            Concerns::All => None,
+        };
+        let named = schema.and_then(|schema| self.by_schema.get(schema)?.get(&kind));
         named.into_iter().chain(self.of_all.get(&kind)).flatten()
     }
 }
@@ -103,15 +121,26 @@ impl Registry {
             found.extend(self.own_route(heard.schema, heard.ttype));
             found.extend(heard.callback_url.and_then(|url| self.callback_endpoint(heard.schema, url)));
         }
+        let concerns = self.concerns(heard);
         let about = About {
             kind: heard.kind,
-            schema: heard.schema,
+            concerns,
             ttype: heard.ttype.map(|t| t.ttype().name.as_str()),
             state: heard.state,
         };
-        let registered = self.routes.registered(heard.schema, heard.kind);
+        let registered = self.routes.registered(concerns, heard.kind);
         found.extend(registered.filter(|e| e.is_named() && e.interest.wants(&about)));
         found
+    }
+
+    /// What happens to an endpoint concerns the schemas whose events it gets; of one that is gone, who hears of all
+    /// is told alone.
+    fn concerns<'a>(&'a self, heard: &Heard<'a>) -> Concerns<'a> {
+        if !heard.kind.is_operational() {
+            return Concerns::Schema(heard.schema);
+        }
+        let endpoint = heard.endpoint.and_then(|id| self.endpoint(id));
+        endpoint.and_then(|e| e.schemas()).map_or(Concerns::All, Concerns::Schemas)
     }
 
     /// The endpoint of its own that an event of a schema, or of one of its types, goes to, if the schema

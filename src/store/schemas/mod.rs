@@ -1,5 +1,7 @@
-//! Installing schemas, with the endpoints that they declare; and (`remove`) taking them away.
+//! Installing schemas, with the endpoints that they declare; and (`remove`) taking them away, of which registered
+//! endpoints are told (`hearers`).
 
+mod hearers;
 mod remove;
 
 use sea_orm::ConnectionTrait;
@@ -57,12 +59,24 @@ pub async fn install(
 ) -> std::result::Result<Installed, InstallError> {
     let engine = db.engine();
     let transaction = db.begin().await?;
-    let sql = Sql::new(engine, "INSERT INTO schemas (name, created_at) VALUES (")
-        .bind(schema.name.as_str())
+    // No event of a task of this name comes between reading the log's number and the commit: whoever had the
+    // name before was closed, and removed, before it was free.
+    let sql = Sql::new(engine, "INSERT INTO schemas (name, created_at, begins_after) SELECT ")
+        .bind(schema.name.as_str());
+    let sql = match engine {
+        Engine::Postgres => sql.push("::text"),
+        Engine::Sqlite => sql,
+    };
+    let made = sql
         .push(", ")
         .bind(now.as_micros())
-        .push(") ON CONFLICT (name) DO NOTHING");
-    sql.execute(&transaction).await?;
+        .push(", seq FROM log_head WHERE id = 1 ON CONFLICT (name) DO NOTHING")
+        .execute(&transaction)
+        .await?;
+    if made > 0 {
+        // One that was registered while the last schema of this name went away.
+        hearers::forget(engine, &transaction, &schema.name).await?;
+    }
     let row = Sql::new(engine, "SELECT removed_at FROM schemas WHERE name = ")
         .bind(schema.name.as_str())
         .push(" {locked}")

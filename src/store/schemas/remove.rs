@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 use task_inbox_domain::{Actor, EventType, Timestamp, event};
 use uuid::Uuid;
 
+use super::hearers;
 use crate::store::commit::LogEntry;
 use crate::store::db::{Db, Engine};
 use crate::store::deliveries;
@@ -49,15 +50,16 @@ pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
 /// Removes a schema with its tasks; leaves the log. `None` if there is no such schema.
 ///
 /// First the schema is closed, in a transaction that moves the registry's number: from then on no
-/// commit that was prepared with it succeeds, and nobody sees it. Then its rows go, piece by piece, and
-/// last the schema itself, which frees its name. A removal that was interrupted is finished by calling
-/// this again.
+/// commit that was prepared with it succeeds, and nobody sees it. Then its rows go, piece by piece, with the
+/// endpoints that asked for nothing else, and last the schema itself, which frees its name. A removal that was
+/// interrupted is finished by calling this again.
 pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
     let Some(counted) = close(db, name, actor, now).await? else { return Ok(None) };
     while drop_piece(db, "external_ids", "schema_name, external_id", name).await? {}
     while drop_piece(db, "tasks", "id", name).await? {}
     walk(db, Walked::IdempotencyKeys, name).await?;
     walk(db, Walked::Deliveries, name).await?;
+    hearers::remove(db, name).await?;
     finish(db, name).await?;
     Ok(Some(Removal { deleted: true, ..counted }))
 }
@@ -175,15 +177,25 @@ async fn end(engine: Engine, transaction: &DatabaseTransaction, name: &str, wind
     Ok(())
 }
 
-/// Takes away what the schema itself consists of, and tells who asked to hear of it.
+/// Takes away what the schema itself consists of, and tells who asked to hear of it: for the last time.
 async fn finish(db: &Db, name: &str) -> Result<()> {
     let engine = db.engine();
     let transaction = db.begin().await?;
     Sql::new(engine, "SELECT id FROM endpoints WHERE schema_name = ")
         .bind(name)
+        .push(" OR schemas LIKE ")
+        .bind(hearers::pattern(name))
         .push(" ORDER BY id {locked}")
         .all(&transaction)
         .await?;
+    Sql::new(
+        engine,
+        "DELETE FROM replays WHERE endpoint_id IN (SELECT id FROM endpoints WHERE schema_name = ",
+    )
+    .bind(name)
+    .push(")")
+    .execute(&transaction)
+    .await?;
     for table in ["endpoints", "task_types", "schema_versions"] {
         delete(engine, &transaction, table, name).await?;
     }
@@ -205,6 +217,7 @@ async fn finish(db: &Db, name: &str) -> Result<()> {
             deliveries::address(engine, &transaction, &registry, &told).await?;
         }
     }
+    hearers::forget(engine, &transaction, name).await?;
     Sql::new(engine, "UPDATE log_head SET registry = registry + 1, keys = keys + 1 WHERE id = 1")
         .execute(&transaction)
         .await?;

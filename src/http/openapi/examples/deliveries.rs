@@ -53,5 +53,5 @@ pub(in crate::http) fn cancelled_replay() -> Value {
 }
 
 pub(in crate::http) fn replays() -> Value {
-    json!({ "replays": [replay()] })
+    json!({ "replays": [replay()], "next_cursor": null })
 }

@@ -200,9 +200,12 @@ pub(in crate::http) struct Replay {
     finished: Option<String>,
 }
 
-/// The replays that a key sees.
+/// A page of replays.
 #[derive(ToSchema)]
 pub(in crate::http) struct ReplayList {
     /// Newest first.
     replays: Vec<Replay>,
+    /// Where the next page begins; null on the last.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
 }

@@ -29,7 +29,8 @@ pub(in crate::http) enum Permission {
     /// Read endpoints, deliveries and attempts.
     #[schema(rename = "endpoints:read")]
     EndpointsRead,
-    /// Register, change, pause, resume and test endpoints; send again.
+    /// Register, change, pause, resume and test endpoints; send again. What is registered hears of every task of the
+    /// schemas that the key sees, with what it says, also without `tasks:read`; and it goes on when the key has ended.
     #[schema(rename = "endpoints:write")]
     EndpointsWrite,
     /// Read the log's head and checkpoints, and verify the log.

@@ -169,7 +169,7 @@ pub(in crate::http) struct EventData {
     schema: Option<String>,
     /// The version, in events of a schema.
     semver: Option<String>,
-    /// The endpoint, in events of one.
+    /// The endpoint, in events of one; its `url` is the origin alone.
     #[schema(value_type = Option<Object>)]
     endpoint: Option<Value>,
     /// The delivery, in `delivery.dead`.

@@ -122,11 +122,11 @@ pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, After, u64), Problem
     let query = Parameters::parse(uri.query(), &["after", "schema", "ttype", "task", "type", "limit"])?;
     let kinds = EventType::ALL.map(EventType::as_str).join(", ");
     let filter = EventFilter {
-        schemas: None,
         schema: query.text("schema")?.map(str::to_owned),
         ttype: query.text("ttype")?.map(str::to_owned),
         task: query.read("task", "a task's id", uuid)?,
         kind: query.read("type", &format!("one of {kinds}"), EventType::parse)?,
+        ..EventFilter::default()
     };
     let after = match query.raw("after") {
         // No cursor is this short.

@@ -2,9 +2,10 @@
 
 use axum::http::Uri;
 use task_inbox_domain::Timestamp;
+use task_inbox_domain::cursor::ReplayCursor;
 use uuid::Uuid;
 
-use super::{MAX_NAME, uuid};
+use super::{MAX_NAME, position, uuid};
 use crate::app::replays::NewReplay;
 use crate::http::fields::Fields;
 use crate::http::parameters::Parameters;
@@ -46,8 +47,11 @@ fn what(fields: &mut Fields<'_>) -> What {
     What::Dead
 }
 
-/// Whose jobs, how many.
-pub(in crate::http::v1) fn replay_list(uri: &Uri) -> Result<(Option<Uuid>, u64), Problem> {
-    let query = Parameters::parse(uri.query(), &["endpoint", "limit"])?;
-    Ok((query.read("endpoint", "an endpoint's id", uuid)?, query.limit()?))
+/// Whose jobs, before which, how many.
+pub(in crate::http::v1) fn replay_list(
+    uri: &Uri,
+) -> Result<(Option<Uuid>, Option<ReplayCursor>, u64), Problem> {
+    let query = Parameters::parse(uri.query(), &["endpoint", "limit", "cursor"])?;
+    let endpoint = query.read("endpoint", "an endpoint's id", uuid)?;
+    Ok((endpoint, position(&query, "cursor", ReplayCursor::parse)?, query.limit()?))
 }

@@ -5,9 +5,10 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
 use task_inbox_domain::Timestamp;
+use task_inbox_domain::cursor::ReplayCursor;
 use uuid::Uuid;
 
-use crate::app::replays::{Preview, since};
+use crate::app::replays::{Preview, ReplayList, since};
 use crate::http::answer;
 use crate::http::problem::Problem;
 use crate::store::replays::{Replay, What};
@@ -70,8 +71,9 @@ pub(in crate::http::v1) fn preview(preview: Preview) -> Result<Response, Problem
     answer::json(StatusCode::OK, &json!({ "count": count, "at_least": at_least }))
 }
 
-/// The jobs that a caller sees.
-pub(in crate::http::v1) fn list(replays: &[Replay]) -> Result<Response, Problem> {
-    let replays: Vec<_> = replays.iter().map(Job::of).collect();
-    answer::json(StatusCode::OK, &json!({ "replays": replays }))
+/// A page of jobs.
+pub(in crate::http::v1) fn list(list: &ReplayList) -> Result<Response, Problem> {
+    let replays: Vec<_> = list.replays.iter().map(Job::of).collect();
+    let next = list.next.map(ReplayCursor::encode);
+    answer::json(StatusCode::OK, &json!({ "replays": replays, "next_cursor": next }))
 }
