@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +30,11 @@ use crate::bus::{Bus, Topic};
 use crate::measure;
 use crate::outbound::Client;
 use crate::store::commit::Hooks;
-use crate::store::deliveries::{self, Leased};
+use crate::store::deliveries::{self, Fate, Leased};
 use crate::store::registry::Endpoint;
 use crate::store::{Db, RegistryCache, Result};
 use settle::Unsettled;
-use slots::Slots;
+use slots::{Ended, Slots};
 use standing::Standing;
 
 /// How the dispatcher works.
@@ -110,7 +110,9 @@ struct Shared {
     /// Something ended: there may be a place, or a successor.
     wake: Notify,
     attempts: TaskTracker,
-    /// Where attempts run: a commit that launches them has a runtime of its own.
+    /// Where attempts run: on threads of their own. A receiver can make one attempt's answer cost a thread's whole
+    /// time for as long as the deadline (interim responses without end, which are read and passed over in one go);
+    /// requests and commits have theirs from the system's scheduler all the same.
     runtime: Handle,
     settling: mpsc::Sender<Unsettled>,
     /// Cancels attempts that a shutdown can't wait for.
@@ -126,6 +128,33 @@ pub struct Dispatcher {
     stop_claiming: CancellationToken,
     stop_settling: CancellationToken,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    _runtime: Arc<Attempts>,
+}
+
+/// How many threads attempts have: more than cores, so that those of a few endpoints which take all that they get
+/// (two each, see `slots`) leave some to the others.
+const THREADS: usize = 8;
+
+/// The runtime of attempts; ends with the last that holds it, and waits for nobody.
+struct Attempts(Option<Runtime>);
+
+impl Attempts {
+    fn start() -> std::io::Result<Self> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        Ok(Self(Some(runtime.worker_threads(THREADS).thread_name("attempts").enable_all().build()?)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -136,7 +165,12 @@ impl std::fmt::Debug for Dispatcher {
 
 impl Dispatcher {
     /// Starts claiming and settling.
-    pub fn start(parts: Parts, settings: Settings) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The system gives no threads.
+    pub fn start(parts: Parts, settings: Settings) -> std::io::Result<Self> {
+        let runtime = Attempts::start()?;
         let Parts { db, registry, vault, client, targets, bus } = parts;
         let (settling, unsettled) = mpsc::channel(settings.concurrency * 2);
         let shared = Arc::new(Shared {
@@ -151,7 +185,7 @@ impl Dispatcher {
             targets,
             wake: Notify::new(),
             attempts: TaskTracker::new(),
-            runtime: Handle::current(),
+            runtime: runtime.handle(),
             settling,
             cancel: CancellationToken::new(),
             unused: Mutex::new(Vec::new()),
@@ -162,7 +196,8 @@ impl Dispatcher {
             tokio::spawn(replay::run(shared.clone(), stop_claiming.clone())),
             tokio::spawn(settle::run(shared.clone(), unsettled, stop_settling.clone())),
         ];
-        Self { shared, stop_claiming, stop_settling, tasks: Arc::new(Mutex::new(tasks)) }
+        let tasks = Arc::new(Mutex::new(tasks));
+        Ok(Self { shared, stop_claiming, stop_settling, tasks, _runtime: Arc::new(runtime) })
     }
 
     /// Leases nothing more; what is under way goes on. What waits for a place is given back by
@@ -249,6 +284,10 @@ impl Shared {
             let sending = AssertUnwindSafe(shared.send(leased)).catch_unwind();
             let done = shared.cancel.run_until_cancelled(sending).await;
             let slow = begun.elapsed() > shared.settings.patience_of_lines();
+            let made = match &done {
+                Some(Ok(Some(unsettled))) => Some(unsettled.attempt.fate == Fate::Delivered),
+                _ => None,
+            };
             match done {
                 // Before the place is given up: where settling lags, sending waits for it.
                 Some(Ok(Some(unsettled))) => {
@@ -259,7 +298,7 @@ impl Shared {
                 Some(Err(_)) => tracing::error!(delivery = %lease.0, "sending a delivery panicked"),
                 None => shared.give_back([lease]),
             }
-            for next in shared.slots.leave(endpoint, slow) {
+            for next in shared.slots.leave(endpoint, Ended { delivered: made, slow }) {
                 shared.launch(next);
             }
             if shared.slots.wants_more(endpoint) {

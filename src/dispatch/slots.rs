@@ -1,13 +1,27 @@
 //! Places for attempts: how many may run at once, in all and for each endpoint; and each endpoint's
 //! line, where leased deliveries wait for a place.
 //!
-//! The cap for each endpoint is what keeps one that hangs from taking every place. The line takes up
-//! what a batch brings more than there are places, so that it need not be looked for in the database.
+//! The cap for each endpoint is what keeps one that hangs from taking every place. An endpoint begins with two
+//! places and has twice as many after each delivery that it takes, half as many after each that it doesn't: one
+//! that never answers, or answers what costs much to read, has no more than two attempts at work. The line takes
+//! up what a batch brings more than there are places, so that it need not be looked for in the database.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
+
+/// How many places an endpoint has of which nothing good is known.
+const FIRST: usize = 2;
+
+/// How an attempt ended, as far as its endpoint's places depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Whether it was delivered; `None`: it was not made.
+    pub(super) delivered: Option<bool>,
+    /// It took so long that who waits in the endpoint's line would wait in vain.
+    pub(super) slow: bool,
+}
 
 /// Counts places and keeps the lines of `T`. Each operation is one short critical section.
 #[derive(Debug)]
@@ -34,6 +48,8 @@ struct State<T> {
 struct Endpoint<T> {
     /// The most places that it wants itself.
     cap: usize,
+    /// How many it may have by what its last attempts came to.
+    window: usize,
     in_flight: usize,
     /// Promised to deliveries that are being made or claimed: a place, or one in the line.
     promised: usize,
@@ -46,7 +62,15 @@ struct Endpoint<T> {
 
 impl<T> Default for Endpoint<T> {
     fn default() -> Self {
-        Self { cap: usize::MAX, in_flight: 0, promised: 0, line: VecDeque::new(), slow: false, behind: false }
+        Self {
+            cap: usize::MAX,
+            window: FIRST,
+            in_flight: 0,
+            promised: 0,
+            line: VecDeque::new(),
+            slow: false,
+            behind: false,
+        }
     }
 }
 
@@ -84,7 +108,7 @@ impl<T> Slots<T> {
     fn share(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
         let free = if endpoint.slow { free.saturating_sub(self.quick) } else { free };
         let half = (endpoint.in_flight + free).div_ceil(2);
-        half.min(self.cap(endpoint)).saturating_sub(endpoint.in_flight).min(free)
+        half.min(self.cap(endpoint)).min(endpoint.window).saturating_sub(endpoint.in_flight).min(free)
     }
 
     fn cap(&self, endpoint: &Endpoint<T>) -> usize {
@@ -171,14 +195,19 @@ impl<T> Slots<T> {
         admitted
     }
 
-    /// Gives a place back after an attempt that was `slow` or not; returns who has it now: the next of
-    /// this endpoint's line, or of others'.
-    pub(super) fn leave(&self, endpoint: Uuid, slow: bool) -> Vec<T> {
+    /// Gives a place back after an attempt; returns who has it now: the next of this endpoint's line, or of
+    /// others'.
+    pub(super) fn leave(&self, endpoint: Uuid, ended: Ended) -> Vec<T> {
         let mut state = self.state();
         state.free += 1;
         if let Some(entry) = state.endpoints.get_mut(&endpoint) {
             entry.in_flight = entry.in_flight.saturating_sub(1);
-            entry.slow = slow;
+            entry.slow = ended.slow;
+            entry.window = match ended.delivered {
+                Some(true) => (entry.window * 2).min(self.per_endpoint.max(FIRST)),
+                Some(false) => (entry.window / 2).max(FIRST),
+                None => entry.window,
+            };
             if entry.is_idle() {
                 state.endpoints.remove(&endpoint);
             }
@@ -186,8 +215,9 @@ impl<T> Slots<T> {
         if state.closed {
             return Vec::new();
         }
-        if let Some(next) = self.advance(&mut state, endpoint) {
-            return vec![next];
+        let own: Vec<T> = std::iter::from_fn(|| self.advance(&mut state, endpoint)).collect();
+        if !own.is_empty() {
+            return own;
         }
         // Who found all places taken has nobody of its own to wait for.
         let others: Vec<Uuid> =
@@ -268,6 +298,19 @@ mod tests {
 
     const A: Uuid = Uuid::from_u128(1);
     const B: Uuid = Uuid::from_u128(2);
+    const QUICK: Ended = Ended { delivered: Some(true), slow: false };
+    const SLOW: Ended = Ended { delivered: Some(true), slow: true };
+
+    /// Of which much good is known: endpoints have as many places as their caps let them.
+    fn proven(total: usize, per_endpoint: usize, line: usize) -> Slots<usize> {
+        let slots = Slots::new(total, per_endpoint, line);
+        for endpoint in (1..=60).chain([99, 999]).map(Uuid::from_u128) {
+            // Kept by what waits for it in the database.
+            let entry = Endpoint { window: usize::MAX / 4, behind: false, ..Endpoint::default() };
+            slots.state().endpoints.insert(endpoint, entry);
+        }
+        slots
+    }
 
     /// Brings in so many; returns how many run.
     fn bring(slots: &Slots<usize>, endpoint: Uuid, count: usize) -> usize {
@@ -277,27 +320,27 @@ mod tests {
 
     #[test]
     fn one_endpoint_never_takes_every_place() {
-        let slots = Slots::new(10, 4, 0);
+        let slots = proven(10, 4, 0);
         assert_eq!(bring(&slots, A, 100), 4);
         assert_eq!(bring(&slots, B, 100), 3, "half of the six that were left");
-        assert!(slots.leave(A, false).is_empty());
+        assert!(slots.leave(A, QUICK).is_empty());
         assert_eq!(bring(&slots, A, 100), 1);
     }
 
     #[test]
     fn an_endpoints_own_cap_holds_with_a_shorter_line() {
-        let slots = Slots::new(100, 10, 20);
+        let slots = proven(100, 10, 20);
         assert_eq!(slots.take(A, Some(2), 100), 2 + 4);
         assert_eq!((0..6).filter_map(|number| slots.admit(A, number)).count(), 2);
-        assert_eq!(slots.leave(A, false), [2]);
+        assert_eq!(slots.leave(A, QUICK), [2]);
         assert_eq!(slots.empty_line(A), [3, 4, 5]);
-        assert!(slots.leave(A, false).is_empty());
+        assert!(slots.leave(A, QUICK).is_empty());
         assert_eq!(slots.take(A, None, 100), 9 + 20, "one is under way, and it is as any other");
     }
 
     #[test]
     fn many_that_hang_leave_a_place() {
-        let slots = Slots::new(1024, 128, 384);
+        let slots = proven(1024, 128, 384);
         for hanging in 1..=12 {
             while bring(&slots, Uuid::from_u128(hanging), 32) > 0 {}
         }
@@ -307,12 +350,12 @@ mod tests {
 
     #[test]
     fn many_that_are_slow_leave_places_for_the_quick() {
-        let slots = Slots::new(1024, 128, 0);
+        let slots = proven(1024, 128, 0);
         for slow in 1..=60 {
             let endpoint = Uuid::from_u128(slow);
             // Nothing is known of it at first; one of two tells, while the other is under way.
             bring(&slots, endpoint, 2);
-            slots.leave(endpoint, true);
+            slots.leave(endpoint, SLOW);
             bring(&slots, endpoint, 128);
         }
         // Less one for each, from when nothing was known of it.
@@ -322,21 +365,38 @@ mod tests {
     }
 
     #[test]
+    fn places_are_earned_by_deliveries() {
+        let slots = Slots::new(1024, 128, 384);
+        assert_eq!(bring(&slots, A, 100), 2, "nothing is known of it");
+        for moved_up in [3, 5, 9] {
+            assert_eq!(slots.leave(A, QUICK).len(), moved_up, "twice as many are under way");
+        }
+        let failed = Ended { delivered: Some(false), slow: false };
+        for _ in 0..10 {
+            slots.leave(A, failed);
+        }
+        assert_eq!(slots.state().endpoints[&A].window, 2, "and lost by failures");
+        let unmade = Ended { delivered: None, slow: false };
+        slots.leave(A, unmade);
+        assert_eq!(slots.state().endpoints[&A].window, 2);
+    }
+
+    #[test]
     fn the_line_moves_up_in_its_order() {
-        let slots = Slots::new(10, 1, 2);
+        let slots = proven(10, 1, 2);
         assert!(slots.reserve(A, None) && slots.reserve(A, None) && slots.reserve(A, None));
         assert!(!slots.reserve(A, None), "the line is full");
         assert_eq!(slots.admit(A, 1), Some(1));
         assert_eq!(slots.admit(A, 2), None);
         assert_eq!(slots.admit(A, 3), None);
-        assert_eq!(slots.leave(A, false), [2]);
-        assert_eq!(slots.leave(A, false), [3]);
-        assert!(slots.leave(A, false).is_empty());
+        assert_eq!(slots.leave(A, QUICK), [2]);
+        assert_eq!(slots.leave(A, QUICK), [3]);
+        assert!(slots.leave(A, QUICK).is_empty());
     }
 
     #[test]
     fn the_lines_are_shared() {
-        let slots = Slots::<()>::new(16, 1, 12);
+        let slots = proven(16, 1, 12);
         let leases: Vec<usize> =
             (1..=6).map(|endpoint| slots.take(Uuid::from_u128(endpoint), None, 100)).collect();
         assert_eq!(leases[..3], [9, 5, 2], "a place, and half of what the lines have left");
@@ -346,30 +406,30 @@ mod tests {
 
     #[test]
     fn a_slow_endpoint_has_no_line() {
-        let slots = Slots::new(10, 1, 4);
+        let slots = proven(10, 1, 4);
         assert_eq!(bring(&slots, A, 2), 1);
-        assert_eq!(slots.leave(A, true), [1]);
+        assert_eq!(slots.leave(A, SLOW), [1]);
         assert_eq!(slots.take(A, None, 100), 0);
-        assert!(slots.leave(A, false).is_empty());
+        assert!(slots.leave(A, QUICK).is_empty());
         assert_eq!(slots.take(A, None, 100), 5, "it was quick again");
     }
 
     #[test]
     fn a_place_goes_to_another_line_if_its_own_is_empty() {
-        let slots = Slots::new(1, 1, 1);
+        let slots = proven(1, 1, 1);
         assert!(slots.reserve(A, None) && slots.reserve(B, None));
         assert_eq!(slots.admit(A, 1), Some(1));
         assert_eq!(slots.admit(B, 2), None, "no place in all");
-        assert_eq!(slots.leave(A, false), [2]);
+        assert_eq!(slots.leave(A, QUICK), [2]);
     }
 
     #[test]
     fn a_new_delivery_never_passes_those_that_wait() {
-        let slots = Slots::new(10, 1, 0);
+        let slots = proven(10, 1, 0);
         assert!(slots.reserve(A, None));
         assert_eq!(slots.admit(A, 1), Some(1));
         assert!(!slots.reserve(A, None), "over the cap");
-        assert!(slots.leave(A, false).is_empty());
+        assert!(slots.leave(A, QUICK).is_empty());
         assert!(!slots.reserve(A, None), "one waits in the database");
         assert!(slots.wants_more(A));
         slots.set_behind(A, false);
@@ -378,24 +438,24 @@ mod tests {
 
     #[test]
     fn the_database_is_asked_again_once_half_of_the_line_is_free() {
-        let slots = Slots::new(10, 1, 4);
+        let slots = proven(10, 1, 4);
         assert_eq!(bring(&slots, A, 5), 1);
         slots.set_behind(A, true);
         assert!(!slots.wants_more(A));
-        slots.leave(A, false);
+        slots.leave(A, QUICK);
         assert!(!slots.wants_more(A));
-        slots.leave(A, false);
+        slots.leave(A, QUICK);
         assert!(slots.wants_more(A));
     }
 
     #[test]
     fn closed_slots_promise_nothing_and_give_up_their_lines() {
-        let slots = Slots::new(10, 1, 3);
+        let slots = proven(10, 1, 3);
         bring(&slots, A, 3);
         assert_eq!(slots.close(), [1, 2]);
         assert!(!slots.reserve(B, None));
         assert_eq!(slots.take(B, None, 1), 0);
-        assert!(slots.leave(A, false).is_empty());
+        assert!(slots.leave(A, QUICK).is_empty());
         assert_eq!(slots.admit(B, 9), None, "there is a place, but nothing is sent any more");
         assert_eq!(slots.close(), [9]);
     }

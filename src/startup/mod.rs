@@ -79,7 +79,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
             targets: targets.clone(),
             bus: bus.clone(),
         };
-        Some(Dispatcher::start(parts, dispatch_settings(config)))
+        Some(Dispatcher::start(parts, dispatch_settings(config)).context("no threads for webhooks")?)
     } else {
         None
     };
