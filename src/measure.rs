@@ -187,8 +187,8 @@ pub(crate) fn delivered(delay: Duration) {
 }
 
 /// A delivery was given up.
-pub(crate) fn dead(reason: &'static str) {
-    counter!(DEAD, "reason" => reason).increment(1);
+pub(crate) fn dead(reason: &'static str, count: u64) {
+    counter!(DEAD, "reason" => reason).increment(count);
 }
 
 /// Attempts were settled; for some of them the lease had run out.

@@ -64,6 +64,13 @@ pub async fn step(app: &App, who: &Principal, limit: usize) -> Result<Rekeyed> {
         let all = secrets::all(&app.db).await?;
         let broken = |s: &&secrets::StoredSecret| ring.open(s.id, &s.master_key_id, &s.ciphertext).is_err();
         if let Some(secret) = all.iter().find(broken) {
+            if secret.auth_kind == secrets::HEADERS {
+                return Err(AppError::conflict(format!(
+                    "the headers of the endpoint {id} do not open with the master key {first:?} that the server has; \
+                     say them again: `task-inbox endpoints update {id} --header 'name: value'`",
+                    id = secret.endpoint_id
+                )));
+            }
             return Err(AppError::conflict(format!(
                 "every webhook key is under the master key {first:?}, but {id} does not open with the one of this \
                  name that the server has; rotate it, or end it with `task-inbox revoke_webhook_key {id}`",

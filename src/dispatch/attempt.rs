@@ -60,6 +60,7 @@ fn judge(
     sent: Result<Answer, Failure>,
 ) -> Settled {
     let number = leased.attempts + 1;
+    let is_unasked = matches!(&sent, Err(failure) if failure.kind == outbound::FailureKind::Url);
     let (result, outcome, status, error, response) = match sent {
         Ok(answer) => {
             let ok = (200..300).contains(&answer.status);
@@ -83,6 +84,8 @@ fn judge(
         }
     };
     let shown = match target.callback_pattern {
+        // Nothing was asked of any host.
+        Some(_) if is_unasked => Shown::Nothing,
         Some(is_pattern) => Shown::of_callback(status.is_some(), is_pattern),
         None => Shown::of(fate == Fate::Delivered),
     };

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::runtime::{Handle, Runtime};
+use task_inbox_domain::webhook::breaker::Shown;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +31,11 @@ use crate::bus::{Bus, Topic};
 use crate::measure;
 use crate::outbound::Client;
 use crate::store::commit::Hooks;
-use crate::store::deliveries::{self, Fate, Leased};
+use crate::store::deliveries::{self, Leased};
 use crate::store::registry::Endpoint;
 use crate::store::{Db, RegistryCache, Result};
 use settle::Unsettled;
-use slots::{Ended, Slots};
+use slots::{Ended, Places, Slots};
 use standing::Standing;
 
 /// How the dispatcher works.
@@ -110,9 +111,7 @@ struct Shared {
     /// Something ended: there may be a place, or a successor.
     wake: Notify,
     attempts: TaskTracker,
-    /// Where attempts run: on threads of their own. A receiver can make one attempt's answer cost a thread's whole
-    /// time for as long as the deadline (interim responses without end, which are read and passed over in one go);
-    /// requests and commits have theirs from the system's scheduler all the same.
+    /// Where attempts run: a commit that launches them has a runtime of its own.
     runtime: Handle,
     settling: mpsc::Sender<Unsettled>,
     /// Cancels attempts that a shutdown can't wait for.
@@ -128,33 +127,6 @@ pub struct Dispatcher {
     stop_claiming: CancellationToken,
     stop_settling: CancellationToken,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
-    _runtime: Arc<Attempts>,
-}
-
-/// How many threads attempts have: more than cores, so that those of a few endpoints which take all that they get
-/// (two each, see `slots`) leave some to the others.
-const THREADS: usize = 8;
-
-/// The runtime of attempts; ends with the last that holds it, and waits for nobody.
-struct Attempts(Option<Runtime>);
-
-impl Attempts {
-    fn start() -> std::io::Result<Self> {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        Ok(Self(Some(runtime.worker_threads(THREADS).thread_name("attempts").enable_all().build()?)))
-    }
-
-    fn handle(&self) -> Handle {
-        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
-    }
-}
-
-impl Drop for Attempts {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -165,12 +137,7 @@ impl std::fmt::Debug for Dispatcher {
 
 impl Dispatcher {
     /// Starts claiming and settling.
-    ///
-    /// # Errors
-    ///
-    /// The system gives no threads.
-    pub fn start(parts: Parts, settings: Settings) -> std::io::Result<Self> {
-        let runtime = Attempts::start()?;
+    pub fn start(parts: Parts, settings: Settings) -> Self {
         let Parts { db, registry, vault, client, targets, bus } = parts;
         let (settling, unsettled) = mpsc::channel(settings.concurrency * 2);
         let shared = Arc::new(Shared {
@@ -185,7 +152,7 @@ impl Dispatcher {
             targets,
             wake: Notify::new(),
             attempts: TaskTracker::new(),
-            runtime: runtime.handle(),
+            runtime: Handle::current(),
             settling,
             cancel: CancellationToken::new(),
             unused: Mutex::new(Vec::new()),
@@ -196,8 +163,7 @@ impl Dispatcher {
             tokio::spawn(replay::run(shared.clone(), stop_claiming.clone())),
             tokio::spawn(settle::run(shared.clone(), unsettled, stop_settling.clone())),
         ];
-        let tasks = Arc::new(Mutex::new(tasks));
-        Ok(Self { shared, stop_claiming, stop_settling, tasks, _runtime: Arc::new(runtime) })
+        Self { shared, stop_claiming, stop_settling, tasks: Arc::new(Mutex::new(tasks)) }
     }
 
     /// Leases nothing more; what is under way goes on. What waits for a place is given back by
@@ -220,7 +186,7 @@ impl Dispatcher {
         if tokio::time::timeout_at(deadline, shared.attempts.wait()).await.is_err() {
             tracing::warn!(attempts = shared.attempts.len(), "cancelling attempts at shutdown");
             shared.cancel.cancel();
-            shared.attempts.wait().await;
+            let _ = tokio::time::timeout(SETTLING_AT_SHUTDOWN, shared.attempts.wait()).await;
         }
         self.give_up().await;
         // Every attempt has handed its settlement over.
@@ -262,9 +228,10 @@ impl Hooks for Dispatcher {
     }
 }
 
-/// The most places that an endpoint wants itself.
-fn places(endpoint: &Endpoint) -> Option<usize> {
-    endpoint.treatment.concurrency.map(|most| most as usize)
+/// The places that an endpoint may have. Of a pattern of many hosts, what one does is not held against the others.
+fn places(endpoint: &Endpoint) -> Places {
+    let most = endpoint.treatment.concurrency.map_or(usize::MAX, |most| most as usize);
+    Places { most, are_earned: endpoint.callback_pattern() != Some(true) }
 }
 
 impl Shared {
@@ -285,7 +252,12 @@ impl Shared {
             let done = shared.cancel.run_until_cancelled(sending).await;
             let slow = begun.elapsed() > shared.settings.patience_of_lines();
             let made = match &done {
-                Some(Ok(Some(unsettled))) => Some(unsettled.attempt.fate == Fate::Delivered),
+                // What is another's, a callback's path or a host of a pattern, says nothing of the places.
+                Some(Ok(Some(unsettled))) => match unsettled.attempt.shown {
+                    Shown::Works => Some(true),
+                    Shown::Fails => Some(false),
+                    Shown::Nothing => None,
+                },
                 _ => None,
             };
             match done {
@@ -298,7 +270,7 @@ impl Shared {
                 Some(Err(_)) => tracing::error!(delivery = %lease.0, "sending a delivery panicked"),
                 None => shared.give_back([lease]),
             }
-            for next in shared.slots.leave(endpoint, Ended { delivered: made, slow }) {
+            for next in shared.slots.leave(endpoint, Ended { works: made, slow }) {
                 shared.launch(next);
             }
             if shared.slots.wants_more(endpoint) {

@@ -67,12 +67,23 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
     let attempts: Vec<&Settled> = batch.iter().map(|u| &u.attempt).collect();
     let mut pause = Duration::from_millis(5);
     let begun = Instant::now();
+    let (mut is_plain, mut plain) = (false, Vec::new());
     let settled = loop {
-        match deliveries::settle(&shared.db, &shared.registry.current(), &attempts).await {
+        let now: Vec<&Settled> = if is_plain { plain.iter().collect() } else { attempts.clone() };
+        match deliveries::settle(&shared.db, &shared.registry.current(), &now).await {
             Ok(settled) => break settled,
             Err(StoreError::Data(detail)) if attempts.len() > 1 => {
                 tracing::warn!(%detail, attempts = attempts.len(), "the database refused a settlement; splitting it");
                 return Err(Refused);
+            }
+            // What may be odd in it is what a receiver said; without that, it may be kept.
+            Err(StoreError::Data(detail)) if !is_plain => {
+                tracing::warn!(%detail, delivery = %attempts[0].id, "the database refuses a settlement; leaving out what was answered");
+                is_plain = true;
+                plain = attempts
+                    .iter()
+                    .map(|a| Settled { error: None, response: Vec::new(), ..(*a).clone() })
+                    .collect();
             }
             // It would be refused for ever, and all others wait behind it.
             Err(StoreError::Data(detail)) => {
@@ -136,7 +147,7 @@ fn count(attempt: &Settled) {
             measure::delivered(ended.since(attempt.happened));
         }
         Fate::Retry(_) => {}
-        Fate::Dead(reason) => measure::dead(reason),
+        Fate::Dead(reason) => measure::dead(reason, 1),
     }
 }
 

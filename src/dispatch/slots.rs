@@ -17,10 +17,19 @@ const FIRST: usize = 2;
 /// How an attempt ended, as far as its endpoint's places depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// Whether it was delivered; `None`: it was not made.
-    pub(super) delivered: Option<bool>,
+    /// Whether it showed that the endpoint works; `None`: it was not made, or showed nothing.
+    pub(super) works: Option<bool>,
     /// It took so long that who waits in the endpoint's line would wait in vain.
     pub(super) slow: bool,
+}
+
+/// The places that an endpoint may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The most that it wants itself.
+    pub(super) most: usize,
+    /// Whether it begins with few.
+    pub(super) are_earned: bool,
 }
 
 /// Counts places and keeps the lines of `T`. Each operation is one short critical section.
@@ -75,6 +84,12 @@ impl<T> Default for Endpoint<T> {
 }
 
 impl<T> Endpoint<T> {
+    /// One of which nothing is known.
+    fn first(places: Places) -> Self {
+        let window = if places.are_earned { FIRST } else { usize::MAX };
+        Self { window, ..Self::default() }
+    }
+
     /// How many leases wait or may come.
     fn waiting(&self) -> usize {
         self.promised + self.line.len()
@@ -106,7 +121,9 @@ impl<T> Slots<T> {
     /// holds and what is free together, so that it takes many endpoints that hang to leave no place for
     /// one that works.
     fn share(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
-        let free = if endpoint.slow { free.saturating_sub(self.quick) } else { free };
+        // One for each there is, or what stands in its line would stand there until its lease is over.
+        let kept = if endpoint.slow && endpoint.in_flight > 0 { self.quick } else { 0 };
+        let free = free.saturating_sub(kept);
         let half = (endpoint.in_flight + free).div_ceil(2);
         half.min(self.cap(endpoint)).min(endpoint.window).saturating_sub(endpoint.in_flight).min(free)
     }
@@ -127,15 +144,15 @@ impl<T> Slots<T> {
     }
 
     /// Promises one place or one in the line, for a delivery that is just being made, unless older
-    /// ones wait in the database. `cap` is the endpoint's own.
-    pub(super) fn reserve(&self, endpoint: Uuid, cap: Option<usize>) -> bool {
+    /// ones wait in the database.
+    pub(super) fn reserve(&self, endpoint: Uuid, places: Places) -> bool {
         let mut state = self.state();
         if state.closed {
             return false;
         }
         let (free, waiting) = (state.free, state.waiting);
-        let entry = state.endpoints.entry(endpoint).or_default();
-        entry.cap = cap.unwrap_or(usize::MAX);
+        let entry = state.endpoints.entry(endpoint).or_insert_with(|| Endpoint::first(places));
+        entry.cap = places.most;
         if entry.behind || self.room(entry, free, waiting) == 0 {
             // What gets no place now will wait in the database.
             entry.behind = true;
@@ -147,14 +164,14 @@ impl<T> Slots<T> {
     }
 
     /// Promises up to `wanted` to deliveries that wait in the database; returns how many.
-    pub(super) fn take(&self, endpoint: Uuid, cap: Option<usize>, wanted: usize) -> usize {
+    pub(super) fn take(&self, endpoint: Uuid, places: Places, wanted: usize) -> usize {
         let mut state = self.state();
         if state.closed {
             return 0;
         }
         let (free, waiting) = (state.free, state.waiting);
-        let entry = state.endpoints.entry(endpoint).or_default();
-        entry.cap = cap.unwrap_or(usize::MAX);
+        let entry = state.endpoints.entry(endpoint).or_insert_with(|| Endpoint::first(places));
+        entry.cap = places.most;
         let taken = wanted.min(self.room(entry, free, waiting));
         entry.promised += taken;
         state.waiting += taken;
@@ -202,12 +219,15 @@ impl<T> Slots<T> {
         state.free += 1;
         if let Some(entry) = state.endpoints.get_mut(&endpoint) {
             entry.in_flight = entry.in_flight.saturating_sub(1);
-            entry.slow = ended.slow;
-            entry.window = match ended.delivered {
-                Some(true) => (entry.window * 2).min(self.per_endpoint.max(FIRST)),
-                Some(false) => (entry.window / 2).max(FIRST),
-                None => entry.window,
-            };
+            if let Some(works) = ended.works {
+                entry.slow = ended.slow;
+                let window = if works {
+                    entry.window.saturating_mul(2)
+                } else {
+                    entry.window.min(self.per_endpoint) / 2
+                };
+                entry.window = window.clamp(FIRST, self.per_endpoint.max(FIRST));
+            }
             if entry.is_idle() {
                 state.endpoints.remove(&endpoint);
             }
@@ -293,170 +313,4 @@ impl<T> Slots<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: Uuid = Uuid::from_u128(1);
-    const B: Uuid = Uuid::from_u128(2);
-    const QUICK: Ended = Ended { delivered: Some(true), slow: false };
-    const SLOW: Ended = Ended { delivered: Some(true), slow: true };
-
-    /// Of which much good is known: endpoints have as many places as their caps let them.
-    fn proven(total: usize, per_endpoint: usize, line: usize) -> Slots<usize> {
-        let slots = Slots::new(total, per_endpoint, line);
-        for endpoint in (1..=60).chain([99, 999]).map(Uuid::from_u128) {
-            // Kept by what waits for it in the database.
-            let entry = Endpoint { window: usize::MAX / 4, behind: false, ..Endpoint::default() };
-            slots.state().endpoints.insert(endpoint, entry);
-        }
-        slots
-    }
-
-    /// Brings in so many; returns how many run.
-    fn bring(slots: &Slots<usize>, endpoint: Uuid, count: usize) -> usize {
-        let taken = slots.take(endpoint, None, count);
-        (0..taken).filter_map(|number| slots.admit(endpoint, number)).count()
-    }
-
-    #[test]
-    fn one_endpoint_never_takes_every_place() {
-        let slots = proven(10, 4, 0);
-        assert_eq!(bring(&slots, A, 100), 4);
-        assert_eq!(bring(&slots, B, 100), 3, "half of the six that were left");
-        assert!(slots.leave(A, QUICK).is_empty());
-        assert_eq!(bring(&slots, A, 100), 1);
-    }
-
-    #[test]
-    fn an_endpoints_own_cap_holds_with_a_shorter_line() {
-        let slots = proven(100, 10, 20);
-        assert_eq!(slots.take(A, Some(2), 100), 2 + 4);
-        assert_eq!((0..6).filter_map(|number| slots.admit(A, number)).count(), 2);
-        assert_eq!(slots.leave(A, QUICK), [2]);
-        assert_eq!(slots.empty_line(A), [3, 4, 5]);
-        assert!(slots.leave(A, QUICK).is_empty());
-        assert_eq!(slots.take(A, None, 100), 9 + 20, "one is under way, and it is as any other");
-    }
-
-    #[test]
-    fn many_that_hang_leave_a_place() {
-        let slots = proven(1024, 128, 384);
-        for hanging in 1..=12 {
-            while bring(&slots, Uuid::from_u128(hanging), 32) > 0 {}
-        }
-        assert!(slots.reserve(Uuid::from_u128(99), None));
-        assert_eq!(slots.admit(Uuid::from_u128(99), 7), Some(7));
-    }
-
-    #[test]
-    fn many_that_are_slow_leave_places_for_the_quick() {
-        let slots = proven(1024, 128, 0);
-        for slow in 1..=60 {
-            let endpoint = Uuid::from_u128(slow);
-            // Nothing is known of it at first; one of two tells, while the other is under way.
-            bring(&slots, endpoint, 2);
-            slots.leave(endpoint, SLOW);
-            bring(&slots, endpoint, 128);
-        }
-        // Less one for each, from when nothing was known of it.
-        let free = slots.state().free;
-        assert!(free >= 1024 / 8 - 60, "{free}");
-        assert_eq!(bring(&slots, Uuid::from_u128(999), 32), 32);
-    }
-
-    #[test]
-    fn places_are_earned_by_deliveries() {
-        let slots = Slots::new(1024, 128, 384);
-        assert_eq!(bring(&slots, A, 100), 2, "nothing is known of it");
-        for moved_up in [3, 5, 9] {
-            assert_eq!(slots.leave(A, QUICK).len(), moved_up, "twice as many are under way");
-        }
-        let failed = Ended { delivered: Some(false), slow: false };
-        for _ in 0..10 {
-            slots.leave(A, failed);
-        }
-        assert_eq!(slots.state().endpoints[&A].window, 2, "and lost by failures");
-        let unmade = Ended { delivered: None, slow: false };
-        slots.leave(A, unmade);
-        assert_eq!(slots.state().endpoints[&A].window, 2);
-    }
-
-    #[test]
-    fn the_line_moves_up_in_its_order() {
-        let slots = proven(10, 1, 2);
-        assert!(slots.reserve(A, None) && slots.reserve(A, None) && slots.reserve(A, None));
-        assert!(!slots.reserve(A, None), "the line is full");
-        assert_eq!(slots.admit(A, 1), Some(1));
-        assert_eq!(slots.admit(A, 2), None);
-        assert_eq!(slots.admit(A, 3), None);
-        assert_eq!(slots.leave(A, QUICK), [2]);
-        assert_eq!(slots.leave(A, QUICK), [3]);
-        assert!(slots.leave(A, QUICK).is_empty());
-    }
-
-    #[test]
-    fn the_lines_are_shared() {
-        let slots = proven(16, 1, 12);
-        let leases: Vec<usize> =
-            (1..=6).map(|endpoint| slots.take(Uuid::from_u128(endpoint), None, 100)).collect();
-        assert_eq!(leases[..3], [9, 5, 2], "a place, and half of what the lines have left");
-        assert!(leases.iter().all(|count| *count > 0), "nobody is left without: {leases:?}");
-        assert!(leases.iter().sum::<usize>() <= 16 + 6);
-    }
-
-    #[test]
-    fn a_slow_endpoint_has_no_line() {
-        let slots = proven(10, 1, 4);
-        assert_eq!(bring(&slots, A, 2), 1);
-        assert_eq!(slots.leave(A, SLOW), [1]);
-        assert_eq!(slots.take(A, None, 100), 0);
-        assert!(slots.leave(A, QUICK).is_empty());
-        assert_eq!(slots.take(A, None, 100), 5, "it was quick again");
-    }
-
-    #[test]
-    fn a_place_goes_to_another_line_if_its_own_is_empty() {
-        let slots = proven(1, 1, 1);
-        assert!(slots.reserve(A, None) && slots.reserve(B, None));
-        assert_eq!(slots.admit(A, 1), Some(1));
-        assert_eq!(slots.admit(B, 2), None, "no place in all");
-        assert_eq!(slots.leave(A, QUICK), [2]);
-    }
-
-    #[test]
-    fn a_new_delivery_never_passes_those_that_wait() {
-        let slots = proven(10, 1, 0);
-        assert!(slots.reserve(A, None));
-        assert_eq!(slots.admit(A, 1), Some(1));
-        assert!(!slots.reserve(A, None), "over the cap");
-        assert!(slots.leave(A, QUICK).is_empty());
-        assert!(!slots.reserve(A, None), "one waits in the database");
-        assert!(slots.wants_more(A));
-        slots.set_behind(A, false);
-        assert!(slots.reserve(A, None));
-    }
-
-    #[test]
-    fn the_database_is_asked_again_once_half_of_the_line_is_free() {
-        let slots = proven(10, 1, 4);
-        assert_eq!(bring(&slots, A, 5), 1);
-        slots.set_behind(A, true);
-        assert!(!slots.wants_more(A));
-        slots.leave(A, QUICK);
-        assert!(!slots.wants_more(A));
-        slots.leave(A, QUICK);
-        assert!(slots.wants_more(A));
-    }
-
-    #[test]
-    fn closed_slots_promise_nothing_and_give_up_their_lines() {
-        let slots = proven(10, 1, 3);
-        bring(&slots, A, 3);
-        assert_eq!(slots.close(), [1, 2]);
-        assert!(!slots.reserve(B, None));
-        assert_eq!(slots.take(B, None, 1), 0);
-        assert!(slots.leave(A, QUICK).is_empty());
-        assert_eq!(slots.admit(B, 9), None, "there is a place, but nothing is sent any more");
-        assert_eq!(slots.close(), [9]);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! One POST: a hard deadline over all of it, and a bounded answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::address::Policy;
 use super::failure::{Cause, Failure, FailureKind, of_lookup, of_request, of_url};
 use super::resolve::{Filtered, Resolve, SystemResolver};
 use super::target::check_url;
+use super::threads::Threads;
 
 /// How long an unused connection is kept. Shorter than the 5 s after which the common servers
 /// close theirs, or a request now and then would meet a connection that is just being closed.
@@ -83,6 +85,7 @@ pub struct Client {
     http: reqwest::Client,
     names: Filtered,
     limits: Limits,
+    threads: Threads,
 }
 
 impl Client {
@@ -131,7 +134,7 @@ impl Client {
             .http2_keep_alive_timeout(PING)
             .build()
             .map_err(BuildError)?;
-        Ok(Self { http, names, limits })
+        Ok(Self { http, names, limits, threads: Threads::default() })
     }
 
     /// The policy, for checking a URL before it is stored.
@@ -175,13 +178,19 @@ impl Client {
         deadline: Duration,
     ) -> Result<Answer, Failure> {
         let start = Instant::now();
-        let mut status = None;
-        let attempt = self.attempt(url, headers, body, start, &mut status);
-        let outcome = tokio::time::timeout(deadline, attempt).await;
-        let (kind, detail) = match outcome {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(cause)) => cause,
-            Err(_) => (FailureKind::Timeout, overdue(deadline, status)),
+        // What is known of the answer's status when the attempt is cut off; 0: nothing.
+        let status = Arc::new(AtomicU16::new(0));
+        let (client, url, told) = (self.clone(), url.clone(), status.clone());
+        let attempt =
+            self.threads.spawn(async move { client.attempt(&url, headers, body, start, &told).await });
+        let (kind, detail) = match tokio::time::timeout(deadline, attempt).await {
+            Ok(Ok(Ok(answer))) => return Ok(answer),
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(broken)) => (FailureKind::Protocol, format!("the attempt broke off: {broken}")),
+            Err(_) => {
+                let status = Some(status.load(Ordering::Relaxed)).filter(|status| *status != 0);
+                (FailureKind::Timeout, overdue(deadline, status))
+            }
         };
         Err(Failure { kind, detail, elapsed: start.elapsed() })
     }
@@ -189,14 +198,16 @@ impl Client {
     /// Connects as [`Client::post`] does and asks for nothing (HEAD): what is answered, of whatever class.
     pub async fn probe(&self, url: &Url) -> Result<u16, Failure> {
         let start = Instant::now();
-        let attempt = async {
-            check_url(self.policy(), url).map_err(|error| of_url(&error))?;
-            let response = self.http.head(url.clone()).send().await.map_err(of_request)?;
+        let (client, url) = (self.clone(), url.clone());
+        let attempt = self.threads.spawn(async move {
+            check_url(client.policy(), &url).map_err(|error| of_url(&error))?;
+            let response = client.http.head(url).send().await.map_err(of_request)?;
             Ok(response.status().as_u16())
-        };
+        });
         let (kind, detail) = match tokio::time::timeout(self.limits.deadline, attempt).await {
-            Ok(Ok(status)) => return Ok(status),
-            Ok(Err(cause)) => cause,
+            Ok(Ok(Ok(status))) => return Ok(status),
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(broken)) => (FailureKind::Protocol, format!("the attempt broke off: {broken}")),
             Err(_) => (FailureKind::Timeout, overdue(self.limits.deadline, None)),
         };
         Err(Failure { kind, detail, elapsed: start.elapsed() })
@@ -209,13 +220,13 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
         start: Instant,
-        status: &mut Option<u16>,
+        status: &AtomicU16,
     ) -> Result<Answer, Cause> {
         check_url(self.policy(), url).map_err(|error| of_url(&error))?;
         let request = self.http.post(url.clone()).headers(headers).body(body);
         let mut response = request.send().await.map_err(of_request)?;
         let code = response.status().as_u16();
-        *status = Some(code);
+        status.store(code, Ordering::Relaxed);
         let retry_after = retry_after(response.headers());
         let (body, truncated) = read(&mut response, self.limits.body_limit).await?;
         Ok(Answer { status: code, retry_after, body, truncated, elapsed: start.elapsed() })

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Db, Result, endpoints, housekeeping};
+use crate::measure;
+use crate::store::{Db, RegistryCache, Result, endpoints, housekeeping};
 
 /// How often; more often where little is kept.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long deliveries wait for an endpoint that is disabled, at least, however little is kept of what ended.
+const LEAST_WAIT: Duration = Duration::from_hours(30 * 24);
+
 /// Keeps house until it is stopped; what fails is left for the next time.
-pub(super) async fn run(db: Db, keep: Duration, stop: CancellationToken) {
+pub(super) async fn run(db: Db, registry: RegistryCache, keep: Duration, stop: CancellationToken) {
     let interval = INTERVAL.min(keep.max(Duration::from_secs(1)));
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         tell("idempotency keys that are over", Some(housekeeping::expire_idempotency_keys(&db).await));
@@ -18,9 +22,12 @@ pub(super) async fn run(db: Db, keep: Duration, stop: CancellationToken) {
         // These may take their time; what they leave is found the next time.
         let old = stop.run_until_cancelled(housekeeping::remove_old_deliveries(&db, keep)).await;
         tell("old deliveries and attempts", old);
-        let waiting = stop.run_until_cancelled(housekeeping::give_up_on_disabled(&db, keep)).await;
+        let known = registry.current();
+        let waiting = endpoints::give_up(&db, &known, keep.max(LEAST_WAIT));
+        let waiting = stop.run_until_cancelled(waiting).await;
         if let Some(Ok(ended @ 1..)) = waiting {
             tracing::warn!(ended, "deliveries to endpoints that stay disabled are given up");
+            measure::dead("endpoint_disabled", ended);
         }
         tell("what waits for endpoints that stay disabled", waiting);
         tell("what waits for removed endpoints", stop.run_until_cancelled(endpoints::sweep(&db)).await);

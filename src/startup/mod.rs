@@ -79,7 +79,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
             targets: targets.clone(),
             bus: bus.clone(),
         };
-        Some(Dispatcher::start(parts, dispatch_settings(config)).context("no threads for webhooks")?)
+        Some(Dispatcher::start(parts, dispatch_settings(config)))
     } else {
         None
     };
@@ -106,8 +106,12 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         guards: Guards::default(),
     };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
-    let housekeeping =
-        tokio::spawn(housekeeping::run(db.clone(), config.keep_deliveries, background.clone()));
+    let housekeeping = tokio::spawn(housekeeping::run(
+        db.clone(),
+        app.registry.clone(),
+        config.keep_deliveries,
+        background.clone(),
+    ));
 
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("can't listen on {}; set TASK_INBOX_LISTEN to another address", config.listen)
@@ -185,7 +189,8 @@ fn check_secrets(secrets: &[StoredSecret], vault: &Vault) -> anyhow::Result<()> 
     for (id, error) in refused {
         tracing::error!(
             %error,
-            "the webhook key {id} can't be used; end it with `task-inbox revoke_webhook_key {id}`, or rotate it"
+            "the webhook key {id} can't be used; end it with `task-inbox revoke_webhook_key {id}`, or rotate it; if it \
+             holds an endpoint's headers, say them again (`task-inbox endpoints update`)"
         );
     }
     Ok(())

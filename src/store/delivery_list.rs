@@ -148,7 +148,7 @@ pub async fn list(
         return Ok(Vec::new());
     }
     let limit = limit as i64;
-    let mut sql = Sql::new(db.engine(), "SELECT d.*, e.url AS url, v.kind AS kind, v.seq AS seq FROM (");
+    let mut sql = Sql::new(db.engine(), "SELECT p.*, e.url AS url, v.kind AS kind, v.seq AS seq FROM (");
     let live = filter.status.is_none_or(DeliveryStatus::is_live);
     if live {
         sql = sql
@@ -197,8 +197,8 @@ pub async fn list(
     }
     sql = sql
         .push(
-            ") AS d LEFT JOIN endpoints e ON e.id = d.endpoint_id LEFT JOIN events v ON v.id = d.event_id
-             ORDER BY d.id DESC LIMIT ",
+            ") AS p LEFT JOIN endpoints e ON e.id = p.endpoint_id LEFT JOIN events v ON v.id = p.event_id
+             ORDER BY p.id DESC LIMIT ",
         )
         .bind(limit);
     sql.all(db.read()).await?.iter().map(from_row).collect()

@@ -305,6 +305,8 @@ pub mod endpoints {
         pub probes: i32,
         pub rate_due: i64,
         pub declared: bool,
+        #[sea_orm(column_type = "Text")]
+        pub header_names: Option<String>,
         pub generation: i64,
     }
 

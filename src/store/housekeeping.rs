@@ -3,13 +3,10 @@
 use std::time::{Duration, Instant};
 
 use task_inbox_domain::Timestamp;
-use task_inbox_domain::webhook::delivery::DeadReason;
 use uuid::Uuid;
 
 use super::db::{Db, Engine};
-use super::deliveries;
 use super::error::Result;
-use super::registry::EndpointStatus;
 use super::replays::lowest_id;
 use super::row::Row;
 use super::sql::Sql;
@@ -131,54 +128,6 @@ impl Past {
         transaction.commit().await?;
         Ok(deleted)
     }
-}
-
-/// Gives up deliveries that have waited this long for an endpoint that is disabled; returns how many. They are
-/// dead, as listed and as good to be sent again as any: whoever disabled it was told of that.
-pub async fn give_up_on_disabled(db: &Db, age: Duration) -> Result<u64> {
-    let before = before(db, age).await?;
-    let disabled = Sql::new(db.engine(), "SELECT id FROM endpoints WHERE status = ")
-        .bind(EndpointStatus::Disabled.as_str())
-        .push(" AND updated_at < ")
-        .bind(before.as_micros())
-        .all(db.read())
-        .await?;
-    let mut ended = 0;
-    for row in &disabled {
-        let endpoint: Uuid = row.get("id")?;
-        loop {
-            let begun = Instant::now();
-            let piece = give_up(db, endpoint, before).await?;
-            ended += piece;
-            if piece < PIECE as u64 {
-                break;
-            }
-            tokio::time::sleep(begun.elapsed() * 2).await;
-        }
-    }
-    Ok(ended)
-}
-
-async fn give_up(db: &Db, endpoint: Uuid, before: Timestamp) -> Result<u64> {
-    let engine = db.engine();
-    let transaction = db.begin().await?;
-    let found = Sql::new(
-        engine,
-        "SELECT id FROM deliveries WHERE (lease_token IS NULL OR due_at <= {now}) AND endpoint_id = ",
-    )
-    .bind(endpoint)
-    .push(" AND created_at < ")
-    .bind(before.as_micros())
-    .push(" ORDER BY due_at LIMIT ")
-    .bind(PIECE)
-    .push(" {skip_locked}")
-    .all(&transaction)
-    .await?;
-    let ids: Vec<Uuid> = found.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
-    let ended =
-        deliveries::end(engine, &transaction, ids, "dead", DeadReason::EndpointDisabled.as_str()).await?;
-    transaction.commit().await?;
-    Ok(ended)
 }
 
 /// Cuts off SQLite's write-ahead log if it has grown large; tells whether it did.

@@ -7,7 +7,7 @@ use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
 use super::db::{Db, Engine};
-use super::deliveries::FORGET;
+use super::deliveries::{FORGET, hasten};
 use super::error::Result;
 use super::registry::EndpointStatus;
 use super::row::Row;
@@ -57,7 +57,7 @@ pub struct NewSecret {
     pub replaces: Option<Replaces>,
 }
 
-/// The kind of a secret that holds the values of an endpoint's own headers: a JSON object of texts.
+/// The kind of a secret that holds the values of an endpoint's own headers: a JSON array of names and values.
 pub const HEADERS: &str = "headers";
 
 /// The most secrets that sign side by side: each makes `webhook-signature` longer and each attempt dearer.
@@ -124,7 +124,7 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
     }
     insert(engine, &transaction, &secret).await?;
     // Nothing is known against it: its first failure must not be the last of those days.
-    Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, ")
+    let enabled = Sql::new(engine, "UPDATE endpoints SET status_reason = NULL, updated_at = {now}, ")
         .push(FORGET)
         .push(", status = ")
         .bind(EndpointStatus::Active.as_str())
@@ -134,6 +134,9 @@ pub async fn add(db: &Db, secret: NewSecret) -> Result<Added> {
         .bind(EndpointStatus::Disabled.as_str())
         .execute(&transaction)
         .await?;
+    if enabled > 0 {
+        hasten(engine, &transaction, secret.endpoint_id).await?;
+    }
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(Added::Kept)

@@ -458,8 +458,7 @@ async fn headers_are_kept_encrypted_and_stay_with_their_origin(engine: Engine) {
     let body =
         json!({"url": "https://public.example/hook", "headers": {"Authorization": "Bearer of-the-shop"}});
     let made = register(&server, body).await.ok(201);
-    let kept =
-        server.rows("SELECT custom_headers AS text FROM endpoints WHERE custom_headers IS NOT NULL").await;
+    let kept = server.rows("SELECT header_names AS text FROM endpoints WHERE header_names IS NOT NULL").await;
     assert_eq!(kept, [r#"["Authorization"]"#], "their names alone");
     let sealed = "SELECT auth_kind AS text FROM endpoint_secrets WHERE auth_kind = 'headers'";
     assert_eq!(server.rows(sealed).await.len(), 1);

@@ -61,7 +61,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
         targets: Arc::default(),
         bus: bus.clone(),
     };
-    let dispatcher = Dispatcher::start(parts, SETTINGS).expect("threads");
+    let dispatcher = Dispatcher::start(parts, SETTINGS);
     let settings = commit::Settings { lease: SETTINGS.lease(), ..commit::Settings::default() };
     let commit = Commit::start(db.clone(), registry.clone(), Arc::new(dispatcher.clone()), settings)
         .await

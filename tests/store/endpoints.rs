@@ -5,7 +5,7 @@ use std::time::Duration;
 use task_inbox::store::deliveries::{self, Fate, Leased, Settled};
 use task_inbox::store::registry::{Endpoint, EndpointStatus, Held};
 use task_inbox::store::secrets::NewSecret;
-use task_inbox::store::{Engine, endpoints, housekeeping};
+use task_inbox::store::{Engine, endpoints};
 use task_inbox_domain::{Actor, EventType, Rate};
 use uuid::Uuid;
 
@@ -210,10 +210,19 @@ async fn what_waits_for_a_disabled_one_is_given_up_in_the_end(engine: Engine) {
     let keep = Duration::from_hours(24);
     sql(&f, "UPDATE deliveries SET created_at = 1 WHERE version = 1").await;
     sql(&f, "UPDATE endpoints SET updated_at = 1").await;
-    assert_eq!(housekeeping::give_up_on_disabled(&f.db, keep).await.expect("runs"), 0, "it is active");
+    let registry = f.registry.current();
+    assert_eq!(endpoints::give_up(&f.db, &registry, keep).await.expect("runs"), 0, "it is active");
     sql(&f, "UPDATE endpoints SET status = 'disabled'").await;
     f.submit(f.post(None, "young")).await.expect("posted");
-    assert_eq!(housekeeping::give_up_on_disabled(&f.db, keep).await.expect("runs"), 3);
+    assert_eq!(endpoints::give_up(&f.db, &registry, keep).await.expect("runs"), 3);
+    assert_eq!(endpoints::give_up(&f.db, &registry, keep).await.expect("runs"), 0);
+    let told = "SELECT count(*) FROM events WHERE kind = 'endpoint.disabled'";
+    assert_eq!(count(&f, told).await, 1, "operators hear of it once");
+    // Whoever resumes it changes it: what waits is as good as new.
+    sql(&f, "UPDATE deliveries SET created_at = 1").await;
+    let endpoint = registry.endpoint(f.endpoint()).expect("there").clone();
+    assert!(endpoints::resume(&f.db, &registry, &endpoint, &Actor::cli(), now()).await.expect("runs"));
+    assert_eq!(endpoints::give_up(&f.db, &registry, keep).await.expect("runs"), 0);
     assert_eq!(count(&f, "SELECT count(*) FROM deliveries").await, 1, "what is young waits");
     let dead =
         "SELECT count(*) FROM finished_deliveries WHERE outcome = 'dead' AND reason = 'endpoint_disabled'";

@@ -13,6 +13,7 @@ on_both_engines!(
     is_what_the_entities_say,
     two_that_migrate_at_once_both_succeed,
     what_was_there_before_replays_were_one_at_a_time,
+    endpoints_go_up_and_down_with_what_they_are,
 );
 
 async fn goes_up_down_and_up_again(engine: Engine) {
@@ -211,4 +212,61 @@ async fn table_names(connection: &impl ConnectionTrait) -> BTreeSet<String> {
         .await
         .expect("the catalogue answers");
     rows.iter().map(|row| row.try_get::<String>("", "name").expect("text")).collect()
+}
+
+async fn endpoints_go_up_and_down_with_what_they_are(engine: Engine) {
+    let (database, db) = TestDatabase::migrated(engine).await;
+    db.migrate_down(1).await.expect("goes down");
+    let connection = Database::connect(&database.url).await.expect("connects");
+    let uuid = |n: u8| match engine {
+        Engine::Postgres => format!("'00000000-0000-7000-8000-0000000000{n:02x}'"),
+        Engine::Sqlite => format!("x'000000000000700080000000000000{n:02x}'"),
+    };
+    for (id, origin, url, status, headers) in [
+        (1, "registered", "https://a.example/", "active", r#"'[["authorization","Bearer x"]]'"#),
+        (2, "registered", "https://b.example/", "active", "NULL"),
+        (3, "type", "https://c.example/", "removed", "NULL"),
+        (4, "callback", "*.d.example", "active", "NULL"),
+    ] {
+        let statement = format!(
+            "INSERT INTO endpoints (id, origin, schema_name, ttype, url, auth_kind, event_types, body_shape, status,
+                custom_headers, created_at, updated_at, open_until, failing_since, failures)
+             VALUES ({}, '{origin}', 's', 't{id}', '{url}', 'hmac', '[]', 'full', '{status}', {headers}, 1, 1, 9, 9, 10)",
+            uuid(id)
+        );
+        connection.execute_unprepared(&statement).await.expect("runs");
+    }
+    db.migrate_up().await.expect("goes up");
+    let read = async || {
+        let mut all = entity::endpoints::Entity::find().all(&connection).await.expect("read");
+        all.sort_unstable_by_key(|e| e.id);
+        all
+    };
+    let up = read().await;
+    let told: Vec<_> = up.iter().map(|e| (&*e.status, e.declared, e.open_until)).collect();
+    let expected = [
+        ("paused", true, Some(9)),
+        ("active", true, Some(9)),
+        ("active", false, Some(9)),
+        ("active", true, None),
+    ];
+    assert_eq!(told, expected, "who must say headers again is told; no pattern has a breaker");
+    assert!(up.iter().all(|e| e.custom_headers.is_none()), "no value stays in the clear");
+    connection
+        .execute_unprepared(&format!(
+            "INSERT INTO endpoint_secrets (id, endpoint_id, auth_kind, master_key_id, ciphertext, created_at)
+             VALUES ({}, {}, 'headers', 'k', {}, 1)",
+            uuid(9),
+            uuid(2),
+            if engine == Engine::Postgres { "'\\x00'" } else { "x'00'" }
+        ))
+        .await
+        .expect("runs");
+    db.migrate_down(1).await.expect("goes down");
+    // The former version knows neither the kind nor the column.
+    let kept = entity::endpoint_secrets::Entity::find().all(&connection).await.expect("read");
+    assert!(kept.is_empty());
+    db.migrate_up().await.expect("goes up again");
+    let again: Vec<_> = read().await.into_iter().map(|e| (e.status, e.declared)).collect();
+    assert_eq!(again[2], ("active".to_owned(), false), "as it was");
 }

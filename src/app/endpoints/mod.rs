@@ -219,7 +219,12 @@ impl Opened {
         match self.0.get(&(endpoint.keys_of, endpoint.hook.auth.kind().to_owned())) {
             None => Some(NO_KEY),
             Some(false) => Some(NO_MASTER_KEY),
-            Some(true) => None,
+            Some(true) if endpoint.treatment.headers.is_empty() => None,
+            // What its own headers say is kept as a key is.
+            Some(true) => {
+                let headers = self.0.get(&(endpoint.id, secrets::HEADERS.to_owned()));
+                (headers != Some(&true)).then_some(NO_MASTER_KEY)
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ impl EndpointChange {
             ("task_types", self.task_types.is_some()),
             ("event_types", self.event_types.is_some()),
             ("states", self.states.is_some()),
-            ("custom_headers", self.headers.is_some()),
+            ("header_names", self.headers.is_some()),
             ("rate_limit", self.rate.is_some()),
             ("concurrency", self.concurrency.is_some()),
             ("timeout_ms", self.timeout.is_some()),

@@ -1,5 +1,6 @@
 //! Endpoints as people look at them, with what waits for them; and (`write`) what they do to them.
 
+mod ending;
 mod write;
 
 use sea_orm::QueryResult;
@@ -14,7 +15,8 @@ use super::registry::{self, Endpoint, EndpointStatus, Origin};
 use super::row::Row;
 use super::sql::Sql;
 
-pub use write::{create, pause, remove, resume, sweep, update};
+pub use ending::{give_up, sweep};
+pub use write::{create, pause, remove, resume, update};
 
 /// Beyond this, what waits is not counted any further.
 pub const MAX_COUNTED: i64 = 10_000;

@@ -1,7 +1,8 @@
 //! Registering endpoints, changing them, pausing and resuming them, and taking them away.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use task_inbox_domain::event::operational;
+use task_inbox_domain::webhook::url;
 use task_inbox_domain::{Actor, EventType, Timestamp};
 use uuid::Uuid;
 
@@ -15,10 +16,7 @@ use crate::store::row::Row;
 use crate::store::secrets::{self, NewSecret, bump_registry};
 use crate::store::sql::Sql;
 
-/// The most deliveries that one transaction ends.
-const PIECE: i64 = 1_000;
-
-const HEADERS: &str = "custom_headers";
+const NAMES: &str = "header_names";
 const URL: &str = "url";
 const RATE: &str = "rate_limit";
 
@@ -37,7 +35,7 @@ fn chosen(endpoint: &Endpoint) -> [(&'static str, sea_orm::Value); 11] {
         ("task_types", list(&interest.task_types).into()),
         ("states", interest.states.as_ref().map(json).into()),
         ("description", endpoint.description.clone().into()),
-        (HEADERS, Some(&treatment.headers).filter(|h| !h.is_empty()).map(json).into()),
+        (NAMES, Some(&treatment.headers).filter(|h| !h.is_empty()).map(json).into()),
         (RATE, treatment.rate.map(|rate| rate.to_string()).into()),
         ("concurrency", treatment.concurrency.map(|most| most as i32).into()),
         ("timeout_ms", treatment.timeout.map(|timeout| timeout.as_millis() as i64).into()),
@@ -110,7 +108,13 @@ pub async fn update(
     if said.contains(&RATE) {
         sql = sql.push(", rate_due = 0");
     }
-    let moves = said.contains(&URL) && row.get::<String>(URL)? != endpoint.hook.url;
+    let former: String = row.get(URL)?;
+    let moves = said.contains(&URL) && former != endpoint.hook.url;
+    // At another origin, headers that were not said for it are another's.
+    let leaves = moves && !said.contains(&NAMES) && url::origin(&former) != url::origin(&endpoint.hook.url);
+    if leaves {
+        sql = sql.push(", ").push(NAMES).push(" = NULL");
+    }
     if moves {
         sql = sql.push(", ").push(FORGET);
         if row.get::<String>("status")? == EndpointStatus::Disabled.as_str() {
@@ -118,26 +122,15 @@ pub async fn update(
         }
     }
     sql.push(" WHERE id = ").bind(endpoint.id).execute(&transaction).await?;
-    if said.contains(&HEADERS) {
+    if said.contains(&NAMES) || leaves {
         secrets::put_headers(engine, &transaction, endpoint.id, headers).await?;
     }
     if moves {
-        hasten(engine, &transaction, endpoint.id).await?;
+        deliveries::hasten(engine, &transaction, endpoint.id).await?;
     }
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
     Ok(true)
-}
-
-/// Makes what waits for its next attempt due: what that waited for has happened. Few deliveries of an endpoint
-/// were ever tried while it failed.
-async fn hasten(engine: Engine, db: &impl ConnectionTrait, endpoint: Uuid) -> Result<()> {
-    Sql::new(engine, "UPDATE deliveries SET due_at = {now} WHERE endpoint_id = ")
-        .bind(endpoint)
-        .push(" AND due_at > {now} AND lease_token IS NULL AND attempts > 0")
-        .execute(db)
-        .await?;
-    Ok(())
 }
 
 /// Pauses an endpoint: its deliveries wait. `false` if it can't be paused, being paused or gone.
@@ -221,7 +214,7 @@ async fn set_status(
     }
     sql.push(" WHERE id = ").bind(endpoint.id).execute(&transaction).await?;
     if change.to == EndpointStatus::Active {
-        hasten(engine, &transaction, endpoint.id).await?;
+        deliveries::hasten(engine, &transaction, endpoint.id).await?;
     }
     let facts = endpoint.facts(failing);
     let event = operational::endpoint_changed(
@@ -240,7 +233,7 @@ async fn set_status(
 }
 
 /// Appends an operational event, addressed to whoever asks for it.
-async fn tell(
+pub(super) async fn tell(
     engine: Engine,
     transaction: &impl ConnectionTrait,
     registry: &Registry,
@@ -255,7 +248,7 @@ async fn tell(
 ///
 /// First it is closed, in a transaction that moves the registry's number: nothing is made for it from then on,
 /// by any job either, and nothing goes out. Then what waits is withdrawn, piece by piece. Its row goes when
-/// what is under way is settled, and whatever interrupts this, [`sweep`] finishes it.
+/// what is under way is settled, and whatever interrupts this, [`super::sweep`] finishes it.
 pub async fn remove(db: &Db, id: Uuid) -> Result<Option<u64>> {
     let engine = db.engine();
     let transaction = db.begin().await?;
@@ -279,86 +272,5 @@ pub async fn remove(db: &Db, id: Uuid) -> Result<Option<u64>> {
         .await?;
     bump_registry(engine, &transaction).await?;
     transaction.commit().await?;
-    Ok(Some(finish_removal(db, id).await?))
-}
-
-/// Withdraws what waits for a closed endpoint, and takes its row away if nothing is under way to it.
-async fn finish_removal(db: &Db, id: Uuid) -> Result<u64> {
-    let engine = db.engine();
-    let withdrawn = withdraw(db, id).await?;
-    let transaction = db.begin().await?;
-    Sql::new(engine, "DELETE FROM replays WHERE endpoint_id = ").bind(id).execute(&transaction).await?;
-    let gone = Sql::new(
-        engine,
-        "DELETE FROM endpoints WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = ",
-    )
-    .bind(id)
-    .push(") AND id = ")
-    .bind(id)
-    .execute(&transaction)
-    .await?;
-    if gone > 0 {
-        bump_registry(engine, &transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(withdrawn)
-}
-
-/// Finishes removals that were interrupted or had to wait, and ends deliveries whose endpoint is gone; returns
-/// how many were withdrawn.
-pub async fn sweep(db: &Db) -> Result<u64> {
-    let engine = db.engine();
-    let mut withdrawn = 0;
-    let closed = Sql::new(engine, "SELECT id FROM endpoints WHERE status = ")
-        .bind(EndpointStatus::Removed.as_str())
-        .all(db.read())
-        .await?;
-    for row in &closed {
-        withdrawn += finish_removal(db, row.get("id")?).await?;
-    }
-    // From one endpoint to the next along the index, however much waits.
-    let orphaned = Sql::new(
-        engine,
-        "WITH RECURSIVE ids (id) AS (
-            SELECT (SELECT d.endpoint_id FROM deliveries d ORDER BY d.endpoint_id LIMIT 1)
-            UNION ALL
-            SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.endpoint_id > ids.id ORDER BY d.endpoint_id LIMIT 1)
-            FROM ids WHERE ids.id IS NOT NULL)
-         SELECT ids.id FROM ids WHERE ids.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM endpoints e WHERE e.id = ids.id)",
-    )
-    .all(db.read())
-    .await?;
-    for row in &orphaned {
-        withdrawn += withdraw(db, row.get("id")?).await?;
-    }
-    Ok(withdrawn)
-}
-
-/// Ends an endpoint's deliveries that nobody is sending, piece by piece.
-async fn withdraw(db: &Db, endpoint: Uuid) -> Result<u64> {
-    let mut withdrawn = 0;
-    loop {
-        let transaction = db.begin().await?;
-        let ended = withdraw_piece(db.engine(), &transaction, endpoint).await?;
-        transaction.commit().await?;
-        withdrawn += ended;
-        if ended < PIECE as u64 {
-            return Ok(withdrawn);
-        }
-    }
-}
-
-async fn withdraw_piece(engine: Engine, transaction: &DatabaseTransaction, endpoint: Uuid) -> Result<u64> {
-    let rows = Sql::new(
-        engine,
-        "SELECT id FROM deliveries WHERE (lease_token IS NULL OR due_at <= {now}) AND endpoint_id = ",
-    )
-    .bind(endpoint)
-    .push(" ORDER BY due_at LIMIT ")
-    .bind(PIECE)
-    .push(" {locked}")
-    .all(transaction)
-    .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
-    deliveries::end(engine, transaction, ids, "cancelled", "endpoint_removed").await
+    Ok(Some(super::ending::finish_removal(db, id).await?))
 }

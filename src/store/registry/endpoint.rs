@@ -265,7 +265,7 @@ fn interest(row: &QueryResult) -> Result<Interest> {
 fn treatment(row: &QueryResult) -> Result<Treatment> {
     let rate = row.get::<Option<String>>("rate_limit")?;
     Ok(Treatment {
-        headers: json(row, "custom_headers")?.unwrap_or_default(),
+        headers: json(row, "header_names")?.unwrap_or_default(),
         rate: rate.map(|text| Rate::parse(&text).map_err(|_| unreadable("rate_limit", &text))).transpose()?,
         concurrency: row.get::<Option<i32>>("concurrency")?.map(|n| n.max(1) as u32),
         timeout: row.get::<Option<i64>>("timeout_ms")?.map(|ms| Duration::from_millis(ms.max(1) as u64)),

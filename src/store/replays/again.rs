@@ -29,6 +29,16 @@ pub async fn resend(db: &Db, delivery: Uuid) -> Result<Option<Uuid>> {
     let engine = db.engine();
     let id = Uuid::now_v7();
     let transaction = db.begin().await?;
+    let endpoint = Sql::new(engine, "SELECT endpoint_id FROM deliveries WHERE id = ")
+        .bind(delivery)
+        .push(" UNION ALL SELECT endpoint_id FROM finished_deliveries WHERE id = ")
+        .bind(delivery)
+        .one(&transaction)
+        .await?;
+    let Some(endpoint) = endpoint else { return Ok(None) };
+    if !lock_endpoint(engine, &transaction, endpoint.get("endpoint_id")?).await? {
+        return Ok(None);
+    }
     let copy = |sql: Sql, from: &str| {
         sql.push("SELECT endpoint_id, event_id, schema_name, task_id FROM ")
             .push(from)
@@ -52,7 +62,7 @@ pub async fn resend(db: &Db, delivery: Uuid) -> Result<Option<Uuid>> {
     let made = copy(sql.push(" UNION ALL "), "finished_deliveries")
         .push(") AS d WHERE ")
         .push(TELLS)
-        .push(" AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = d.endpoint_id) LIMIT 1")
+        .push(" LIMIT 1")
         .execute(&transaction)
         .await?;
     if made == 0 {
