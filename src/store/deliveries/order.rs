@@ -8,6 +8,7 @@
 //! do is to delay a delivery by [`PARKED`]. There is none: parking holds a lock on the earlier delivery
 //! that its end must wait for, and passes over one that is ending, so that the end sees what is parked.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, QueryResult};
@@ -65,22 +66,46 @@ pub async fn park(db: &Db, endpoint: Uuid, held: &Held) -> Result<bool> {
     if beyond.one(db.read()).await?.is_none() {
         return Ok(false);
     }
+    let engine = db.engine();
     let transaction = db.begin().await?;
-    let sql = Sql::new(db.engine(), "UPDATE deliveries SET due_at = {now} + ")
-        .bind(PARKED.as_micros() as i64)
-        .push(
-            " WHERE id IN (SELECT d.id FROM deliveries d JOIN deliveries p
-                ON p.task_id = d.task_id AND p.endpoint_id = d.endpoint_id
-                AND p.version = (SELECT max(o.version) FROM deliveries o WHERE o.task_id = d.task_id
-                    AND o.endpoint_id = d.endpoint_id AND o.version < d.version)
-                WHERE ",
-        );
-    let sql = in_window(sql, endpoint, held).push(" AND d.lease_token IS NULL AND d.attempts = 0");
-    let sql = match db.engine() {
-        Engine::Postgres => sql.push(" FOR NO KEY UPDATE OF d SKIP LOCKED FOR KEY SHARE OF p SKIP LOCKED)"),
-        Engine::Sqlite => sql.push(")"),
+    // Each by itself, and no join: whichever way round a plan that was made for an empty queue took it, it would
+    // compare everything that waits with everything.
+    let sql = Sql::new(
+        engine,
+        "SELECT held.id, held.earlier FROM (SELECT d.id, (SELECT o.id FROM deliveries o WHERE o.task_id = d.task_id
+                AND o.endpoint_id = d.endpoint_id AND o.version < d.version ORDER BY o.version DESC LIMIT 1) AS earlier
+            FROM deliveries d WHERE ",
+    );
+    let sql = in_window(sql, endpoint, held)
+        .push(" AND d.version IS NOT NULL AND d.lease_token IS NULL AND d.attempts = 0 ORDER BY d.due_at LIMIT ")
+        .bind(2 * WINDOW)
+        .push(") AS held WHERE held.earlier IS NOT NULL");
+    let mut waiting: Vec<(Uuid, Uuid)> = Vec::new();
+    for row in &sql.all(&transaction).await? {
+        waiting.push((row.get("earlier")?, row.get("id")?));
+    }
+    if waiting.is_empty() {
+        return Ok(false);
+    }
+    // The end of the one before waits for this transaction; or it is under way, and then nothing is parked behind it.
+    let locked = match engine {
+        Engine::Postgres => " ORDER BY id FOR KEY SHARE SKIP LOCKED",
+        Engine::Sqlite => "",
     };
-    let parked = sql.execute(&transaction).await?;
+    let there = Sql::new(engine, "SELECT id FROM deliveries WHERE id")
+        .any_id(waiting.iter().map(|(earlier, _)| *earlier))
+        .push(locked)
+        .all(&transaction)
+        .await?;
+    let there: HashSet<Uuid> = there.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    let behind = waiting.iter().filter(|(earlier, _)| there.contains(earlier)).map(|(_, id)| *id);
+    let parked = Sql::new(engine, "UPDATE deliveries SET due_at = {now} + ")
+        .bind(PARKED.as_micros() as i64)
+        .push(" WHERE id IN (SELECT id FROM deliveries WHERE id")
+        .any_id(behind)
+        .push(" AND lease_token IS NULL AND attempts = 0 ORDER BY id {skip_locked})")
+        .execute(&transaction)
+        .await?;
     transaction.commit().await?;
     Ok(parked > 0)
 }
