@@ -15,6 +15,7 @@ mod m20261125_000005_endpoints;
 mod m20261125_000006_maintenance;
 mod m20261127_000006_replays;
 mod m20261127_000008_receivers;
+mod m20261127_000009_queue;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000006_maintenance::Migration),
             Box::new(m20261127_000006_replays::Migration),
             Box::new(m20261127_000008_receivers::Migration),
+            Box::new(m20261127_000009_queue::Migration),
         ]
     }
 }

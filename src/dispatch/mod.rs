@@ -35,7 +35,7 @@ use crate::store::deliveries::{self, Leased};
 use crate::store::registry::Endpoint;
 use crate::store::{Db, RegistryCache, Result};
 use settle::Unsettled;
-use slots::{Ended, Places, Slots};
+use slots::{Ended, Places, Slots, Weight};
 use standing::Standing;
 
 /// How the dispatcher works.
@@ -51,6 +51,8 @@ pub struct Settings {
     pub per_endpoint: usize,
     /// The most deliveries of an endpoint that wait in memory, leased, for an attempt to end.
     pub line: usize,
+    /// What all that wait in memory may hold together, in bytes. Beyond it, more wait in the database alone.
+    pub line_bytes: usize,
 }
 
 impl Default for Settings {
@@ -61,6 +63,7 @@ impl Default for Settings {
             concurrency: 1024,
             per_endpoint: 128,
             line: 384,
+            line_bytes: 64 << 20,
         }
     }
 }
@@ -147,7 +150,12 @@ impl Dispatcher {
             client,
             bus,
             settings,
-            slots: Slots::new(settings.concurrency, settings.per_endpoint, settings.line),
+            slots: Slots::new(
+                settings.concurrency,
+                settings.per_endpoint,
+                settings.line,
+                Weight { most: settings.line_bytes, of: |leased: &Leased| leased.event.body.len() },
+            ),
             standing: Standing::default(),
             targets,
             wake: Notify::new(),

@@ -4,7 +4,8 @@
 //! The cap for each endpoint is what keeps one that hangs from taking every place. An endpoint begins with two
 //! places and has twice as many after each delivery that it takes, half as many after each that it doesn't: one
 //! that never answers, or answers what costs much to read, has no more than two attempts at work. The line takes
-//! up what a batch brings more than there are places, so that it need not be looked for in the database.
+//! up what a batch brings more than there are places, so that it need not be looked for in the database; what is
+//! too much for the memory is looked for there all the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,15 @@ pub(super) struct Places {
     pub(super) are_earned: bool,
 }
 
+/// What may stand in all lines together, by weight: so many in number may still be more than there is memory for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight<T> {
+    /// In bytes. Promises are not weighed: what they bring may go beyond it, and nothing is promised after that.
+    pub(super) most: usize,
+    /// What one holds in memory, in bytes.
+    pub(super) of: fn(&T) -> usize,
+}
+
 /// Counts places and keeps the lines of `T`. Each operation is one short critical section.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
@@ -41,6 +51,7 @@ pub(super) struct Slots<T> {
     line: usize,
     /// What all lines hold together, so that many endpoints that hang don't fill the memory.
     lines: usize,
+    weight: Weight<T>,
     state: Mutex<State<T>>,
 }
 
@@ -49,8 +60,24 @@ struct State<T> {
     free: usize,
     /// Promised, and in the lines of all endpoints.
     waiting: usize,
+    /// What is in the lines of all endpoints, in bytes.
+    bytes: usize,
     endpoints: HashMap<Uuid, Endpoint<T>>,
     closed: bool,
+}
+
+/// What is used of what all endpoints share.
+#[derive(Clone, Copy)]
+struct Used {
+    free: usize,
+    waiting: usize,
+    bytes: usize,
+}
+
+impl<T> State<T> {
+    fn used(&self) -> Used {
+        Used { free: self.free, waiting: self.waiting, bytes: self.bytes }
+    }
 }
 
 #[derive(Debug)]
@@ -102,14 +129,21 @@ impl<T> Endpoint<T> {
 
 impl<T> Slots<T> {
     /// `total` places, of which an endpoint takes at most `per_endpoint`; at most `line` more wait, and
-    /// no more than `total` for all endpoints together.
-    pub(super) fn new(total: usize, per_endpoint: usize, line: usize) -> Self {
+    /// no more than `total`, and no more than the weight, for all endpoints together.
+    pub(super) fn new(total: usize, per_endpoint: usize, line: usize, weight: Weight<T>) -> Self {
         Self {
             per_endpoint,
             quick: total / 8,
             line,
             lines: total,
-            state: Mutex::new(State { free: total, waiting: 0, endpoints: HashMap::new(), closed: false }),
+            weight,
+            state: Mutex::new(State {
+                free: total,
+                waiting: 0,
+                bytes: 0,
+                endpoints: HashMap::new(),
+                closed: false,
+            }),
         }
     }
 
@@ -134,12 +168,13 @@ impl<T> Slots<T> {
 
     /// How many more leases are of use to an endpoint: its share of the places, and of the lines, which
     /// is at most half of what is left, too. A slow endpoint has no line.
-    fn room(&self, endpoint: &Endpoint<T>, free: usize, waiting: usize) -> usize {
+    fn room(&self, endpoint: &Endpoint<T>, all: Used) -> usize {
+        let Used { free, waiting, bytes } = all;
         let held = endpoint.waiting();
-        let left = self.lines.saturating_sub(waiting);
+        let left = if bytes < self.weight.most { self.lines.saturating_sub(waiting) } else { 0 };
         // Fewer places move a line more slowly.
         let longest = (self.line * self.cap(endpoint)).div_ceil(self.per_endpoint);
-        let line = if endpoint.slow { 0 } else { longest.min((held + left).div_ceil(2)) };
+        let line = if endpoint.slow || left == 0 { 0 } else { longest.min((held + left).div_ceil(2)) };
         (self.share(endpoint, free) + line).saturating_sub(held)
     }
 
@@ -150,10 +185,10 @@ impl<T> Slots<T> {
         if state.closed {
             return false;
         }
-        let (free, waiting) = (state.free, state.waiting);
+        let used = state.used();
         let entry = state.endpoints.entry(endpoint).or_insert_with(|| Endpoint::first(places));
         entry.cap = places.most;
-        if entry.behind || self.room(entry, free, waiting) == 0 {
+        if entry.behind || self.room(entry, used) == 0 {
             // What gets no place now will wait in the database.
             entry.behind = true;
             return false;
@@ -169,10 +204,10 @@ impl<T> Slots<T> {
         if state.closed {
             return 0;
         }
-        let (free, waiting) = (state.free, state.waiting);
+        let used = state.used();
         let entry = state.endpoints.entry(endpoint).or_insert_with(|| Endpoint::first(places));
         entry.cap = places.most;
-        let taken = wanted.min(self.room(entry, free, waiting));
+        let taken = wanted.min(self.room(entry, used));
         entry.promised += taken;
         state.waiting += taken;
         taken
@@ -196,6 +231,7 @@ impl<T> Slots<T> {
     pub(super) fn admit(&self, endpoint: Uuid, delivery: T) -> Option<T> {
         let mut state = self.state();
         let (free, closed) = (state.free, state.closed);
+        let bytes = (self.weight.of)(&delivery);
         let entry = state.endpoints.entry(endpoint).or_default();
         let promised = usize::from(entry.promised > 0);
         entry.promised -= promised;
@@ -208,6 +244,7 @@ impl<T> Slots<T> {
             Some(delivery)
         };
         state.waiting = state.waiting - promised + usize::from(waits);
+        state.bytes += if waits { bytes } else { 0 };
         state.free -= usize::from(!waits);
         admitted
     }
@@ -254,8 +291,8 @@ impl<T> Slots<T> {
         }
         let delivery = entry.line.pop_front()?;
         entry.in_flight += 1;
-        state.waiting -= 1;
         state.free -= 1;
+        self.left_line(state, std::slice::from_ref(&delivery));
         Some(delivery)
     }
 
@@ -279,7 +316,7 @@ impl<T> Slots<T> {
     pub(super) fn wants_more(&self, endpoint: Uuid) -> bool {
         let state = self.state();
         state.endpoints.get(&endpoint).is_some_and(|entry| {
-            let room = self.room(entry, state.free, state.waiting);
+            let room = self.room(entry, state.used());
             entry.behind && room > 0 && room >= entry.waiting()
         })
     }
@@ -297,8 +334,14 @@ impl<T> Slots<T> {
         if entry.is_idle() {
             state.endpoints.remove(&endpoint);
         }
-        state.waiting -= waiting.len();
+        self.left_line(&mut state, &waiting);
         waiting
+    }
+
+    /// Counts those out who stood in a line.
+    fn left_line(&self, state: &mut State<T>, those: &[T]) {
+        state.waiting -= those.len();
+        state.bytes -= those.iter().map(self.weight.of).sum::<usize>();
     }
 
     /// Promises nothing more and moves nobody up; returns those who wait in the lines.
@@ -307,7 +350,7 @@ impl<T> Slots<T> {
         state.closed = true;
         let waiting: Vec<T> =
             state.endpoints.values_mut().flat_map(|endpoint| std::mem::take(&mut endpoint.line)).collect();
-        state.waiting -= waiting.len();
+        self.left_line(&mut state, &waiting);
         waiting
     }
 }

@@ -163,7 +163,7 @@ pub async fn list(
                  CASE WHEN d.task_id IS NOT NULL AND EXISTS (SELECT 1 FROM deliveries o WHERE o.task_id = d.task_id
                     AND o.endpoint_id = d.endpoint_id AND o.version < d.version)
                  THEN 'waits_for_earlier' END AS reason, d.due_at, CAST(NULL AS bigint) AS finished_at
-                 FROM deliveries d WHERE true",
+                 FROM deliveries d WHERE d.due_at >= 0",
             );
         if let Some(task) = filter.task {
             sql = sql.push(" AND d.task_id = ").bind(task);

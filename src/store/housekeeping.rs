@@ -55,7 +55,6 @@ pub async fn remove_ended_secrets(db: &Db) -> Result<u64> {
 /// index on the time of the end would cost each delivery more than the rows that are passed over cost here.
 struct Past {
     table: &'static str,
-    keys: &'static str,
     id: &'static str,
     ended: &'static str,
     /// The last that was looked at; none at the end.
@@ -69,14 +68,8 @@ pub async fn remove_old_deliveries(db: &Db, age: Duration) -> Result<u64> {
     let before = before(db, age).await?;
     let looked = Some(Uuid::nil());
     let mut tables = [
-        Past { table: "finished_deliveries", keys: "id", id: "id", ended: "finished_at", looked },
-        Past {
-            table: "attempts",
-            keys: "delivery_id, number",
-            id: "delivery_id",
-            ended: "started_at",
-            looked,
-        },
+        Past { table: "finished_deliveries", id: "id", ended: "finished_at", looked },
+        Past { table: "attempts", id: "delivery_id", ended: "started_at", looked },
     ];
     let mut removed = 0;
     loop {
@@ -99,7 +92,7 @@ async fn before(db: &Db, age: Duration) -> Result<Timestamp> {
 impl Past {
     /// Deletes the next piece; returns how many rows. They are looked for where it keeps nobody from writing.
     async fn remove(&mut self, db: &Db, before: Timestamp) -> Result<u64> {
-        let Self { table, keys, id, ended, looked } = self;
+        let Self { table, id, ended, looked } = self;
         let Some(last) = *looked else { return Ok(0) };
         let found = Sql::new(db.engine(), &format!("SELECT {id} AS id FROM {table} WHERE {id} > "))
             .bind(last)
@@ -117,12 +110,14 @@ impl Past {
             return Ok(0);
         }
         let transaction = db.begin().await?;
-        let old = format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table} WHERE {id}");
-        let deleted = Sql::new(db.engine(), &old)
-            .any_id(ids)
-            .push(&format!(" AND {ended} < "))
-            .bind(before.as_micros())
-            .push(&format!(" ORDER BY {keys} {{skip_locked}})"))
+        let deleted = Sql::new(db.engine(), &format!("DELETE FROM {table} WHERE {{row}}"))
+            .any_of(|sql| {
+                sql.push(&format!("SELECT {{row}} FROM {table} WHERE {id}"))
+                    .any_id(ids)
+                    .push(&format!(" AND {ended} < "))
+                    .bind(before.as_micros())
+                    .push(&format!(" ORDER BY {id} {{skip_locked}}"))
+            })
             .execute(&transaction)
             .await?;
         transaction.commit().await?;

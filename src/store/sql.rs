@@ -33,7 +33,8 @@ impl Sql {
     /// Begins with this text. `{now}` becomes the database's clock in microseconds (the statement's
     /// beginning, so that an index can be searched for it), `{locked}` the
     /// clause that locks the rows of a SELECT (nothing on SQLite, whose writer is alone anyway),
-    /// `{skip_locked}` the same, passing over rows that others hold.
+    /// `{skip_locked}` the same, passing over rows that others hold; `{row}` the column that tells where a row is
+    /// stored, for a statement that finds rows and deletes them.
     pub(super) fn new(engine: Engine, text: &str) -> Self {
         Self { engine, text: String::with_capacity(text.len() + 64), values: Vec::new(), walks: false }
             .push(text)
@@ -42,15 +43,17 @@ impl Sql {
     /// Adds text.
     pub(super) fn push(mut self, text: &str) -> Self {
         if text.contains('{') {
-            let (now, locked, skip) = match self.engine {
+            let (now, locked, skip, row) = match self.engine {
                 Engine::Postgres => (
                     "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
                     "FOR NO KEY UPDATE",
                     "FOR NO KEY UPDATE SKIP LOCKED",
+                    "ctid",
                 ),
-                Engine::Sqlite => ("CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "", ""),
+                Engine::Sqlite => ("CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "", "", "rowid"),
             };
             let text = text.replace("{now}", now).replace("{locked}", locked).replace("{skip_locked}", skip);
+            let text = text.replace("{row}", row);
             self.text.push_str(&text);
         } else {
             self.text.push_str(text);
@@ -100,6 +103,16 @@ impl Sql {
         self
     }
 
+    /// Adds a condition that holds for any that a query finds, which is run once: as a join, PostgreSQL may run it
+    /// for each row that there is.
+    pub(super) fn any_of(self, query: impl FnOnce(Self) -> Self) -> Self {
+        let (begin, end) = match self.engine {
+            Engine::Postgres => (" = ANY(ARRAY(", "))"),
+            Engine::Sqlite => (" IN (", ")"),
+        };
+        query(self.push(begin)).push(end)
+    }
+
     /// A list of ids, for [`Sql::any`].
     pub(super) fn any_id(self, ids: impl IntoIterator<Item = Uuid>) -> Self {
         self.any(Ty::Uuid, ids.into_iter().map(Value::from).collect())
@@ -119,8 +132,8 @@ impl Sql {
     /// The finished statement, which is about to run there.
     async fn checked(self, db: &impl ConnectionTrait) -> Statement {
         #[cfg(debug_assertions)]
-        if self.engine == Engine::Sqlite && !self.walks {
-            super::plans::check(&self.text, &self.values, db).await;
+        if !self.walks {
+            super::plans::check(self.engine, &self.text, &self.values, db).await;
         }
         #[cfg(not(debug_assertions))]
         let _ = (db, self.walks);

@@ -72,7 +72,7 @@ pub async fn read(db: &Db) -> Result<Vitals> {
             count(*) AS endpoints, CAST(coalesce(sum(w.waiting), 0) AS bigint) AS waiting,
             coalesce(min(w.oldest), {now}) AS oldest, {now} AS now
          FROM endpoints e LEFT JOIN (SELECT endpoint_id, count(*) AS waiting, min(created_at) AS oldest FROM deliveries
-            GROUP BY endpoint_id) AS w ON w.endpoint_id = e.id
+            WHERE due_at >= 0 GROUP BY endpoint_id) AS w ON w.endpoint_id = e.id
          GROUP BY 1",
     )
     .walks();

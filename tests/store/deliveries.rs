@@ -22,11 +22,9 @@ on_both_engines!(
     a_410_disables_the_endpoint,
     leases_given_back_cost_no_attempt,
     two_claimers_never_get_the_same,
-    what_waits_is_moved_out_of_the_way,
-    nothing_stays_parked_behind_what_has_ended,
 );
 
-const LEASE: Duration = Duration::from_mins(1);
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
 
 pub(crate) fn settled(leased: &Leased, fate: Fate) -> Settled {
     Settled {
@@ -53,7 +51,7 @@ pub(crate) fn settled(leased: &Leased, fate: Fate) -> Settled {
     }
 }
 
-async fn claim(f: &Fixture) -> Vec<Leased> {
+pub(crate) async fn claim(f: &Fixture) -> Vec<Leased> {
     deliveries::claim(&f.db, f.endpoint(), 100, LEASE, &Held::default()).await.expect("claims")
 }
 
@@ -62,7 +60,7 @@ async fn settlement(f: &Fixture, attempts: &[Settled]) -> Settlement {
     deliveries::settle(&f.db, &f.registry.current(), &attempts).await.expect("settles")
 }
 
-async fn settle(f: &Fixture, attempts: &[Settled]) -> usize {
+pub(crate) async fn settle(f: &Fixture, attempts: &[Settled]) -> usize {
     settlement(f, attempts).await.held.len()
 }
 
@@ -230,73 +228,4 @@ async fn two_claimers_never_get_the_same(engine: Engine) {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 200);
-}
-
-/// Decides each of these tasks so often; returns how many decisions were made.
-async fn decide_all(f: &Fixture, tasks: &[Uuid], times: usize) -> usize {
-    let mut decided = 0;
-    for time in 0..times {
-        let state = (time % 2 == 0).then_some("asked");
-        let members = tasks.iter().map(|id| f.decide(*id, state, None)).collect();
-        decided += f.submit_all(members).await.iter().filter(|answer| answer.is_ok()).count();
-    }
-    decided
-}
-
-async fn what_waits_is_moved_out_of_the_way(engine: Engine) {
-    let f = Fixture::new(engine).await;
-    let tasks = [f.posted().await, f.posted().await, f.posted().await, f.posted().await];
-    assert_eq!(decide_all(&f, &tasks, 300).await, 1200);
-    let heads = claim(&f).await;
-    assert_eq!(heads.len(), 4);
-    let other = f.posted().await;
-    assert!(claim(&f).await.is_empty(), "too many are in front of it");
-    assert!(deliveries::park(&f.db, f.endpoint(), &Held::default()).await.expect("parks"));
-    let found = claim(&f).await;
-    assert_eq!(found.iter().filter_map(|l| l.event.task_id).collect::<Vec<_>>(), [other]);
-    assert!(
-        !deliveries::park(&f.db, f.endpoint(), &Held::default()).await.expect("runs"),
-        "a claim sees past what is left"
-    );
-
-    for (task, head) in tasks.iter().zip(&heads) {
-        let mut head = head.clone();
-        for version in 2..=5 {
-            // The end of one makes the next due, however it ended.
-            let fate = if version % 2 == 0 { Fate::Delivered } else { Fate::Dead("exhausted") };
-            assert_eq!(settle(&f, &[settled(&head, fate)]).await, 1);
-            let claimed = claim(&f).await;
-            assert_eq!(claimed.len(), 1);
-            head = claimed[0].clone();
-            assert_eq!((head.event.task_id, head.event.version), (Some(*task), Some(version)));
-        }
-        settle(&f, &[settled(&head, Fate::Retry(LEASE))]).await;
-    }
-    assert!(claim(&f).await.is_empty(), "a retry lets nothing go");
-}
-
-async fn nothing_stays_parked_behind_what_has_ended(engine: Engine) {
-    let f = Fixture::new(engine).await;
-    let posts = f.submit_all((0..300).map(|_| f.post(None, "x")).collect()).await;
-    let tasks: Vec<_> = posts.into_iter().map(|post| post.expect("kept").task().id).collect();
-    assert_eq!(decide_all(&f, &tasks, 5).await, 1500);
-    let mut due =
-        deliveries::claim(&f.db, f.endpoint(), 1000, LEASE, &Held::default()).await.expect("claims");
-    assert_eq!(due.len(), 300);
-    for version in 2..=6 {
-        let parker = {
-            let (db, endpoint) = (f.db.clone(), f.endpoint());
-            tokio::spawn(
-                async move { deliveries::park(&db, endpoint, &Held::default()).await.expect("parks") },
-            )
-        };
-        // Half of them end while the others' successors are parked.
-        for some in due.chunks(10) {
-            let some: Vec<_> = some.iter().map(|leased| settled(leased, Fate::Delivered)).collect();
-            assert_eq!(settle(&f, &some).await, 10);
-        }
-        parker.await.expect("no panic");
-        due = deliveries::claim(&f.db, f.endpoint(), 1000, LEASE, &Held::default()).await.expect("claims");
-        assert_eq!(due.len(), 300, "version {version}");
-    }
 }

@@ -14,6 +14,7 @@ mod log;
 mod maintenance;
 mod migrations;
 mod overtaken;
+mod queues;
 mod schemas;
 mod secrets;
 mod upkeep;

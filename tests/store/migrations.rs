@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait, Database, DbBackend, EntityTrait, Iterable, Statement};
-use task_inbox::store::{Engine, entity};
+use task_inbox::store::{Db, Engine, entity};
 
 use crate::on_both_engines;
 use crate::support::TestDatabase;
@@ -36,12 +36,16 @@ async fn two_that_migrate_at_once_both_succeed(engine: Engine) {
     assert!(database.connect().await.pending_migrations().await.expect("listed").is_empty());
 }
 
-async fn what_was_there_before_replays_were_one_at_a_time(engine: Engine) {
-    let (database, db) = TestDatabase::migrated(engine).await;
-    let step = "m20261127_000006_replays".to_owned();
-    while !db.pending_migrations().await.expect("listed").contains(&step) {
+/// Undoes this step and all after it.
+async fn down_before(db: &Db, step: &str) {
+    while !db.pending_migrations().await.expect("listed").iter().any(|pending| pending == step) {
         db.migrate_down(1).await.expect("goes down");
     }
+}
+
+async fn what_was_there_before_replays_were_one_at_a_time(engine: Engine) {
+    let (database, db) = TestDatabase::migrated(engine).await;
+    down_before(&db, "m20261127_000006_replays").await;
     let connection = Database::connect(&database.url).await.expect("connects");
     let uuid = |n: u8| match engine {
         Engine::Postgres => format!("'00000000-0000-7000-8000-0000000000{n:02x}'"),
@@ -215,8 +219,9 @@ async fn table_names(connection: &impl ConnectionTrait) -> BTreeSet<String> {
 }
 
 async fn endpoints_go_up_and_down_with_what_they_are(engine: Engine) {
+    const STEP: &str = "m20261127_000008_receivers";
     let (database, db) = TestDatabase::migrated(engine).await;
-    db.migrate_down(1).await.expect("goes down");
+    down_before(&db, STEP).await;
     let connection = Database::connect(&database.url).await.expect("connects");
     let uuid = |n: u8| match engine {
         Engine::Postgres => format!("'00000000-0000-7000-8000-0000000000{n:02x}'"),
@@ -262,7 +267,7 @@ async fn endpoints_go_up_and_down_with_what_they_are(engine: Engine) {
         ))
         .await
         .expect("runs");
-    db.migrate_down(1).await.expect("goes down");
+    down_before(&db, STEP).await;
     // The former version knows neither the kind nor the column.
     let kept = entity::endpoint_secrets::Entity::find().all(&connection).await.expect("read");
     assert!(kept.is_empty());

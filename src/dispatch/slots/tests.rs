@@ -8,9 +8,14 @@ const ANY: Places = Places { most: usize::MAX, are_earned: true };
 const QUICK: Ended = Ended { works: Some(true), slow: false };
 const SLOW: Ended = Ended { works: Some(true), slow: true };
 
+/// Of what weighs nothing.
+fn plain(total: usize, per_endpoint: usize, line: usize) -> Slots<usize> {
+    Slots::new(total, per_endpoint, line, Weight { most: 1, of: |_| 0 })
+}
+
 /// Of which much good is known: endpoints have as many places as their caps let them.
 fn proven(total: usize, per_endpoint: usize, line: usize) -> Slots<usize> {
-    let slots = Slots::new(total, per_endpoint, line);
+    let slots = plain(total, per_endpoint, line);
     for endpoint in (1..=60).chain([99, 999]).map(Uuid::from_u128) {
         // Kept by what waits for it in the database.
         let entry = Endpoint { window: usize::MAX / 4, behind: false, ..Endpoint::default() };
@@ -73,7 +78,7 @@ fn many_that_are_slow_leave_places_for_the_quick() {
 
 #[test]
 fn places_are_earned_by_deliveries() {
-    let slots = Slots::new(1024, 128, 384);
+    let slots = plain(1024, 128, 384);
     assert_eq!(bring(&slots, A, 100), 2, "nothing is known of it");
     for moved_up in [3, 5, 9] {
         assert_eq!(slots.leave(A, QUICK).len(), moved_up, "twice as many are under way");
@@ -171,7 +176,7 @@ fn closed_slots_promise_nothing_and_give_up_their_lines() {
 
 #[test]
 fn hosts_of_a_pattern_earn_nothing_and_lose_nothing() {
-    let slots = Slots::new(1024, 128, 0);
+    let slots = plain(1024, 128, 0);
     let pattern = Places { most: usize::MAX, are_earned: false };
     let taken = slots.take(A, pattern, 100);
     assert_eq!((0..taken).filter_map(|number| slots.admit(A, number)).count(), 100);
@@ -183,10 +188,35 @@ fn hosts_of_a_pattern_earn_nothing_and_lose_nothing() {
 
 #[test]
 fn a_slow_endpoint_has_one_place_whatever_is_left() {
-    let slots = Slots::<usize>::new(8, 8, 8);
+    let slots = plain(8, 8, 8);
     assert_eq!(bring(&slots, A, 1), 1);
     slots.state().free = 1;
     slots.state().endpoints.entry(B).or_default().slow = true;
     slots.state().endpoints.entry(B).or_default().behind = true;
     assert_eq!(slots.take(B, ANY, 4), 1, "or what stands in its line would wait in vain");
+}
+
+#[test]
+fn what_is_heavy_waits_in_the_database() {
+    let slots = Slots::new(100, 10, 20, Weight { most: 1000, of: |weight| *weight });
+    let places = Places { most: 2, are_earned: true };
+    for weight in [500, 400, 300, 300, 5] {
+        assert!(slots.reserve(A, places));
+        slots.admit(A, weight);
+    }
+    assert_eq!(slots.state().bytes, 605, "what is under way is no weight of a line");
+    assert_eq!(slots.take(B, places, 4), 4, "its places, and two of its line");
+    assert_eq!((0..4).filter_map(|_| slots.admit(B, 400)).count(), 2);
+    assert!(!slots.reserve(A, places), "the lines are full, by weight");
+    assert_eq!(slots.take(B, places, 3), 0);
+    let other = Uuid::from_u128(3);
+    assert!(slots.reserve(other, places), "what has a place needs no line");
+    assert_eq!(slots.admit(other, 900), Some(900));
+
+    assert!(slots.is_behind(A) && !slots.wants_more(A));
+    assert_eq!(slots.leave(A, QUICK), [300]);
+    assert_eq!(slots.empty_line(B), [400, 400]);
+    assert_eq!(slots.state().bytes, 305);
+    assert_eq!(slots.close(), [300, 5]);
+    assert_eq!(slots.state().bytes, 0);
 }

@@ -33,8 +33,9 @@ pub async fn due_endpoints(db: &Db, endpoints: &[Uuid], held: &Held) -> Result<V
     }
     let sql = Sql::new(db.engine(), "SELECT e.id FROM endpoints e WHERE e.id")
         .any_id(endpoints.iter().copied())
-        .push(" AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at <= {now}");
-    let sql = order::not_held(sql, "d", held).push(")");
+        // One look for each endpoint: of an EXISTS, PostgreSQL may make a join that reads all that is due.
+        .push(" AND (SELECT d.due_at FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at >= 0 AND d.due_at <= {now}");
+    let sql = order::not_held(sql, "d", held).push(" ORDER BY d.due_at LIMIT 1) IS NOT NULL");
     sql.all(db.read()).await?.iter().map(|row| row.get("id")).collect()
 }
 
@@ -138,14 +139,17 @@ async fn take(
         .bind(token)
         .push(", due_at = {now} + ")
         .bind(lease.as_micros() as i64)
-        .push(" WHERE id IN (SELECT d.id FROM deliveries d WHERE ");
-    let sql = order::in_window(sql, endpoint, held)
-        .push(" AND ")
-        .push(order::IS_FIRST)
-        // By that alone, in the index's order: a queue may have become due all at one time.
-        .push(" ORDER BY d.due_at LIMIT ")
-        .bind(limit as i64)
-        .push(" {skip_locked}) RETURNING id, event_id, attempts");
+        .push(" WHERE id")
+        .any_of(|sql| {
+            order::in_window(sql.push("SELECT d.id FROM deliveries d WHERE "), endpoint, held)
+                .push(" AND ")
+                .push(order::IS_FIRST)
+                // By that alone, in the index's order: a queue may have become due all at one time.
+                .push(" ORDER BY d.due_at LIMIT ")
+                .bind(limit as i64)
+                .push(" {skip_locked}")
+        })
+        .push(" RETURNING id, event_id, attempts");
     let mut rows = Vec::new();
     for row in &sql.all(transaction).await? {
         rows.push((row.get("id")?, row.get("event_id")?, row.get("attempts")?));

@@ -151,7 +151,7 @@ pub(super) async fn end(
 pub(super) async fn hasten(engine: Engine, db: &impl ConnectionTrait, endpoint: Uuid) -> Result<()> {
     Sql::new(engine, "UPDATE deliveries SET due_at = {now} WHERE endpoint_id = ")
         .bind(endpoint)
-        .push(" AND due_at > {now} AND lease_token IS NULL AND attempts > 0")
+        .push(" AND due_at >= 0 AND due_at > {now} AND lease_token IS NULL AND attempts > 0")
         .execute(db)
         .await?;
     Ok(())

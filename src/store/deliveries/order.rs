@@ -28,14 +28,14 @@ const PARKED: Duration = Duration::from_mins(10);
 
 /// Adds the condition that a delivery `d` of the endpoint is among the first that are due and not held.
 pub(super) fn in_window(sql: Sql, endpoint: Uuid, held: &Held) -> Sql {
-    let sql = sql.push("d.endpoint_id = ").bind(endpoint).push(" AND d.due_at <= {now}");
+    let sql = sql.push("d.endpoint_id = ").bind(endpoint).push(" AND d.due_at >= 0 AND d.due_at <= {now}");
     let sql = not_held(sql, "d", held)
         .push(
             " AND d.due_at <= COALESCE(
                 (SELECT w.due_at FROM deliveries w WHERE w.endpoint_id = ",
         )
         .bind(endpoint)
-        .push(" AND w.due_at <= {now}");
+        .push(" AND w.due_at >= 0 AND w.due_at <= {now}");
     not_held(sql, "w", held).push(" ORDER BY w.due_at LIMIT 1 OFFSET ").bind(WINDOW).push("), {now})")
 }
 
@@ -61,7 +61,7 @@ pub(super) const IS_FIRST: &str = "(d.task_id IS NULL OR NOT EXISTS (SELECT 1 FR
 pub async fn park(db: &Db, endpoint: Uuid, held: &Held) -> Result<bool> {
     let beyond = Sql::new(db.engine(), "SELECT 1 AS n FROM deliveries d WHERE d.endpoint_id = ")
         .bind(endpoint)
-        .push(" AND d.due_at <= {now}");
+        .push(" AND d.due_at >= 0 AND d.due_at <= {now}");
     let beyond = not_held(beyond, "d", held).push(" ORDER BY d.due_at LIMIT 1 OFFSET ").bind(WINDOW);
     if beyond.one(db.read()).await?.is_none() {
         return Ok(false);
@@ -101,9 +101,12 @@ pub async fn park(db: &Db, endpoint: Uuid, held: &Held) -> Result<bool> {
     let behind = waiting.iter().filter(|(earlier, _)| there.contains(earlier)).map(|(_, id)| *id);
     let parked = Sql::new(engine, "UPDATE deliveries SET due_at = {now} + ")
         .bind(PARKED.as_micros() as i64)
-        .push(" WHERE id IN (SELECT id FROM deliveries WHERE id")
-        .any_id(behind)
-        .push(" AND lease_token IS NULL AND attempts = 0 ORDER BY id {skip_locked})")
+        .push(" WHERE id")
+        .any_of(|sql| {
+            sql.push("SELECT id FROM deliveries WHERE id")
+                .any_id(behind)
+                .push(" AND lease_token IS NULL AND attempts = 0 ORDER BY id {skip_locked}")
+        })
         .execute(&transaction)
         .await?;
     transaction.commit().await?;
@@ -135,13 +138,16 @@ pub(super) async fn advance(
     // By the few that ended: a CROSS JOIN is what SQLite doesn't turn round, to walk over all that waits. Claims
     // may have come first: what is leased or was tried by now is left as it is.
     rows.run(engine, transaction, |sql, rows| {
-        let sql = sql.push("UPDATE deliveries SET due_at = {now} WHERE id IN (SELECT d.id FROM ");
-        rows.table(sql).push(
-            " AS r CROSS JOIN deliveries AS d WHERE d.task_id = r.task_id AND d.endpoint_id = r.endpoint_id
-                AND d.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
-                    AND o.endpoint_id = r.endpoint_id AND o.version > r.version))
-              AND due_at > {now} AND lease_token IS NULL AND attempts = 0",
-        )
+        let next = |sql: Sql| {
+            rows.table(sql.push("SELECT d.id FROM ")).push(
+                " AS r CROSS JOIN deliveries AS d WHERE d.task_id = r.task_id AND d.endpoint_id = r.endpoint_id
+                    AND d.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
+                        AND o.endpoint_id = r.endpoint_id AND o.version > r.version)",
+            )
+        };
+        sql.push("UPDATE deliveries SET due_at = {now} WHERE id")
+            .any_of(next)
+            .push(" AND due_at > {now} AND lease_token IS NULL AND attempts = 0")
     })
     .await?;
     Ok(())

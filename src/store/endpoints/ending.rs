@@ -31,7 +31,7 @@ async fn piece(
 ) -> Result<u64> {
     let mut sql = Sql::new(
         engine,
-        "SELECT id FROM deliveries WHERE (lease_token IS NULL OR due_at <= {now}) AND endpoint_id = ",
+        "SELECT id FROM deliveries WHERE due_at >= 0 AND (lease_token IS NULL OR due_at <= {now}) AND endpoint_id = ",
     )
     .bind(endpoint);
     if let Some(before) = before {
@@ -66,7 +66,7 @@ pub(super) async fn finish_removal(db: &Db, id: Uuid) -> Result<u64> {
     let transaction = db.begin().await?;
     let gone = Sql::new(
         engine,
-        "DELETE FROM endpoints WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = ",
+        "DELETE FROM endpoints WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.due_at >= 0 AND d.endpoint_id = ",
     )
     .bind(id)
     .push(") AND origin = ")
@@ -101,9 +101,10 @@ pub async fn sweep(db: &Db) -> Result<u64> {
     let orphaned = Sql::new(
         engine,
         "WITH RECURSIVE ids (id) AS (
-            SELECT (SELECT d.endpoint_id FROM deliveries d ORDER BY d.endpoint_id LIMIT 1)
+            SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.due_at >= 0 ORDER BY d.endpoint_id LIMIT 1)
             UNION ALL
-            SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.endpoint_id > ids.id ORDER BY d.endpoint_id LIMIT 1)
+            SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.endpoint_id > ids.id AND d.due_at >= 0
+                ORDER BY d.endpoint_id LIMIT 1)
             FROM ids WHERE ids.id IS NOT NULL)
          SELECT ids.id FROM ids WHERE ids.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM endpoints e WHERE e.id = ids.id)",
     )

@@ -58,7 +58,7 @@ pub async fn list(
 ) -> Result<Vec<EndpointRow>> {
     let mut sql = Sql::new(db.engine(), "SELECT e.*, ")
         .push(registry::KEY_END)
-        .push(" AS key_end, (SELECT count(*) FROM (SELECT 1 AS one FROM deliveries d WHERE d.endpoint_id = e.id LIMIT ")
+        .push(" AS key_end, (SELECT count(*) FROM (SELECT 1 AS one FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at >= 0 LIMIT ")
         .bind(MAX_COUNTED)
         .push(") AS w) AS waiting FROM endpoints e WHERE NOT (e.origin = 'registered' AND e.status = 'removed')");
     if let Some(id) = filter.id {

@@ -75,10 +75,14 @@ pub async fn resend(db: &Db, delivery: Uuid) -> Result<Option<Uuid>> {
 
 /// What was given up is not, once it is sent again.
 async fn mark_resent(engine: Engine, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<()> {
-    Sql::new(engine, "UPDATE finished_deliveries SET outcome = 'resent' WHERE outcome = 'dead' AND id")
-        .any_id(ids.iter().copied())
-        .execute(db)
-        .await?;
+    // By the ids, and not by what else is dead: of that, there is an index, too.
+    Sql::new(
+        engine,
+        "UPDATE finished_deliveries SET outcome = 'resent' WHERE coalesce(outcome, '') = 'dead' AND id",
+    )
+    .any_id(ids.iter().copied())
+    .execute(db)
+    .await?;
     Ok(())
 }
 

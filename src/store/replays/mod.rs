@@ -90,7 +90,7 @@ pub struct Replay {
 pub async fn count_waiting(db: &Db, endpoint: Uuid, limit: i64) -> Result<i64> {
     let sql = Sql::new(
         db.engine(),
-        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM deliveries WHERE endpoint_id = ",
+        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM deliveries WHERE due_at >= 0 AND endpoint_id = ",
     )
     .bind(endpoint)
     .push(" LIMIT ")

@@ -55,8 +55,8 @@ pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
 /// interrupted is finished by calling this again.
 pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
     let Some(counted) = close(db, name, actor, now).await? else { return Ok(None) };
-    while drop_piece(db, "external_ids", "schema_name, external_id", name).await? {}
-    while drop_piece(db, "tasks", "id", name).await? {}
+    while drop_piece(db, "external_ids", name).await? {}
+    while drop_piece(db, "tasks", name).await? {}
     walk(db, Walked::IdempotencyKeys, name).await?;
     walk(db, Walked::Deliveries, name).await?;
     hearers::remove(db, name).await?;
@@ -66,16 +66,17 @@ pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Resul
 
 /// Deletes some of the schema's rows where an index leads to them, and rests for as long as that took; whether
 /// there may be more.
-async fn drop_piece(db: &Db, table: &str, keys: &str, name: &str) -> Result<bool> {
+async fn drop_piece(db: &Db, table: &str, name: &str) -> Result<bool> {
     let begun = Instant::now();
     let transaction = db.begin().await?;
-    let sql =
-        format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table} WHERE schema_name = ");
-    let deleted = Sql::new(db.engine(), &sql)
-        .bind(name)
-        .push(" LIMIT ")
-        .bind(PIECE)
-        .push(")")
+    let piece = |sql: Sql| {
+        sql.push(&format!("SELECT {{row}} FROM {table} WHERE schema_name = "))
+            .bind(name)
+            .push(" LIMIT ")
+            .bind(PIECE)
+    };
+    let deleted = Sql::new(db.engine(), &format!("DELETE FROM {table} WHERE {{row}}"))
+        .any_of(piece)
         .execute(&transaction)
         .await?;
     transaction.commit().await?;

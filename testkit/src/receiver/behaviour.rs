@@ -33,6 +33,8 @@ pub enum Behaviour {
     Endless,
     /// Sends header lines that have no end, as fast as they are taken.
     EndlessHead,
+    /// Announces its answer (103) without end, as fast as that is taken.
+    EndlessHints,
     /// Answers what is not HTTP.
     Garbage,
     /// Answers 200, announces a body and closes in the middle of it.
@@ -54,6 +56,7 @@ impl Behaviour {
             | Self::DripHead(_)
             | Self::Drip(_)
             | Self::EndlessHead
+            | Self::EndlessHints
             | Self::Garbage
             | Self::BreakOff => None,
         }
@@ -100,6 +103,9 @@ impl Behaviour {
             Self::EndlessHead => {
                 stream.write_all(b"HTTP/1.1 200 Told\r\n").await?;
                 Ok((pour(stream, b"x-more: and more\r\n", u64::MAX).await, false))
+            }
+            Self::EndlessHints => {
+                Ok((pour(stream, b"HTTP/1.1 103 Early Hints\r\n\r\n", u64::MAX).await, false))
             }
             Self::Garbage => {
                 stream.write_all(b"\x16\x03\x01\0not a webhook receiver\r\n\0\r\n\r\n").await?;

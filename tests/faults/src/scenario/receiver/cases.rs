@@ -141,6 +141,7 @@ impl Cases {
             case("endless", &["delivered"], Some(200), Behaviour::Endless),
             case("gigabyte", &["delivered"], Some(200), Behaviour::Long(GIGABYTE)),
             case("endless-head", &["protocol"], None, Behaviour::EndlessHead),
+            case("endless-hints", &["timeout"], None, Behaviour::EndlessHints),
             case("garbage", &["protocol"], None, Behaviour::Garbage),
             case("breaks-off", &["protocol"], None, Behaviour::BreakOff),
             case("redirects", &["status"], Some(307), Behaviour::AnswerWith(307, elsewhere)),

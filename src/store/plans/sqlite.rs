@@ -1,34 +1,14 @@
-//! How SQLite means to run a statement, looked at in builds with debug assertions: one that reads the whole of
-//! a table that grows with use is a fault that no small database shows. It ends the test that ran it.
-//!
-//! SQLite plans by a table's indexes and not by its rows (nothing here runs ANALYZE), so that what it
-//! says of an empty database holds for a full one. On PostgreSQL every statement goes by an index anyway
-//! (`db`).
-
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+//! SQLite plans by a table's indexes and not by its rows (nothing here runs ANALYZE), so that what it says of
+//! an empty database holds for a full one. What reads the whole of a large table must say so.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
-/// The tables that grow with use.
-const LARGE: [&str; 7] =
-    ["deliveries", "finished_deliveries", "attempts", "events", "tasks", "idempotency_keys", "external_ids"];
+use super::LARGE;
 
-static SEEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
-
-/// Looks at each text once.
-///
 /// # Panics
 ///
-/// If it reads a whole table.
+/// If a statement reads a whole table.
 pub(super) async fn check(text: &str, values: &[Value], db: &impl ConnectionTrait) {
-    let is_new = {
-        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get_or_insert_default().insert(text.to_owned())
-    };
-    if !is_new {
-        return;
-    }
     let mut values = values.iter();
     for statement in text.split(';').filter(|s| LARGE.iter().any(|table| s.contains(table))) {
         let own = values.by_ref().take(statement.matches('?').count()).cloned();
