@@ -51,8 +51,9 @@ pub struct Settings {
     pub per_endpoint: usize,
     /// The most deliveries of an endpoint that wait in memory, leased, for an attempt to end.
     pub line: usize,
-    /// What all that wait in memory may hold together, in bytes. Beyond it, more wait in the database alone.
-    pub line_bytes: usize,
+    /// What the events that are under way or wait in memory may hold together, in bytes. Beyond it, each endpoint has
+    /// one attempt at a time, and what else there is waits in the database alone.
+    pub bytes: usize,
 }
 
 impl Default for Settings {
@@ -63,7 +64,7 @@ impl Default for Settings {
             concurrency: 1024,
             per_endpoint: 128,
             line: 384,
-            line_bytes: 64 << 20,
+            bytes: 64 << 20,
         }
     }
 }
@@ -154,7 +155,7 @@ impl Dispatcher {
                 settings.concurrency,
                 settings.per_endpoint,
                 settings.line,
-                Weight { most: settings.line_bytes, of: |leased: &Leased| leased.event.body.len() },
+                Weight { most: settings.bytes, of: weight },
             ),
             standing: Standing::default(),
             targets,
@@ -236,6 +237,11 @@ impl Hooks for Dispatcher {
     }
 }
 
+/// What a delivery holds in memory, in bytes. Endpoints that hear of one event share it until it is sent.
+fn weight(leased: &Leased) -> usize {
+    leased.event.body.len()
+}
+
 /// The places that an endpoint may have. Of a pattern of many hosts, what one does is not held against the others.
 fn places(endpoint: &Endpoint) -> Places {
     let most = endpoint.treatment.concurrency.map_or(usize::MAX, |most| most as usize);
@@ -254,6 +260,7 @@ impl Shared {
         let attempt = async move {
             let endpoint = leased.endpoint;
             let lease = (leased.id, leased.token);
+            let bytes = weight(&leased);
             let begun = Instant::now();
             measure::in_flight(shared.attempts.len());
             let sending = AssertUnwindSafe(shared.send(leased)).catch_unwind();
@@ -278,7 +285,7 @@ impl Shared {
                 Some(Err(_)) => tracing::error!(delivery = %lease.0, "sending a delivery panicked"),
                 None => shared.give_back([lease]),
             }
-            for next in shared.slots.leave(endpoint, Ended { works: made, slow }) {
+            for next in shared.slots.leave(endpoint, Ended { works: made, slow, bytes }) {
                 shared.launch(next);
             }
             if shared.slots.wants_more(endpoint) {

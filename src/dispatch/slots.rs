@@ -22,6 +22,8 @@ pub(super) struct Ended {
     pub(super) works: Option<bool>,
     /// It took so long that who waits in the endpoint's line would wait in vain.
     pub(super) slow: bool,
+    /// What it held in memory, in bytes.
+    pub(super) bytes: usize,
 }
 
 /// The places that an endpoint may have.
@@ -33,7 +35,8 @@ pub(super) struct Places {
     pub(super) are_earned: bool,
 }
 
-/// What may stand in all lines together, by weight: so many in number may still be more than there is memory for.
+/// What may be under way and stand in all lines together, by weight: so many in number may still be more than there
+/// is memory for. One endpoint has no more of it than it leaves to all others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weight<T> {
     /// In bytes. Promises are not weighed: what they bring may go beyond it, and nothing is promised after that.
@@ -60,7 +63,7 @@ struct State<T> {
     free: usize,
     /// Promised, and in the lines of all endpoints.
     waiting: usize,
-    /// What is in the lines of all endpoints, in bytes.
+    /// What is under way and in the lines of all endpoints, in bytes.
     bytes: usize,
     endpoints: HashMap<Uuid, Endpoint<T>>,
     closed: bool,
@@ -90,6 +93,8 @@ struct Endpoint<T> {
     /// Promised to deliveries that are being made or claimed: a place, or one in the line.
     promised: usize,
     line: VecDeque<T>,
+    /// What is under way to it and in its line, in bytes.
+    bytes: usize,
     /// Its last attempt took so long that who waits in its line would wait in vain.
     slow: bool,
     /// Deliveries wait in the database: a new one must not pass them.
@@ -104,6 +109,7 @@ impl<T> Default for Endpoint<T> {
             in_flight: 0,
             promised: 0,
             line: VecDeque::new(),
+            bytes: 0,
             slow: false,
             behind: false,
         }
@@ -154,12 +160,21 @@ impl<T> Slots<T> {
     /// How many more places an endpoint may take: up to its cap, and never more than half of what it
     /// holds and what is free together, so that it takes many endpoints that hang to leave no place for
     /// one that works.
-    fn share(&self, endpoint: &Endpoint<T>, free: usize) -> usize {
+    fn share(&self, endpoint: &Endpoint<T>, used: Used) -> usize {
+        let free = used.free;
+        if endpoint.in_flight > 0 && !self.bears(endpoint, used) {
+            return 0;
+        }
         // One for each there is, or what stands in its line would stand there until its lease is over.
         let kept = if endpoint.slow && endpoint.in_flight > 0 { self.quick } else { 0 };
         let free = free.saturating_sub(kept);
         let half = (endpoint.in_flight + free).div_ceil(2);
         half.min(self.cap(endpoint)).min(endpoint.window).saturating_sub(endpoint.in_flight).min(free)
+    }
+
+    /// Whether an endpoint may hold more than it does, by weight.
+    fn bears(&self, endpoint: &Endpoint<T>, used: Used) -> bool {
+        endpoint.bytes < self.weight.most.saturating_sub(used.bytes)
     }
 
     fn cap(&self, endpoint: &Endpoint<T>) -> usize {
@@ -168,14 +183,13 @@ impl<T> Slots<T> {
 
     /// How many more leases are of use to an endpoint: its share of the places, and of the lines, which
     /// is at most half of what is left, too. A slow endpoint has no line.
-    fn room(&self, endpoint: &Endpoint<T>, all: Used) -> usize {
-        let Used { free, waiting, bytes } = all;
+    fn room(&self, endpoint: &Endpoint<T>, used: Used) -> usize {
         let held = endpoint.waiting();
-        let left = if bytes < self.weight.most { self.lines.saturating_sub(waiting) } else { 0 };
+        let left = if self.bears(endpoint, used) { self.lines.saturating_sub(used.waiting) } else { 0 };
         // Fewer places move a line more slowly.
         let longest = (self.line * self.cap(endpoint)).div_ceil(self.per_endpoint);
         let line = if endpoint.slow || left == 0 { 0 } else { longest.min((held + left).div_ceil(2)) };
-        (self.share(endpoint, free) + line).saturating_sub(held)
+        (self.share(endpoint, used) + line).saturating_sub(held)
     }
 
     /// Promises one place or one in the line, for a delivery that is just being made, unless older
@@ -230,12 +244,13 @@ impl<T> Slots<T> {
     /// nothing is sent any more.
     pub(super) fn admit(&self, endpoint: Uuid, delivery: T) -> Option<T> {
         let mut state = self.state();
-        let (free, closed) = (state.free, state.closed);
+        let (used, closed) = (state.used(), state.closed);
         let bytes = (self.weight.of)(&delivery);
         let entry = state.endpoints.entry(endpoint).or_default();
         let promised = usize::from(entry.promised > 0);
         entry.promised -= promised;
-        let waits = closed || !entry.line.is_empty() || self.share(entry, free) == 0;
+        let waits = closed || !entry.line.is_empty() || self.share(entry, used) == 0;
+        entry.bytes += bytes;
         let admitted = if waits {
             entry.line.push_back(delivery);
             None
@@ -244,7 +259,7 @@ impl<T> Slots<T> {
             Some(delivery)
         };
         state.waiting = state.waiting - promised + usize::from(waits);
-        state.bytes += if waits { bytes } else { 0 };
+        state.bytes += bytes;
         state.free -= usize::from(!waits);
         admitted
     }
@@ -254,7 +269,9 @@ impl<T> Slots<T> {
     pub(super) fn leave(&self, endpoint: Uuid, ended: Ended) -> Vec<T> {
         let mut state = self.state();
         state.free += 1;
+        state.bytes = state.bytes.saturating_sub(ended.bytes);
         if let Some(entry) = state.endpoints.get_mut(&endpoint) {
+            entry.bytes = entry.bytes.saturating_sub(ended.bytes);
             entry.in_flight = entry.in_flight.saturating_sub(1);
             if let Some(works) = ended.works {
                 entry.slow = ended.slow;
@@ -284,15 +301,15 @@ impl<T> Slots<T> {
 
     /// The first of an endpoint's line, if it has a place now.
     fn advance(&self, state: &mut State<T>, endpoint: Uuid) -> Option<T> {
-        let free = state.free;
+        let used = state.used();
         let entry = state.endpoints.get_mut(&endpoint)?;
-        if self.share(entry, free) == 0 {
+        if self.share(entry, used) == 0 {
             return None;
         }
         let delivery = entry.line.pop_front()?;
         entry.in_flight += 1;
         state.free -= 1;
-        self.left_line(state, std::slice::from_ref(&delivery));
+        state.waiting -= 1;
         Some(delivery)
     }
 
@@ -331,17 +348,14 @@ impl<T> Slots<T> {
         let mut state = self.state();
         let Some(entry) = state.endpoints.get_mut(&endpoint) else { return Vec::new() };
         let waiting: Vec<T> = std::mem::take(&mut entry.line).into();
+        let bytes = waiting.iter().map(self.weight.of).sum();
+        entry.bytes = entry.bytes.saturating_sub(bytes);
         if entry.is_idle() {
             state.endpoints.remove(&endpoint);
         }
-        self.left_line(&mut state, &waiting);
+        state.waiting -= waiting.len();
+        state.bytes = state.bytes.saturating_sub(bytes);
         waiting
-    }
-
-    /// Counts those out who stood in a line.
-    fn left_line(&self, state: &mut State<T>, those: &[T]) {
-        state.waiting -= those.len();
-        state.bytes -= those.iter().map(self.weight.of).sum::<usize>();
     }
 
     /// Promises nothing more and moves nobody up; returns those who wait in the lines.
@@ -350,7 +364,10 @@ impl<T> Slots<T> {
         state.closed = true;
         let waiting: Vec<T> =
             state.endpoints.values_mut().flat_map(|endpoint| std::mem::take(&mut endpoint.line)).collect();
-        self.left_line(&mut state, &waiting);
+        state.waiting -= waiting.len();
+        // Of each endpoint it is not counted out: nothing is promised any more.
+        let bytes = waiting.iter().map(self.weight.of).sum::<usize>();
+        state.bytes = state.bytes.saturating_sub(bytes);
         waiting
     }
 }

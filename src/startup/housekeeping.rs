@@ -5,10 +5,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::measure;
-use crate::store::{Db, RegistryCache, Result, endpoints, housekeeping};
+use crate::store::{Db, Engine, RegistryCache, Result, endpoints, housekeeping, statistics};
 
 /// How often; more often where little is kept.
 const INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often it is seen whether tables have grown.
+const COUNT: Duration = Duration::from_secs(1);
 
 /// How long deliveries wait for an endpoint that is disabled, at least, however little is kept of what ended.
 const LEAST_WAIT: Duration = Duration::from_hours(30 * 24);
@@ -35,6 +38,20 @@ pub(super) async fn run(db: Db, registry: RegistryCache, keep: Duration, stop: C
             Ok(true) => tracing::debug!("cut off the write-ahead log"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the write-ahead log can't be cut off"),
+        }
+    }
+}
+
+/// Has tables counted that have grown far beyond what the database knows, until it is stopped.
+pub(super) async fn count(db: Db, stop: CancellationToken) {
+    if db.engine() != Engine::Postgres {
+        return;
+    }
+    while stop.run_until_cancelled(tokio::time::sleep(COUNT)).await.is_some() {
+        match statistics::count_grown(&db).await {
+            Ok(grown) if grown.is_empty() => {}
+            Ok(grown) => tracing::debug!(?grown, "tables have grown; they were counted"),
+            Err(error) => tracing::debug!(%error, "tables can't be counted"),
         }
     }
 }

@@ -106,6 +106,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         guards: Guards::default(),
     };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
+    tokio::spawn(housekeeping::count(db.clone(), background.clone()));
     let housekeeping = tokio::spawn(housekeeping::run(
         db.clone(),
         app.registry.clone(),

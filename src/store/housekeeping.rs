@@ -25,11 +25,13 @@ pub async fn expire_idempotency_keys(db: &Db) -> Result<u64> {
         let transaction = db.begin().await?;
         let deleted = Sql::new(
             db.engine(),
-            "DELETE FROM idempotency_keys WHERE key_hash IN
-                (SELECT key_hash FROM idempotency_keys WHERE expires_at <= {now} ORDER BY expires_at, key_hash LIMIT ",
+            "DELETE FROM idempotency_keys WHERE key_hash",
         )
-        .bind(PIECE)
-        .push(" {skip_locked})")
+        .any_of(|sql| {
+            sql.push("SELECT key_hash FROM idempotency_keys WHERE expires_at <= {now} ORDER BY expires_at, key_hash LIMIT ")
+                .bind(PIECE)
+                .push(" {skip_locked}")
+        })
         .execute(&transaction)
         .await?;
         transaction.commit().await?;

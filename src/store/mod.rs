@@ -34,6 +34,7 @@ pub mod registry;
 pub mod replays;
 pub mod schemas;
 pub mod secrets;
+pub mod statistics;
 pub mod task_list;
 pub mod tasks;
 pub mod vitals;

@@ -86,7 +86,7 @@ impl Sql {
             }
             Engine::Sqlite => {
                 // Filled up with repetitions of the last, so that there are few texts to prepare.
-                let width = values.len().next_power_of_two();
+                let width = if values.is_empty() { 0 } else { values.len().next_power_of_two() };
                 let last = values.last().cloned();
                 self = self.push(" IN (");
                 for (i, value) in values
@@ -290,6 +290,19 @@ impl Rows {
         self.rows.len()
     }
 
+    /// Adds, on PostgreSQL, the condition that a column has one of the values of a column of these rows: a join says so
+    /// as well, but of a table that was counted while it was short, PostgreSQL would read all of it to join with it.
+    pub(super) fn only(&self, sql: Sql, column: &str, of: &str) -> Sql {
+        let Some(at) = self.columns.iter().position(|(name, ..)| *name == of) else { return sql };
+        match sql.engine {
+            Engine::Postgres => {
+                let values = self.rows.iter().filter_map(|row| row.get(at).cloned()).collect();
+                sql.push(" AND ").push(column).any(self.columns[at].1, values)
+            }
+            Engine::Sqlite => sql,
+        }
+    }
+
     /// The columns' names, comma-separated.
     pub(super) fn names(&self) -> String {
         self.columns.iter().map(|c| c.0).collect::<Vec<_>>().join(", ")
@@ -408,6 +421,18 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_filled_up_and_may_be_empty() {
+        let text = |engine, count: usize| {
+            let ids = std::iter::repeat_n(Uuid::nil(), count);
+            Sql::new(engine, "id").any_id(ids).build().sql
+        };
+        assert_eq!(text(Engine::Sqlite, 0), "id IN ()");
+        assert_eq!(text(Engine::Sqlite, 1), "id IN (?)");
+        assert_eq!(text(Engine::Sqlite, 3), "id IN (?, ?, ?, ?)");
+        assert_eq!(text(Engine::Postgres, 0), "id = ANY($1)");
+    }
 
     #[test]
     fn every_number_of_rows_has_a_width_that_is_at_least_half_full() {

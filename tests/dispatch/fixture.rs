@@ -25,7 +25,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     concurrency: 16,
     per_endpoint: 4,
     line: 4,
-    line_bytes: 1 << 20,
+    bytes: 1 << 20,
 };
 
 /// A process.

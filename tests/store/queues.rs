@@ -6,6 +6,7 @@ use task_inbox::store::Engine;
 use task_inbox::store::deliveries::{self, Fate};
 use task_inbox::store::registry::Held;
 use task_inbox::store::replays::{self, Made, Replay, ReplayStatus, Step, What};
+use task_inbox::store::statistics;
 use task_inbox_domain::Timestamp;
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ on_both_engines!(
     what_waits_is_moved_out_of_the_way,
     nothing_stays_parked_behind_what_has_ended,
     a_queue_that_has_grown_is_as_quick,
+    what_was_counted_while_it_was_short_is_counted_again,
 );
 
 /// Decides each of these tasks so often; returns how many decisions were made.
@@ -145,4 +147,55 @@ async fn a_queue_that_has_grown_is_as_quick(engine: Engine) {
     assert_eq!(decide_all(&f, &tasks[..50], 2).await, 100);
     // Less than a second; a plan that compares what is due with what waits takes most of a minute.
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+/// Leases two hundred and gives half of them back; settles the others, of which one is tried again.
+async fn work(f: &Fixture) -> Duration {
+    let leased = deliveries::claim(&f.db, f.endpoint(), 200, LEASE, &Held::default()).await.expect("claims");
+    let begun = Instant::now();
+    let (back, sent) = leased.split_at(leased.len() / 2);
+    let back: Vec<_> = back.iter().map(|leased| (leased.id, leased.token)).collect();
+    deliveries::release(&f.db, &back).await.expect("runs");
+    let fate = |at: usize| if at == 0 { Fate::Retry(LEASE) } else { Fate::Delivered };
+    let sent: Vec<_> = sent.iter().enumerate().map(|(at, leased)| settled(leased, fate(at))).collect();
+    assert_eq!(settle(f, &sent).await, sent.len());
+    begun.elapsed()
+}
+
+async fn what_was_counted_while_it_was_short_is_counted_again(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let posts = f.submit_all((0..10).map(|_| f.post(None, "x")).collect()).await;
+    assert!(posts.iter().all(Result::is_ok));
+    // Three wait while autovacuum comes by, and plans are made and kept.
+    let most = deliveries::claim(&f.db, f.endpoint(), 7, LEASE, &Held::default()).await.expect("claims");
+    let most: Vec<_> = most.iter().map(|leased| settled(leased, Fate::Delivered)).collect();
+    assert_eq!(settle(&f, &most).await, 7);
+    f.database.count_tables().await;
+    for _ in 0..30 {
+        let posts = f.submit_all((0..4).map(|_| f.post(None, "x")).collect()).await;
+        assert!(posts.iter().all(Result::is_ok));
+        work(&f).await;
+    }
+    while deliveries::count_live(&f.db).await.expect("counted") < 40_000 {
+        let posts = f.submit_all((0..1000).map(|_| f.post(None, "x")).collect()).await;
+        assert!(posts.iter().all(Result::is_ok));
+        for _ in 0..10 {
+            replay(&f).await;
+        }
+    }
+    // Some milliseconds; a plan that compares what ended with what waits takes a second.
+    let took = work(&f).await;
+    assert!(took < Duration::from_millis(500), "{took:?}");
+
+    let grown = || async { statistics::count_grown(&f.db).await.expect("runs") };
+    if engine == Engine::Sqlite {
+        assert_eq!(grown().await, Vec::<String>::new(), "it plans without counting");
+        return;
+    }
+    let begun = Instant::now();
+    // What a connection has done, others hear of within a second.
+    while !grown().await.contains(&"deliveries".to_owned()) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody notices");
+    }
+    assert!(!grown().await.contains(&"deliveries".to_owned()), "once is enough");
 }

@@ -19,6 +19,9 @@ use crate::stage::{self, Engine, NOWHERE, Stage};
 const KEPT: &str = "10s";
 /// Endpoints, each with a job of its own, so that there is always one to go on with.
 const ENDPOINTS: usize = 2;
+/// PostgreSQL clears up once a minute (`autovacuum_naptime`): so many times the deliveries, so that each half of the
+/// course has several of these in it.
+const LONGER_ON_POSTGRES: u64 = 3;
 const LOOK: Duration = Duration::from_millis(250);
 const STUCK: Duration = Duration::from_mins(1);
 
@@ -102,10 +105,14 @@ async fn run(engine: Engine, scale: &Scale) -> Result<Course> {
             client.send(&Request::json("POST", "/api/v1/endpoints", &[("api-key", &key)], &body)).await?;
         endpoints.push(made.json()["id"].as_str().with_context(|| made.json().to_string())?.to_owned());
     }
-    let moments = follow(&nginx, &server, &key, &endpoints, scale).await?;
+    let deliveries = match engine {
+        Engine::Postgres => scale.deliveries * LONGER_ON_POSTGRES,
+        Engine::Sqlite => scale.deliveries,
+    };
+    let moments = follow(&nginx, &server, &key, &endpoints, deliveries).await?;
     stage::end(server).await?;
     stage.strike(&cluster).await?;
-    Ok(Course { engine, deliveries: scale.deliveries, moments })
+    Ok(Course { engine, deliveries, moments })
 }
 
 async fn follow(
@@ -113,7 +120,7 @@ async fn follow(
     server: &Server,
     key: &str,
     endpoints: &[String],
-    scale: &Scale,
+    deliveries: u64,
 ) -> Result<Vec<Moment>> {
     let mut count = Count::new(nginx.address());
     let counted = count.requests().await?;
@@ -135,7 +142,7 @@ async fn follow(
             (seen, moved) = (sent, Instant::now());
         }
         ensure!(moved.elapsed() < STUCK, "nothing was sent for a minute; {sent} were");
-        if sent * 20 >= scale.deliveries * (moments.len() as u64 + 1) {
+        if sent * 20 >= deliveries * (moments.len() as u64 + 1) {
             moments.push(moment(&mut client, sent).await?);
         }
     }

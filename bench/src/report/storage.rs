@@ -28,7 +28,8 @@ pub(super) fn add(page: &mut Page, storage: &Storage) {
     page.heading("Storage");
     page.paragraph(&format!(
         "The same events are sent again and again by replays, so that only deliveries and attempts come and go; what \
-         ended is kept for {} instead of 30 days. Sizes are those of the tables with their indexes ({}) and of SQLite's \
+         ended is kept for {} instead of 30 days. PostgreSQL clears up once a minute, and has more deliveries to do that \
+         several times in each half. Sizes are those of the tables with their indexes ({}) and of SQLite's \
          file with its write-ahead log, as `/metrics` tells them.",
         storage.kept,
         parts(Engine::Postgres).join(", ")

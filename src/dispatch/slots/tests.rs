@@ -5,8 +5,8 @@ use super::*;
 const A: Uuid = Uuid::from_u128(1);
 const B: Uuid = Uuid::from_u128(2);
 const ANY: Places = Places { most: usize::MAX, are_earned: true };
-const QUICK: Ended = Ended { works: Some(true), slow: false };
-const SLOW: Ended = Ended { works: Some(true), slow: true };
+const QUICK: Ended = Ended { works: Some(true), slow: false, bytes: 0 };
+const SLOW: Ended = Ended { works: Some(true), slow: true, bytes: 0 };
 
 /// Of what weighs nothing.
 fn plain(total: usize, per_endpoint: usize, line: usize) -> Slots<usize> {
@@ -83,12 +83,12 @@ fn places_are_earned_by_deliveries() {
     for moved_up in [3, 5, 9] {
         assert_eq!(slots.leave(A, QUICK).len(), moved_up, "twice as many are under way");
     }
-    let failed = Ended { works: Some(false), slow: false };
+    let failed = Ended { works: Some(false), slow: false, bytes: 0 };
     for _ in 0..10 {
         slots.leave(A, failed);
     }
     assert_eq!(slots.state().endpoints[&A].window, 2, "and lost by failures");
-    let unmade = Ended { works: None, slow: true };
+    let unmade = Ended { works: None, slow: true, bytes: 0 };
     slots.leave(A, unmade);
     let state = slots.state();
     let entry = &state.endpoints[&A];
@@ -181,7 +181,7 @@ fn hosts_of_a_pattern_earn_nothing_and_lose_nothing() {
     let taken = slots.take(A, pattern, 100);
     assert_eq!((0..taken).filter_map(|number| slots.admit(A, number)).count(), 100);
     for _ in 0..50 {
-        slots.leave(A, Ended { works: None, slow: false });
+        slots.leave(A, Ended { works: None, slow: false, bytes: 0 });
     }
     assert_eq!(slots.take(A, pattern, 100), 78, "one that hangs takes nothing from the others");
 }
@@ -200,23 +200,29 @@ fn a_slow_endpoint_has_one_place_whatever_is_left() {
 fn what_is_heavy_waits_in_the_database() {
     let slots = Slots::new(100, 10, 20, Weight { most: 1000, of: |weight| *weight });
     let places = Places { most: 2, are_earned: true };
-    for weight in [500, 400, 300, 300, 5] {
-        assert!(slots.reserve(A, places));
-        slots.admit(A, weight);
-    }
-    assert_eq!(slots.state().bytes, 605, "what is under way is no weight of a line");
-    assert_eq!(slots.take(B, places, 4), 4, "its places, and two of its line");
-    assert_eq!((0..4).filter_map(|_| slots.admit(B, 400)).count(), 2);
-    assert!(!slots.reserve(A, places), "the lines are full, by weight");
-    assert_eq!(slots.take(B, places, 3), 0);
-    let other = Uuid::from_u128(3);
-    assert!(slots.reserve(other, places), "what has a place needs no line");
-    assert_eq!(slots.admit(other, 900), Some(900));
-
+    let bring = |endpoint, weight| slots.reserve(endpoint, places).then(|| slots.admit(endpoint, weight));
+    assert_eq!(bring(A, 200), Some(Some(200)));
+    assert_eq!(bring(A, 200), Some(Some(200)));
+    assert_eq!(bring(A, 200), Some(None), "in the line");
+    assert_eq!(bring(A, 5), None, "it holds more than it leaves to all others");
     assert!(slots.is_behind(A) && !slots.wants_more(A));
-    assert_eq!(slots.leave(A, QUICK), [300]);
-    assert_eq!(slots.empty_line(B), [400, 400]);
-    assert_eq!(slots.state().bytes, 305);
-    assert_eq!(slots.close(), [300, 5]);
+    // What is left is for the others, each half of it; and one is always under way.
+    assert_eq!(bring(B, 300), Some(Some(300)));
+    assert_eq!(bring(B, 5), None);
+    let other = Uuid::from_u128(3);
+    assert_eq!(bring(other, 900), Some(Some(900)));
+    assert_eq!(bring(other, 5), None);
+    assert_eq!(slots.state().bytes, 1800);
+
+    let ended = |bytes| Ended { bytes, ..QUICK };
+    assert!(slots.leave(other, ended(900)).is_empty());
+    assert!(slots.leave(A, ended(200)).is_empty(), "not yet");
+    assert_eq!(slots.leave(B, ended(300)), [200], "now there is enough left");
+    assert_eq!(slots.leave(A, ended(200)), [0_usize; 0]);
+    assert_eq!(bring(A, 100), None, "older ones wait in the database");
+    assert_eq!(slots.take(A, places, 1), 1);
+    assert_eq!(slots.admit(A, 100), Some(100));
+    assert!(slots.leave(A, ended(100)).is_empty());
+    assert!(slots.leave(A, ended(200)).is_empty());
     assert_eq!(slots.state().bytes, 0);
 }

@@ -64,7 +64,9 @@ pub async fn release(db: &Db, leased: &[(Uuid, Uuid)]) -> Result<()> {
             "UPDATE deliveries AS d SET lease_token = NULL,
                 due_at = CASE WHEN d.attempts = 0 THEN d.created_at ELSE {now} END FROM ",
         );
-        rows.table(sql).push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token")
+        let only = rows.clone();
+        let sql = rows.table(sql).push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token");
+        only.only(sql, "d.id", "id")
     })
     .await?;
     Ok(transaction.commit().await?)

@@ -135,15 +135,15 @@ pub(super) async fn advance(
             rows.push(vec![row.get::<Uuid>("endpoint_id")?.into(), task.into(), version.into()]);
         }
     }
-    // By the few that ended: a CROSS JOIN is what SQLite doesn't turn round, to walk over all that waits. Claims
-    // may have come first: what is leased or was tried by now is left as it is.
+    // By the few that ended, each by itself: as a join, it would be all that waits with all that ended, once the queue
+    // was counted while it was short. Claims may have come first: what is leased or was tried by now is left as it is.
     rows.run(engine, transaction, |sql, rows| {
         let next = |sql: Sql| {
-            rows.table(sql.push("SELECT d.id FROM ")).push(
-                " AS r CROSS JOIN deliveries AS d WHERE d.task_id = r.task_id AND d.endpoint_id = r.endpoint_id
-                    AND d.version = (SELECT min(o.version) FROM deliveries o WHERE o.task_id = r.task_id
-                        AND o.endpoint_id = r.endpoint_id AND o.version > r.version)",
-            )
+            rows.table(sql.push(
+                "SELECT (SELECT o.id FROM deliveries o WHERE o.task_id = r.task_id AND o.endpoint_id = r.endpoint_id
+                    AND o.version > r.version ORDER BY o.version LIMIT 1) FROM ",
+            ))
+            .push(" AS r")
         };
         sql.push("UPDATE deliveries SET due_at = {now} WHERE id")
             .any_of(next)

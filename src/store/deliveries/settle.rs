@@ -275,8 +275,10 @@ async fn finish(
     let finished = match engine {
         Engine::Postgres => {
             rows.run(engine, db, |sql, rows| {
+                let only = rows.clone();
                 let sql = rows.table(sql.push("WITH d AS (DELETE FROM deliveries AS d USING "));
-                sql.push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token RETURNING d.*, r.number, r.outcome, r.reason) ")
+                let sql = sql.push(" AS r WHERE d.id = r.id AND d.lease_token = r.lease_token");
+                only.only(sql, "d.id", "id").push(" RETURNING d.*, r.number, r.outcome, r.reason) ")
                     .push(FINISHED)
                     .push("d RETURNING id, endpoint_id, task_id, version")
             })
@@ -329,10 +331,11 @@ async fn retry(
                 "UPDATE deliveries SET attempts = r.number, due_at = {now} + r.delay, lease_token = NULL FROM ",
             );
             // By the table's own name: SQLite's RETURNING knows no alias.
-            rows.table(sql).push(
-                " AS r WHERE deliveries.id = r.id AND deliveries.lease_token = r.lease_token
-                  RETURNING deliveries.id",
-            )
+            let only = rows.clone();
+            let sql = rows
+                .table(sql)
+                .push(" AS r WHERE deliveries.id = r.id AND deliveries.lease_token = r.lease_token");
+            only.only(sql, "deliveries.id", "id").push(" RETURNING deliveries.id")
         })
         .await?;
     add_ids(&retried, held)

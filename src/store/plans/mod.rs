@@ -10,10 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use sea_orm::{ConnectionTrait, Value};
 
 use super::db::Engine;
-
-/// The tables that grow with use.
-const LARGE: [&str; 7] =
-    ["deliveries", "finished_deliveries", "attempts", "events", "tasks", "idempotency_keys", "external_ids"];
+use super::statistics::LARGE;
 
 static SEEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 

@@ -25,10 +25,21 @@ impl Step<'_> {
         LARGE.into_iter().find(|large| scan.contains("Scan") && *large == table)
     }
 
+    /// Whether it reads no more than a statement names.
+    fn is_named(&self) -> bool {
+        self.condition("Index Cond").is_some_and(|by| by.contains("= ANY"))
+    }
+
     /// What is wrong with it for a table that has grown; `within` are the steps that it is a part of, the nearest
-    /// first.
-    fn fault<'b>(&self, within: impl Iterator<Item = &'b Step<'b>>) -> Option<String> {
-        if self.condition("Join Filter").is_some_and(|on| on.contains(" = ")) {
+    /// first, and `beneath` those that are parts of it.
+    fn fault<'b>(
+        &self,
+        within: impl Iterator<Item = &'b Step<'b>>,
+        mut beneath: impl Iterator<Item = &'b Step<'b>>,
+    ) -> Option<String> {
+        if self.condition("Join Filter").is_some_and(|on| on.contains(" = "))
+            && beneath.any(|step| step.table().is_some() && !step.is_named())
+        {
             return Some("it compares rows with rows".to_owned());
         }
         let table = self.table()?;
@@ -66,7 +77,10 @@ pub(super) async fn check(text: &str, values: &[Value], db: &impl ConnectionTrai
 /// What is wrong with a plan.
 fn faults(plan: &[String]) -> Vec<String> {
     let steps = steps(plan);
-    let fault = |(at, step): (usize, &Step<'_>)| step.fault(within(&steps[..at], step.depth));
+    let fault = |(at, step): (usize, &Step<'_>)| {
+        let beneath = steps[at + 1..].iter().take_while(|other| other.depth > step.depth);
+        step.fault(within(&steps[..at], step.depth), beneath)
+    };
     steps.iter().enumerate().filter_map(fault).collect()
 }
 
@@ -154,8 +168,14 @@ mod tests {
         let semi_join = "Update on deliveries  (cost=16.44..40.67 rows=1 width=70)
   ->  Nested Loop Semi Join  (cost=16.44..40.67 rows=1 width=70)
         Join Filter: (deliveries.id = \"ANY_subquery\".id)
-        ->  Function Scan on x  (cost=0.12..8.14 rows=1 width=22)";
+        ->  Function Scan on x  (cost=0.12..8.14 rows=1 width=22)
+        ->  Index Scan using deliveries_due on deliveries  (cost=0.12..8.14 rows=1 width=22)
+              Index Cond: (endpoint_id = $1)";
         assert_eq!(found(semi_join), ["it compares rows with rows"]);
+        let range = semi_join.replace("(endpoint_id = $1)", "(due_at <= 5)");
+        assert_eq!(found(&range), ["it compares rows with rows"]);
+        let named = semi_join.replace("(endpoint_id = $1)", "(id = ANY ($1))");
+        assert_eq!(found(&named), Vec::<String>::new(), "a batch with itself");
         let by_another_index = "Function Scan on u_2  (cost=0.02..0.03 rows=1 width=120)
   SubPlan 4
     ->  Index Scan using deliveries_due on deliveries d_1  (cost=0.12..8.15 rows=1 width=0)
