@@ -24,7 +24,7 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light iproute2
+	@scripts/tools postgresql redis-server nats-server sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light iproute2
 	@scripts/packages receiver-example/python receiver-example/node receiver-example/verifiers
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace

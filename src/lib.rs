@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod http;
 pub mod measure;
 pub mod outbound;
+pub mod realtime;
 pub mod shutdown;
 pub mod startup;
 pub mod store;

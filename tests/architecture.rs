@@ -9,10 +9,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["measure"]),
     ("outbound", &[]),
     ("bus", &["store"]),
-    ("app", &["measure", "store", "outbound", "bus"]),
+    ("realtime", &["store", "bus"]),
+    ("app", &["measure", "store", "outbound", "bus", "realtime"]),
     ("dispatch", &["measure", "app", "store", "outbound", "bus"]),
     ("http", &["measure", "app", "store", "outbound", "bus"]),
-    ("config", &["app", "store"]),
+    ("config", &["app", "store", "bus"]),
     ("telemetry", &["config"]),
     ("shutdown", &[]),
     (
@@ -28,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
             "outbound",
             "bus",
+            "realtime",
         ],
     ),
 ];
@@ -36,6 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &str)] = &[
     ("sea_orm", "store"),
     ("reqwest", "outbound"),
+    ("redis", "bus"),
+    ("async_nats", "bus"),
     ("axum", "http"),
     ("utoipa", "http"),
     ("utoipa_axum", "http"),

@@ -104,6 +104,19 @@ impl KeyCache {
         Ok(key.principal.clone())
     }
 
+    /// A caller whose request lasts, as it may do now: its key may have ended since. Costs it nothing of its rate.
+    pub(super) fn again(&self, who: &Principal, now: Timestamp) -> Result<Principal> {
+        let Some(id) = who.key_id else { return Ok(who.clone()) };
+        let snapshot = self.snapshot();
+        let key = snapshot
+            .keys
+            .values()
+            .find(|key| key.principal.key_id == Some(id))
+            .ok_or_else(|| self.unknown())?;
+        key.check_end(now)?;
+        Ok(key.principal.clone())
+    }
+
     /// Reads the keys again if they moved, once for all who wait here: whoever arrives gets an
     /// answer from the database that is newer than its arrival.
     async fn ask(&self, db: &Db) -> Result<()> {
@@ -174,16 +187,21 @@ impl Key {
     }
 
     fn check(&self, now: Timestamp) -> Result<()> {
+        self.check_end(now)?;
+        match &self.limiter {
+            Some(limiter) => limiter.take().map_err(|retry_after| AppError::TooManyRequests { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_end(&self, now: Timestamp) -> Result<()> {
         if self.revoked.is_some() {
             return Err(AppError::Forbidden("this API key was revoked".to_owned()));
         }
         if let Some(at) = self.expires.filter(|at| *at <= now) {
             return Err(AppError::Forbidden(format!("this API key expired at {at}")));
         }
-        match &self.limiter {
-            Some(limiter) => limiter.take().map_err(|retry_after| AppError::TooManyRequests { retry_after }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

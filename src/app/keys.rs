@@ -204,6 +204,15 @@ pub async fn authenticate(app: &App, presented: &str) -> Result<Principal> {
     app.keys.authenticate(&app.db, &hash(presented), App::now()).await
 }
 
+/// The caller of a request that lasts, as it may do now.
+///
+/// # Errors
+///
+/// Its key was revoked, or has expired.
+pub fn again(app: &App, who: &Principal) -> Result<Principal> {
+    app.keys.again(who, App::now())
+}
+
 fn hash(key: &str) -> Hash {
     Sha256::digest(key.as_bytes()).into()
 }

@@ -28,6 +28,7 @@ pub mod schemas;
 pub mod targets;
 pub mod tasks;
 pub mod vault;
+pub mod waiting;
 pub mod webhook_keys;
 
 pub use access::{Permission, Principal};
@@ -45,6 +46,7 @@ use task_inbox_domain::Timestamp;
 
 use crate::bus::Bus;
 use crate::outbound::{Client, Policy};
+use crate::realtime::Tail;
 use crate::store::commit::Commit;
 use crate::store::{Db, RegistryCache, TaskReader};
 
@@ -73,6 +75,8 @@ pub struct App {
     pub targets: Arc<Targets>,
     /// The questions to guards that are under way.
     pub guards: Guards,
+    /// Tells of what happens, to those who wait for it.
+    pub tail: Tail,
 }
 
 impl App {

@@ -3,7 +3,10 @@
 //! A wake-up says that a table is worth a look. It carries no data and may be lost: whoever waits
 //! for one also looks by itself now and then. The database holds the truth.
 
+mod nats;
 mod postgres;
+mod redis;
+mod remote;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +43,49 @@ impl Topic {
     }
 }
 
+/// How processes wake each other.
+#[derive(Clone, Debug, Default)]
+pub enum Kind {
+    /// As fits the database: PostgreSQL's NOTIFY between replicas, none on SQLite.
+    #[default]
+    Database,
+    /// They don't: each looks by itself, twice a second.
+    Memory,
+    /// By Redis Pub/Sub.
+    Redis(::redis::Client),
+    /// By NATS, at this address.
+    Nats(String),
+}
+
+impl Kind {
+    /// Reads `memory`, `postgres`, `redis://...`, `rediss://...`, `nats://...` or `tls://...`.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong, without the text, which may hold a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        match (text, scheme) {
+            ("memory", _) => Ok(Self::Memory),
+            ("postgres", _) => Ok(Self::Database),
+            (_, Some("redis" | "rediss")) => {
+                let client = ::redis::Client::open(text);
+                client.map(Self::Redis).map_err(|_| "is no address of a Redis server".to_owned())
+            }
+            (_, Some("nats" | "tls")) => {
+                let address = text.parse::<async_nats::ServerAddr>();
+                address
+                    .map(|_| Self::Nats(text.to_owned()))
+                    .map_err(|_| "is no address of a NATS server".to_owned())
+            }
+            _ => Err(
+                "must be memory, postgres, redis://{host}, rediss://{host}, nats://{host} or tls://{host}"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 /// The most often that this process tells the others, however much happens.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -65,14 +111,17 @@ impl Bus {
         }))
     }
 
-    /// The bus that fits the database: PostgreSQL's NOTIFY between replicas; memory on SQLite, where
-    /// other processes are noticed by looking at the file.
-    ///
-    /// Its tasks end with `stop`.
-    pub fn start(db: &Db, stop: &CancellationToken) -> Self {
+    /// Starts a bus of a kind. A server that it goes by need not be there: until it is, everybody looks by
+    /// themselves. Its tasks end with `stop`.
+    pub fn start(kind: &Kind, db: &Db, stop: &CancellationToken) -> Self {
         let bus = Self::memory();
-        if db.engine() == Engine::Postgres {
-            postgres::start(&bus, db, stop);
+        match kind {
+            // Other processes are noticed by looking at the database.
+            Kind::Memory => {}
+            Kind::Database if db.engine() == Engine::Sqlite => {}
+            Kind::Database => remote::start(&bus, db.clone(), stop),
+            Kind::Redis(client) => remote::start(&bus, client.clone(), stop),
+            Kind::Nats(url) => remote::start(&bus, nats::Nats(url.clone()), stop),
         }
         bus
     }

@@ -3,61 +3,33 @@
 //! NOTIFY goes out after the commit that it tells of, on a connection of its own: inside the
 //! transaction it would take a lock that is shared by the whole server.
 
-use std::time::Duration;
+use async_trait::async_trait;
 
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-
-use super::{Bus, PUBLISH_INTERVAL, Topic};
+use super::remote::{Ears, Lost, Mouth, Way};
 use crate::store::Db;
-use crate::store::listen::Channel;
+use crate::store::listen::{self, Channel};
 
-/// How long to wait before connecting again; whoever listens looks by itself meanwhile.
-const RECONNECT: Duration = Duration::from_millis(500);
+#[async_trait]
+impl Way for Db {
+    async fn listen(&self) -> Result<Box<dyn Ears>, Lost> {
+        Ok(Box::new(Channel::listen(self).await?))
+    }
 
-pub(super) fn start(bus: &Bus, db: &Db, stop: &CancellationToken) {
-    // Marks what this process said, which it need not hear.
-    let own = Uuid::now_v7().simple().to_string();
-    tokio::spawn(stop.clone().run_until_cancelled_owned(listen(bus.clone(), db.clone(), own.clone())));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(publish(bus.clone(), db.clone(), own)));
-}
-
-async fn listen(bus: Bus, db: Db, own: String) {
-    loop {
-        if let Err(error) = listen_once(&bus, &db, &own).await {
-            tracing::warn!(%error, "the wake-up connection broke; looking by polling until it is back");
-        }
-        tokio::time::sleep(RECONNECT).await;
+    async fn speak(&self) -> Result<Box<dyn Mouth>, Lost> {
+        Ok(Box::new(self.clone()))
     }
 }
 
-async fn listen_once(bus: &Bus, db: &Db, own: &str) -> crate::store::Result<()> {
-    let mut channel = Channel::listen(db).await?;
-    // Whatever was said while nobody listened.
-    for topic in Topic::ALL {
-        bus.wake(topic);
-    }
-    loop {
-        let message = channel.next().await?;
-        let (from, letters) = message.split_once(' ').unwrap_or_default();
-        if from != own {
-            for topic in Topic::ALL.into_iter().filter(|t| letters.contains(t.letter())) {
-                bus.wake(topic);
-            }
-        }
+#[async_trait]
+impl Ears for Channel {
+    async fn next(&mut self) -> Result<String, Lost> {
+        Ok(Self::next(self).await?)
     }
 }
 
-async fn publish(bus: Bus, db: Db, own: String) {
-    loop {
-        bus.0.has_outgoing.notified().await;
-        let letters = bus.take_outgoing();
-        if letters.is_empty() {
-            continue;
-        }
-        if let Err(error) = crate::store::listen::notify(&db, &format!("{own} {letters}")).await {
-            tracing::debug!(%error, "a wake-up was lost");
-        }
-        tokio::time::sleep(PUBLISH_INTERVAL).await;
+#[async_trait]
+impl Mouth for Db {
+    async fn say(&mut self, message: &str) -> Result<(), Lost> {
+        Ok(listen::notify(self, message).await?)
     }
 }

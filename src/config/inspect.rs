@@ -94,6 +94,11 @@ fn masked(name: &str, value: &str) -> String {
             let shown: String = value.chars().take(6.min(value.len() / 3)).collect();
             format!("{shown}***")
         }
+        // What stands for a user there may be a token.
+        "TASK_INBOX_BUS" => match (value.split_once("://"), value.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+            _ => value.to_owned(),
+        },
         _ => without_password(value),
     }
 }
@@ -134,6 +139,9 @@ mod tests {
             ("TASK_INBOX_MASTER_KEY", "secret", "***"),
             ("TASK_INBOX_MASTER_KEY", "b:secret, a:secret", "b:***,a:***"),
             ("TASK_INBOX_API_KEY", "ti_secret-secret-secret", "ti_sec***"),
+            ("TASK_INBOX_BUS", "redis://:secret@cache/1", "redis://***@cache/1"),
+            ("TASK_INBOX_BUS", "nats://secret@queue", "nats://***@queue"),
+            ("TASK_INBOX_BUS", "redis://cache", "redis://cache"),
             ("TASK_INBOX_API_KEY", "ab", "***"),
             ("TASK_INBOX_LISTEN", "127.0.0.1:1", "127.0.0.1:1"),
         ] {

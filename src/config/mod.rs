@@ -17,6 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use crate::app::duration;
+use crate::bus;
 pub use inspect::{Inspection, Remote, Shown};
 pub use sources::Flags;
 pub use variables::{VARIABLES, Variable};
@@ -47,13 +48,8 @@ impl Role {
 }
 
 /// Variables of the final product that this version knows and does not act on.
-const NO_EFFECT_YET: [&str; 5] = [
-    "TASK_INBOX_API_URL",
-    "TASK_INBOX_REALTIME_URL",
-    "TASK_INBOX_BUS",
-    "TASK_INBOX_PUBLIC_URL",
-    "TASK_INBOX_CORS_ORIGINS",
-];
+const NO_EFFECT_YET: [&str; 4] =
+    ["TASK_INBOX_API_URL", "TASK_INBOX_REALTIME_URL", "TASK_INBOX_PUBLIC_URL", "TASK_INBOX_CORS_ORIGINS"];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +94,8 @@ pub struct Config {
     pub lease_margin: Duration,
     /// How long deliveries that ended are kept.
     pub keep_deliveries: Duration,
+    /// How processes wake each other. May hold a password.
+    pub bus: bus::Kind,
     /// Whether `/metrics` is there.
     pub metrics: bool,
     /// `--dev`.
@@ -178,7 +176,12 @@ impl Config {
         let roles = keep(settings.required("TASK_INBOX_ROLES", roles), refuse);
         let trusted_proxies = keep(settings.required("TASK_INBOX_TRUSTED_PROXIES", nets), refuse);
         let allow_nets = keep(settings.required("TASK_INBOX_ALLOW_NETS", nets), refuse);
-        keep(settings.parse("TASK_INBOX_BUS", bus), refuse);
+        let bus = keep(settings.parse("TASK_INBOX_BUS", bus::Kind::parse), refuse);
+        let is_sqlite = database_url.as_ref().is_some_and(|url| url.starts_with("sqlite:"));
+        if is_sqlite && settings.text("TASK_INBOX_BUS") == Some("postgres") {
+            let what = "is postgres, and the database is SQLite: leave it unset".to_owned();
+            refuse(settings.wrong("TASK_INBOX_BUS", what));
+        }
         let migrate = keep(settings.required("TASK_INBOX_MIGRATE", switch), refuse);
         let genesis = keep(settings.required("TASK_INBOX_GENESIS", switch), refuse);
         let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
@@ -210,6 +213,7 @@ impl Config {
             delivery_deadline: deadline?,
             lease_margin: lease_margin?,
             keep_deliveries: keep_deliveries?,
+            bus: bus?.unwrap_or_default(),
             metrics: metrics?,
             dev,
             unused: NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect(),
@@ -287,15 +291,6 @@ fn roles(text: &str) -> Result<Vec<Role>, String> {
     })
 }
 
-/// The engine's own bus is the only one that there is; what would be taken for another is refused.
-fn bus(text: &str) -> Result<(), String> {
-    match text {
-        "memory" | "postgres" => Ok(()),
-        // It may hold a password, so it is not quoted.
-        _ => Err("names a bus that this version does not have; leave it unset".to_owned()),
-    }
-}
-
 fn nets(text: &str) -> Result<Vec<IpNet>, String> {
     list(text, |net| {
         let parsed = net.parse().ok().or_else(|| net.parse::<std::net::IpAddr>().ok().map(IpNet::from));
@@ -360,7 +355,9 @@ mod tests {
             ("TASK_INBOX_DELIVERY_DEADLINE", "0s", "longer"),
             ("TASK_INBOX_LOG_FORMAT", "xml", "human or json"),
             ("TASK_INBOX_PUBLIC_URL", "inbox", "URL"),
-            ("TASK_INBOX_BUS", "redis://cache", "leave it unset"),
+            ("TASK_INBOX_BUS", "kafka://cache", "redis://"),
+            ("TASK_INBOX_BUS", "redis://", "Redis"),
+            ("TASK_INBOX_BUS", "postgres", "SQLite"),
             ("TASK_INBOX_SERVER", "ftp://inbox", "https://"),
             ("TASK_INBOX_SERVER", "https://inbox/?a", "address alone"),
         ] {
@@ -394,6 +391,9 @@ mod tests {
         assert_eq!(config.allow_nets.len(), 2);
         assert_eq!(config.roles, [Role::Api]);
         assert!(config.unused.is_empty());
-        assert_eq!(load(&[("TASK_INBOX_BUS", "memory")]).expect("known").unused, ["TASK_INBOX_BUS"]);
+        let bus = |text| load(&[("TASK_INBOX_BUS", text)]).expect("known").bus;
+        assert!(matches!(bus("memory"), bus::Kind::Memory));
+        assert!(matches!(bus("redis://:swordfish@cache/1"), bus::Kind::Redis(_)));
+        assert!(matches!(bus("nats://a:b@queue:4222"), bus::Kind::Nats(_)));
     }
 }

@@ -69,8 +69,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "TASK_INBOX_BUS",
         "",
-        "How processes wake each other. `memory` with SQLite and `postgres` with PostgreSQL, whatever is set; other values are refused.",
-    ),
+        "How processes wake each other: `postgres` (NOTIFY) if the database is PostgreSQL and nothing is set; \
+         `redis://{host}` or `rediss://{host}` (Pub/Sub, channel `realtime`), `nats://{host}` or `tls://{host}` (subject \
+         `task-inbox.realtime`); `memory`: not at all. A wake-up only saves time: without one, each process looks \
+         twice a second.",
+    )
+    .like("redis://localhost"),
     Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
         .like("https://inbox.example.com"),
     Variable::new("TASK_INBOX_DOCS", "on", "Whether `/docs` serves a page to read and try the API with.").like("off"),

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::problem::{Kind, Problem};
 use super::repeat::Repeat;
 use super::routes;
-use super::{docs, metrics};
+use super::{docs, metrics, stream};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,7 +34,11 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let mut response = if uri.path().contains("//") {
         // An empty segment names nothing, whatever pattern it fits.
         routes::unknown_route(&uri).into_response()
-    } else if answers_json && !accepts_json(request.headers()) {
+    } else if answers_json
+        && !accepts_json(request.headers())
+        && !(route.as_ref().is_some_and(|route| route.as_str().starts_with(stream::PATH))
+            && stream::is_wanted(request.headers()))
+    {
         Problem::new(Kind::NotAcceptable, "answers are application/json; Accept must allow it")
             .into_response()
     } else {

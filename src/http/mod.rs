@@ -25,6 +25,7 @@ mod problem;
 mod repeat;
 mod routes;
 mod serve;
+mod stream;
 mod v1;
 
 use std::sync::Arc;

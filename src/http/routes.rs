@@ -23,6 +23,7 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(v1::tasks::create, v1::tasks::list))
         .with(routes!(v1::tasks::get))
         .with(routes!(v1::tasks::history))
+        .with(routes!(v1::tasks::wait))
         .with(routes!(v1::tasks::transition))
         .with(routes!(v1::events::list))
         .with(routes!(v1::schemas::install, v1::schemas::list))

@@ -37,6 +37,7 @@ use crate::config::{Config, Role};
 use crate::dispatch::{self, Dispatcher};
 use crate::http;
 use crate::outbound::{self, Policy};
+use crate::realtime::Tail;
 use crate::store::commit::{self, Commit, Hooks, NoHooks};
 use crate::store::secrets::{self, StoredSecret};
 use crate::store::{RegistryCache, TaskReader};
@@ -67,7 +68,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let registry = RegistryCache::load(&db).await?;
     let keys = KeyCache::load(&db).await?;
     let background = CancellationToken::new();
-    let bus = Bus::start(&db, &background);
+    let bus = Bus::start(&config.bus, &db, &background);
     let (client, targets) = (client(config)?, Arc::new(Targets::default()));
     let dispatcher = if config.has(Role::Dispatcher) {
         check_secrets(&secrets::all(&db).await?, &vault)?;
@@ -92,6 +93,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
     let reader = TaskReader::start(&db);
     let policy = policy(config);
+    let tail = Tail::start(&db, &bus, stop.clone(), &background);
     let app = App {
         db: db.clone(),
         reader,
@@ -104,6 +106,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         client,
         targets,
         guards: Guards::default(),
+        tail,
     };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
     tokio::spawn(housekeeping::count(db.clone(), background.clone()));
@@ -246,14 +249,17 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
     // A running server notices what a command wrote by looking at the log's head.
     let commit =
         Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), commit::Settings::default()).await?;
+    let bus = Bus::memory();
+    let never = CancellationToken::new();
     Ok(App {
         reader: TaskReader::start(&db),
+        tail: Tail::start(&db, &bus, never.clone(), &never),
         db,
         commit,
         registry,
         keys,
         vault,
-        bus: Bus::memory(),
+        bus,
         policy: policy(config),
         client: client(config)?,
         targets: Arc::default(),

@@ -17,8 +17,10 @@ use task_inbox::app::{App, KeyCache, Principal, Vault, keys, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::http;
 use task_inbox::outbound::{Client, Limits, Policy};
+use task_inbox::realtime::Tail;
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use support::TestDatabase;
@@ -40,12 +42,14 @@ async fn inbox(engine: Engine) -> (TestDatabase, Router, String) {
     let (database, db) = TestDatabase::migrated(engine).await;
     let registry = RegistryCache::load(&db).await.expect("a registry");
     let commit = Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default());
+    let (bus, never) = (Bus::memory(), CancellationToken::new());
     let app = App {
+        tail: Tail::start(&db, &bus, never.clone(), &never),
         reader: TaskReader::start(&db),
         commit: commit.await.expect("a thread"),
         keys: KeyCache::load(&db).await.expect("keys"),
         vault: Vault::empty(),
-        bus: Bus::memory(),
+        bus,
         policy: Policy::new([]),
         client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
         targets: Arc::default(),

@@ -35,5 +35,7 @@ mod original;
 mod protocol;
 mod replays;
 mod schemas;
+mod streams;
 mod tenants;
+mod waiting;
 mod webhook_keys;

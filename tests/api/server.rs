@@ -14,6 +14,7 @@ use task_inbox::app::{App, KeyCache, Permission, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::http;
 use task_inbox::outbound::{self, Client, Limits, Policy, Resolve, Resolving};
+use task_inbox::realtime::Tail;
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::Timestamp;
@@ -146,11 +147,14 @@ impl Server {
             .await
             .expect("a thread");
         let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
+        let stop = CancellationToken::new();
+        let bus = Bus::memory();
         let app = App {
+            tail: Tail::start(&db, &bus, stop.clone(), &stop),
             reader: TaskReader::start(&db),
             keys: KeyCache::load(&db).await.expect("keys"),
             vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
-            bus: Bus::memory(),
+            bus,
             client: Client::with_resolver(policy.clone(), limits, "task-inbox/test", Arc::new(Names))
                 .expect("a client"),
             policy,
@@ -164,11 +168,15 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let trusted_proxies = vec!["127.0.0.1/32".parse().expect("a net")];
         let settings = http::Settings { trusted_proxies, ..settings };
-        let stop = CancellationToken::new();
         let router = http::router(app.clone(), settings);
         let serving = tokio::spawn(http::serve(listener, router, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         Self { app, address, client, key, database, serving, _stops: stop.clone().drop_guard(), stop }
+    }
+
+    /// Begins to stop, as after a signal.
+    pub(crate) fn begin_to_stop(&self) {
+        self.stop.cancel();
     }
 
     /// Takes the database away from under the server.
@@ -293,6 +301,11 @@ impl Request {
     /// A body without a type.
     pub(crate) fn untyped(self, body: impl Into<reqwest::Body>) -> Self {
         Self { builder: self.builder.body(body), ..self }
+    }
+
+    /// Sends it; its answer's body is still to come.
+    pub(crate) async fn open(self) -> reqwest::Response {
+        self.builder.send().await.expect("an answer")
     }
 
     /// Sends it; checks the answer against the contract.

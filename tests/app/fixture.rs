@@ -6,9 +6,11 @@ use task_inbox::app::guards::Guards;
 use task_inbox::app::{App, AppError, KeyCache, Permission, PostTask, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
 use task_inbox::outbound::{Client, Limits, Policy};
+use task_inbox::realtime::Tail;
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
 use task_inbox_domain::{Actor, Document};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support::TestDatabase;
@@ -61,14 +63,16 @@ impl Fixture {
 async fn process(database: &TestDatabase) -> App {
     let db = database.connect().await;
     let registry = RegistryCache::load(&db).await.expect("a registry");
+    let (bus, never) = (Bus::memory(), CancellationToken::new());
     App {
+        tail: Tail::start(&db, &bus, never.clone(), &never),
         reader: TaskReader::start(&db),
         commit: Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), Settings::default())
             .await
             .expect("a thread"),
         keys: KeyCache::load(&db).await.expect("keys"),
         vault: Vault::parse("dGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtdGVzdHMtMTI=").expect("a master key"),
-        bus: Bus::memory(),
+        bus,
         policy: Policy::new([]),
         client: Client::new(Policy::new([]), Limits::default(), "task-inbox/test").expect("a client"),
         targets: Arc::default(),

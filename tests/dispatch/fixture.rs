@@ -8,9 +8,10 @@ use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 use task_inbox::app::guards::Guards;
 use task_inbox::app::webhook_keys::{CreatedWebhookKey, NewWebhookKey};
 use task_inbox::app::{App, KeyCache, PostTask, Principal, Vault, schemas, tasks, vault, webhook_keys};
-use task_inbox::bus::{Bus, Topic};
+use task_inbox::bus::{Bus, Kind, Topic};
 use task_inbox::dispatch::{Dispatcher, Parts, Settings};
 use task_inbox::outbound::{Client, Limits, Policy};
+use task_inbox::realtime::Tail;
 use task_inbox::store::commit::{self, Commit};
 use task_inbox::store::{Db, Engine, RegistryCache, TaskReader};
 use task_inbox_domain::transition::Decision;
@@ -49,7 +50,7 @@ fn policy() -> Policy {
 
 async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
     let stop = CancellationToken::new();
-    let bus = Bus::start(&db, &stop);
+    let bus = Bus::start(&Kind::Database, &db, &stop);
     let registry = RegistryCache::load(&db).await.expect("read");
     let keys = KeyCache::load(&db).await.expect("read");
     let limits = Limits { deadline: SETTINGS.deadline, ..Limits::default() };
@@ -68,6 +69,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
         .await
         .expect("a thread");
     let app = App {
+        tail: Tail::start(&db, &bus, stop.clone(), &stop),
         reader: TaskReader::start(&db),
         db,
         commit,

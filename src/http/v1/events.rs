@@ -1,7 +1,7 @@
 //! The log, read by cursor.
 
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
 use super::{requests, responses};
@@ -10,6 +10,7 @@ use crate::http::Http;
 use crate::http::caller::Caller;
 use crate::http::openapi::{examples, models, problems};
 use crate::http::problem::Problem;
+use crate::http::stream;
 
 /// Read the log
 ///
@@ -20,6 +21,10 @@ use crate::http::problem::Problem;
 /// is empty and whose `next_cursor` is the log's end. An item is exactly the body of the `hmac` webhook. A key that is
 /// for some schemas reads the events of these as they are installed now, not of such as bore their names before, and
 /// what is told of the endpoints that it sees.
+///
+/// With `Accept: text/event-stream`, the answer is a stream of server-sent events that goes on: `event` is the event's
+/// type, `data` its body, `id` its cursor. It begins after `Last-Event-ID`, or else `after`, and moves on past what
+/// the filter leaves out, also by heartbeats, which carry an `id` and no data.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "listEvents",
     params(
@@ -28,11 +33,12 @@ use crate::http::problem::Problem;
         ("ttype" = Option<String>, Query, description = "Only events of tasks of types with this name", min_length = 1, max_length = 1024),
         ("task" = Option<uuid::Uuid>, Query, description = "Only events of this task"),
         ("type" = Option<models::EventType>, Query, description = "Only events of this type"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id` that a stream had last; counts before `after`", format = "cursor"),
         ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default; fewer where they are large", minimum = 1, maximum = 500),
     ),
     responses(
-        (status = 200, body = models::EventList, description = "A page of the log",
-            example = json!(examples::events())),
+        (status = 200, description = "A page of the log, or the stream",
+            content((models::EventList = "application/json", example = json!(examples::events())), (String = "text/event-stream"))),
         (status = 410, body = models::GoneProblem, content_type = "application/problem+json",
             description = "Events after this cursor have been trimmed; what is kept begins after the answer's `cursor`"),
         (status = 422, body = models::Problem, content_type = "application/problem+json",
@@ -43,8 +49,12 @@ use crate::http::problem::Problem;
 pub(in crate::http) async fn list(
     State(http): State<Http>,
     Caller(who): Caller,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let (filter, after, limit) = requests::event_list(&uri)?;
+    let (filter, after, limit) = requests::event_list(&uri, &headers)?;
+    if stream::is_wanted(&headers) {
+        return Ok(stream::answer(&http.app, who, after, filter, limit).await?);
+    }
     Ok(responses::event_list(&events::list(&http.app, &who, after, filter, limit).await?))
 }

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::{requests, responses};
-use crate::app::{Created, tasks};
+use crate::app::{Created, Permission, tasks, waiting};
 use crate::http::Http;
 use crate::http::answer;
 use crate::http::call::Call;
@@ -17,7 +17,8 @@ use crate::http::problem::Problem;
 /// Post a task that a person must decide
 ///
 /// Needs `tasks:write`. `schema_name` and `task` name a type in the schema's latest version. A `null` equals an absent
-/// field. Repeat a post whose answer was lost with the same `Idempotency-Key`, or with the same
+/// field. With `wait` (which needs `tasks:read`, too) the answer comes when the task is not open any more, or the time is
+/// over: it holds the task as it is then. Repeat a post whose answer was lost with the same `Idempotency-Key`, or with the same
 /// `external_id`: neither makes a second task.
 #[utoipa::path(
     post, path = "/api/v1/tasks", tag = "tasks", operation_id = "createTask",
@@ -26,6 +27,7 @@ use crate::http::problem::Problem;
             description = "1 to 255 visible ASCII characters, kept for at least 24 h. The same key with the same \
                            body gets the first answer again; with another body, 409.",
             example = "order-4711-refund", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("wait" = Option<String>, Query, description = "Wait for the decision so long, 55s at most", example = "30s"),
     ),
     request_body(content = models::PostTask, description = "The task", examples(
         ("original" = (summary = "As the original service's clients send it", value = json!({
@@ -55,9 +57,19 @@ pub(in crate::http) async fn create(
     Caller(who): Caller,
     call: Call,
 ) -> Result<Response, Problem> {
-    requests::no_parameters(&call.uri)?;
+    let wait = requests::wait(&call.uri, "wait")?;
+    if wait.is_some() {
+        who.may(Permission::TasksRead)?;
+    }
     let post = requests::post_task(&call.body)?;
-    let (view, created) = tasks::create(&http.app, &who, post, call.idempotency(&who, false)?).await?;
+    let (mut view, created) = tasks::create(&http.app, &who, post, call.idempotency(&who, false)?).await?;
+    if let Some(timeout) = wait {
+        // What was kept was kept, whatever becomes of the wait.
+        match waiting::wait(&http.app, &who, view.task.id, timeout).await {
+            Ok(waited) => view = waited.view,
+            Err(error) => tracing::debug!(?error, "a wait for a decision broke"),
+        }
+    }
     let status = if matches!(created, Created::New) { StatusCode::CREATED } else { StatusCode::OK };
     answer::posted(status, &view)
 }
@@ -116,6 +128,38 @@ pub(in crate::http) async fn get(
     requests::no_parameters(&uri)?;
     let view = tasks::get(&http.app, &who, requests::task_id(&id)?).await?;
     answer::task_with_type(StatusCode::OK, &view)
+}
+
+/// Wait for a decision
+///
+/// Needs `tasks:read`. Answers when the task is not open any more; after `timeout`, or when the server is about to stop,
+/// with 202: ask again. Nothing is missed between two of these.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/wait", tag = "tasks", operation_id = "waitForTask",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The task's id"),
+        ("timeout" = Option<String>, Query, description = "How long to wait, 50s if it is not said, 55s at most", example = "20s"),
+    ),
+    responses(
+        (status = 200, body = models::TaskAnswer, description = "The task, which is not open any more",
+            headers(("ETag" = String, description = "Its version, for If-Match")),
+            example = json!(examples::task())),
+        (status = 202, body = models::TaskAnswer, description = "The task, which is still open",
+            headers(("ETag" = String, description = "Its version, for If-Match")),
+            example = json!(examples::task())),
+        problems::Authenticated, problems::NotFound,
+    )
+)]
+pub(in crate::http) async fn wait(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let timeout = requests::wait(&uri, "timeout")?.unwrap_or(waiting::USUAL);
+    let waited = waiting::wait(&http.app, &who, requests::task_id(&id)?, timeout).await?;
+    let status = if waited.has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    answer::task_with_type(status, &waited.view)
 }
 
 /// Read what happened to a task, oldest first

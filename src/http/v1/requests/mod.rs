@@ -7,7 +7,9 @@ pub(super) mod log;
 pub(super) mod maintenance;
 pub(super) mod replays;
 
-use axum::http::{HeaderMap, Uri, header};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
 use task_inbox_domain::transition::Decision;
 use task_inbox_domain::webhook::url::MAX_URL;
@@ -16,6 +18,7 @@ use uuid::Uuid;
 
 use crate::app::PostTask;
 use crate::app::events::After;
+use crate::app::{duration, waiting};
 use crate::http::call::{Call, MAX_BODY};
 use crate::http::fields::Fields;
 use crate::http::parameters::Parameters;
@@ -118,7 +121,7 @@ pub(super) fn task_list(uri: &Uri) -> Result<(TaskFilter, Option<TaskCursor>, u6
 }
 
 /// Which events, after which, how many.
-pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, After, u64), Problem> {
+pub(super) fn event_list(uri: &Uri, headers: &HeaderMap) -> Result<(EventFilter, After, u64), Problem> {
     let query = Parameters::parse(uri.query(), &["after", "schema", "ttype", "task", "type", "limit"])?;
     let kinds = EventType::ALL.map(EventType::as_str).join(", ");
     let filter = EventFilter {
@@ -128,6 +131,14 @@ pub(super) fn event_list(uri: &Uri) -> Result<(EventFilter, After, u64), Problem
         kind: query.read("type", &format!("one of {kinds}"), EventType::parse)?,
         ..EventFilter::default()
     };
+    // A browser that comes back asks for the same, and says what it had last.
+    if let Some(last) =
+        headers.get("last-event-id").map(HeaderValue::as_bytes).filter(|last| !last.is_empty())
+    {
+        let text = std::str::from_utf8(last).unwrap_or_default();
+        let cursor = LogCursor::parse(text).map_err(|e| Problem::malformed(format!("Last-Event-ID {e}")))?;
+        return Ok((filter, After::Cursor(cursor), query.limit()?));
+    }
     let after = match query.raw("after") {
         // No cursor is this short.
         Some("latest") => After::Latest,
@@ -154,6 +165,15 @@ pub(super) fn install_options(uri: &Uri) -> Result<InstallOptions, Problem> {
 /// `dry_run` alone.
 pub(super) fn dry_run(uri: &Uri) -> Result<bool, Problem> {
     Parameters::parse(uri.query(), &["dry_run"])?.flag("dry_run")
+}
+
+/// How long to wait, if that is said.
+pub(super) fn wait(uri: &Uri, name: &str) -> Result<Option<Duration>, Problem> {
+    let query = Parameters::parse(uri.query(), &[name])?;
+    let longest = duration::write(waiting::LONGEST);
+    query.read(name, &format!("a span of time such as 30s, at most {longest}"), |text| {
+        duration::parse(text).ok().filter(|wait| *wait <= waiting::LONGEST)
+    })
 }
 
 /// Refuses a query where none is known.

@@ -1,0 +1,43 @@
+//! Waiting for a decision.
+
+use std::time::Duration;
+
+use task_inbox_domain::Phase;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::error::Result;
+use super::{App, Permission, Principal, TaskView, keys, tasks};
+
+/// The longest wait: shorter than the minute after which proxies give up.
+pub const LONGEST: Duration = Duration::from_secs(55);
+
+/// How long is waited if nothing else is said.
+pub const USUAL: Duration = Duration::from_secs(50);
+
+/// What a wait came to.
+#[derive(Clone, Debug)]
+pub struct Waited {
+    /// The task, as it is at the end.
+    pub view: TaskView,
+    /// Whether it is not open any more. If not, the time was over, or the server is about to stop: wait again.
+    pub has_ended: bool,
+}
+
+/// Waits until a task is not open any more, for a while. Costs no query while nothing happens to it.
+pub async fn wait(app: &App, who: &Principal, id: Uuid, timeout: Duration) -> Result<Waited> {
+    who.may(Permission::TasksRead)?;
+    let deadline = Instant::now() + timeout.min(LONGEST);
+    // Before the task is read, so that no decision falls between the two.
+    let mut listener = app.tail.listen(Some(id)).await?;
+    let mut who = who.clone();
+    loop {
+        let view = tasks::get(app, &who, id).await?;
+        let has_ended = view.task.phase != Phase::Open;
+        let heard = async { has_ended || !listener.changed().await };
+        if tokio::time::timeout_at(deadline, heard).await.unwrap_or(true) {
+            return Ok(Waited { view, has_ended });
+        }
+        who = keys::again(app, &who)?;
+    }
+}
