@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("realtime", &["store", "bus"]),
     ("app", &["measure", "store", "outbound", "bus", "realtime"]),
     ("dispatch", &["measure", "app", "store", "outbound", "bus"]),
-    ("http", &["measure", "app", "store", "outbound", "bus"]),
+    ("http", &["measure", "app", "store", "outbound", "bus", "realtime"]),
     ("config", &["app", "store", "bus"]),
     ("telemetry", &["config"]),
     ("shutdown", &[]),

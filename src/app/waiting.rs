@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::error::Result;
 use super::{App, Permission, Principal, TaskView, keys, tasks};
+use crate::store::log;
 
 /// The longest wait: shorter than the minute after which proxies give up.
 pub const LONGEST: Duration = Duration::from_secs(55);
@@ -39,5 +40,9 @@ pub async fn wait(app: &App, who: &Principal, id: Uuid, timeout: Duration) -> Re
             return Ok(Waited { view, has_ended });
         }
         who = keys::again(app, &who)?;
+        // What was told may be that its schema is gone, and the task with it, though its row may still be there.
+        if log::head(&app.db).await?.registry != app.registry.current().number {
+            app.registry.refresh(&app.db).await?;
+        }
     }
 }

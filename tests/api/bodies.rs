@@ -177,7 +177,7 @@ async fn names_what_there_is_not(engine: Engine) {
     let problem = server.post(&json!({"schema_name": "ti:sample", "task": "x"})).await.problem(404);
     assert!(problem["detail"].as_str().is_some_and(|d| d.contains("flag-content")), "{problem}");
     server.post(&json!({"schema_name": "ti:sample", "task": "é\u{1f600}"})).await.problem(404);
-    let with_query = server.request(Method::POST, "/api/v1/tasks?wait=30s");
+    let with_query = server.request(Method::POST, "/api/v1/tasks?nothing=30s");
     with_query.json(&json!({"schema_name": "ti:sample", "task": "flag-content"})).send().await.problem(400);
 }
 

@@ -117,7 +117,7 @@ async fn many_wait_at_once(engine: Engine) {
     let (waited, ()) = tokio::join!(futures_util::future::join_all(waits), async {
         listened(&server, 60).await;
         for task in &tasks {
-            server.decide(task, "level1").send().await.ok(200);
+            server.decide(task, "block").send().await.ok(200);
         }
     });
     for (answer, task) in waited.iter().zip(tasks.iter().cycle()) {
@@ -152,7 +152,7 @@ async fn a_key_that_ends_meanwhile_hears_nothing(engine: Engine) {
             listened(&server, 1).await;
             keys::revoke(&server.app, &Principal::cli(), key.info.id).await.expect("revoked");
             server.app.keys.refresh(&server.app.db).await.expect("read");
-            server.decide(&task, "asked").send().await.ok(200);
+            server.decide(&task, "checked").send().await.ok(200);
         });
     waited.problem(403);
 }

@@ -37,8 +37,8 @@ use crate::http::stream;
         ("limit" = Option<u16>, Query, description = "Events on a page, 100 by default; fewer where they are large", minimum = 1, maximum = 500),
     ),
     responses(
-        (status = 200, description = "A page of the log, or the stream",
-            content((models::EventList = "application/json", example = json!(examples::events())), (String = "text/event-stream"))),
+        (status = 200, body = models::EventList, description = "A page of the log; or the stream, if that is asked for",
+            example = json!(examples::events())),
         (status = 410, body = models::GoneProblem, content_type = "application/problem+json",
             description = "Events after this cursor have been trimmed; what is kept begins after the answer's `cursor`"),
         (status = 422, body = models::Problem, content_type = "application/problem+json",

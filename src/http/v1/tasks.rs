@@ -27,7 +27,7 @@ use crate::http::problem::Problem;
             description = "1 to 255 visible ASCII characters, kept for at least 24 h. The same key with the same \
                            body gets the first answer again; with another body, 409.",
             example = "order-4711-refund", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
-        ("wait" = Option<String>, Query, description = "Wait for the decision so long, 55s at most", example = "30s"),
+        ("wait" = Option<String>, Query, description = "Wait for the decision so long, 55s at most", example = "2s", pattern = r"^([0-9]{1,4}ms|[0-4]?[0-9]s|5[0-5]s)$"),
     ),
     request_body(content = models::PostTask, description = "The task", examples(
         ("original" = (summary = "As the original service's clients send it", value = json!({
@@ -138,7 +138,7 @@ pub(in crate::http) async fn get(
     get, path = "/api/v1/tasks/{id}/wait", tag = "tasks", operation_id = "waitForTask",
     params(
         ("id" = uuid::Uuid, Path, description = "The task's id"),
-        ("timeout" = Option<String>, Query, description = "How long to wait, 50s if it is not said, 55s at most", example = "20s"),
+        ("timeout" = Option<String>, Query, description = "How long to wait, 50s if it is not said, 55s at most", example = "2s", pattern = r"^([0-9]{1,4}ms|[0-4]?[0-9]s|5[0-5]s)$"),
     ),
     responses(
         (status = 200, body = models::TaskAnswer, description = "The task, which is not open any more",

@@ -171,8 +171,16 @@ pub(super) fn dry_run(uri: &Uri) -> Result<bool, Problem> {
 pub(super) fn wait(uri: &Uri, name: &str) -> Result<Option<Duration>, Problem> {
     let query = Parameters::parse(uri.query(), &[name])?;
     let longest = duration::write(waiting::LONGEST);
-    query.read(name, &format!("a span of time such as 30s, at most {longest}"), |text| {
-        duration::parse(text).ok().filter(|wait| *wait <= waiting::LONGEST)
+    query.read(name, &format!("a span of time such as 30s or 500ms, at most {longest}"), |text| {
+        // As the description says: nobody waits for minutes, nor writes them with a blank.
+        let is_short = |digits: &str, most: usize| {
+            (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+        };
+        let is_written_so = match text.strip_suffix("ms") {
+            Some(digits) => is_short(digits, 4),
+            None => text.strip_suffix('s').is_some_and(|digits| is_short(digits, 2)),
+        };
+        duration::parse(text).ok().filter(|wait| is_written_so && *wait <= waiting::LONGEST)
     })
 }
 
