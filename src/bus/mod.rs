@@ -52,7 +52,7 @@ pub enum Kind {
     /// They don't: each looks by itself, twice a second.
     Memory,
     /// By Redis Pub/Sub.
-    Redis(::redis::Client),
+    Redis(Box<::redis::Client>),
     /// By NATS, at this address.
     Nats(String),
 }
@@ -70,7 +70,9 @@ impl Kind {
             ("postgres", _) => Ok(Self::Database),
             (_, Some("redis" | "rediss")) => {
                 let client = ::redis::Client::open(text);
-                client.map(Self::Redis).map_err(|_| "is no address of a Redis server".to_owned())
+                client
+                    .map(|client| Self::Redis(Box::new(client)))
+                    .map_err(|_| "is no address of a Redis server".to_owned())
             }
             (_, Some("nats" | "tls")) => {
                 let address = text.parse::<async_nats::ServerAddr>();
@@ -120,7 +122,7 @@ impl Bus {
             Kind::Memory => {}
             Kind::Database if db.engine() == Engine::Sqlite => {}
             Kind::Database => remote::start(&bus, db.clone(), stop),
-            Kind::Redis(client) => remote::start(&bus, client.clone(), stop),
+            Kind::Redis(client) => remote::start(&bus, (**client).clone(), stop),
             Kind::Nats(url) => remote::start(&bus, nats::Nats(url.clone()), stop),
         }
         bus

@@ -38,7 +38,7 @@ impl Way for Nats {
         let messages = client.subscribe(SUBJECT).await?;
         // The server has it before anything is looked at.
         client.flush().await?;
-        Ok(Box::new(Messages { messages, broken, _client: client }))
+        Ok(Box::new(Messages { incoming: messages, broken, _client: client }))
     }
 
     async fn speak(&self) -> Result<Box<dyn Mouth>, Lost> {
@@ -48,7 +48,7 @@ impl Way for Nats {
 }
 
 struct Messages {
-    messages: Subscriber,
+    incoming: Subscriber,
     broken: Arc<Notify>,
     _client: Client,
 }
@@ -57,7 +57,7 @@ struct Messages {
 impl Ears for Messages {
     async fn next(&mut self) -> Result<String, Lost> {
         tokio::select! {
-            message = self.messages.next() => {
+            message = self.incoming.next() => {
                 let message = message.ok_or("the connection was closed")?;
                 Ok(String::from_utf8(message.payload.to_vec())?)
             }

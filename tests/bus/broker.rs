@@ -62,7 +62,7 @@ impl Broker {
     }
 
     /// Kills it.
-    pub(crate) async fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it is killed");
         child.wait().expect("it ends");

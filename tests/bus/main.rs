@@ -64,7 +64,7 @@ async fn wakes(kind: Kind, broker: Option<&mut Broker>) {
     assert!(!log.has_changed().expect("the bus is there"));
     let Some(broker) = broker else { return };
 
-    broker.kill().await;
+    broker.kill();
     // Nobody waits for a server that is gone, and nothing is kept for it.
     for _ in 0..1000 {
         here.bus.publish(Topic::Due);
@@ -100,7 +100,7 @@ async fn nats_wakes_and_may_be_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_later_is_found() {
     let mut broker = Broker::redis().await;
-    broker.kill().await;
+    broker.kill();
     let kind = Kind::parse(&format!("redis://127.0.0.1:{}", broker.port())).expect("an address");
     let (_database, db) = TestDatabase::migrated(Engine::Sqlite).await;
     let (here, there) = (Process::start(&kind, &db), Process::start(&kind, &db));

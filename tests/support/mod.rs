@@ -12,7 +12,7 @@ const VARIABLE: &str = "TASK_INBOX_TEST_POSTGRES";
 pub(crate) struct TestDatabase {
     /// Its address.
     pub(crate) url: String,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -24,7 +24,7 @@ impl TestDatabase {
             Engine::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder");
                 let url = format!("sqlite://{}/test.db", folder.path().display());
-                Self { url, _folder: Some(folder) }
+                Self { url, folder: Some(folder) }
             }
             Engine::Postgres => {
                 let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
@@ -37,7 +37,7 @@ impl TestDatabase {
                 let name = format!("test_{}_{number}", std::process::id());
                 administer(&server, &format!("CREATE DATABASE {name}")).await;
                 let base = server.rsplit_once('/').expect("the address names a database").0;
-                Self { url: format!("{base}/{name}"), _folder: None }
+                Self { url: format!("{base}/{name}"), folder: None }
             }
         }
     }
@@ -67,7 +67,7 @@ impl TestDatabase {
     /// As autovacuum does: PostgreSQL plans by that until the next time. Of tables that fill up, the worst is that they
     /// were counted while there was next to nothing in them. PostgreSQL only; SQLite counts nothing.
     pub(crate) async fn count_tables(&self) {
-        if self._folder.is_none() {
+        if self.folder.is_none() {
             administer(&self.url, "VACUUM ANALYZE").await;
         }
     }
