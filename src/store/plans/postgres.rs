@@ -51,17 +51,36 @@ impl Step<'_> {
             return Some(format!("it reads all of {table}"));
         }
         let filter = self.condition("Filter")?;
-        filter
-            .split(" AND ")
-            .any(is_for_an_index)
-            .then(|| format!("it looks for {filter} in {table} by reading"))
+        // A page of what one value selects may be walked for, where most rows have it; what each row of another table
+        // selects may not.
+        let is_fault = |condition: &str| {
+            if is_page { is_with_another_row(condition) } else { is_for_an_index(condition) }
+        };
+        filter.split(" AND ").any(is_fault).then(|| format!("it looks for {filter} in {table} by reading"))
     }
+}
+
+/// Whether every large table that a statement names was counted while there was next to nothing in it. Only then its
+/// plan is judged: where statistics tell of rows, what reads many of them may be right.
+async fn was_counted_empty(text: &str, db: &impl ConnectionTrait) -> bool {
+    let named: Vec<_> =
+        LARGE.iter().filter(|table| text.contains(**table)).map(|t| format!("'{t}'")).collect();
+    let counted = format!(
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+            AND relname IN ({}) AND reltuples NOT BETWEEN 0 AND 10",
+        named.join(", ")
+    );
+    let others = db.query_all_raw(Statement::from_string(DbBackend::Postgres, counted)).await;
+    others.is_ok_and(|others| others.is_empty())
 }
 
 /// # Panics
 ///
 /// If a statement compares rows with rows, or finds by reading what an index finds.
 pub(super) async fn check(text: &str, values: &[Value], db: &impl ConnectionTrait) {
+    if !was_counted_empty(text, db).await {
+        return;
+    }
     let explain = Statement::from_sql_and_values(
         DbBackend::Postgres,
         format!("EXPLAIN {text}"),
@@ -118,6 +137,10 @@ fn is_for_an_index(condition: &str) -> bool {
     })
 }
 
+fn is_with_another_row(condition: &str) -> bool {
+    condition.split_once(" = ").is_some_and(|(_, value)| is_column(value))
+}
+
 fn is_column(value: &str) -> bool {
     let is_name = |part: &str| part.starts_with(|c: char| c.is_alphabetic());
     value.split_once('.').is_some_and(|(alias, column)| is_name(alias) && is_name(column))
@@ -144,7 +167,9 @@ mod tests {
   ->  Index Scan using tasks_pkey on tasks t  (cost=0.14..8.15 rows=1 width=22)
         Index Cond: (id = u_1.id)
         Filter: (u_1.version = version)";
-        for plan in [page, by_place, join] {
+        let of_a_user =
+            page.replace("state = 'seen'::text", "user_id = '01a21ed2-5a99-71cc-ad3f-31a9c84cf1a9'::uuid");
+        for plan in [page, &of_a_user, by_place, join] {
             assert_eq!(found(plan), Vec::<String>::new(), "{plan}");
         }
     }
