@@ -112,11 +112,11 @@ fn everything_that_is_wrong_is_said_at_once() {
     );
     assert!(said(&[("TASK_INBOX_MASTER_KEY", "")]).stdout.contains("generate-keys"));
     assert!(said(&[("TASK_INBOX_MASTER_KEY", "short")]).stdout.contains("32 bytes"));
-    let odd = said(&[("TASK_INBOX_LISTNE", "1"), ("TASK_INBOX_BUS", "memory")]);
+    let odd = said(&[("TASK_INBOX_LISTNE", "1"), ("TASK_INBOX_PUBLIC_URL", "https://inbox.example")]);
     assert!(
         odd.code == Some(0)
             && odd.stderr.contains("TASK_INBOX_LISTNE")
-            && odd.stderr.contains("TASK_INBOX_BUS")
+            && odd.stderr.contains("TASK_INBOX_PUBLIC_URL")
     );
     inbox.write(".env", "TASK_INBOX_RULES=api\n");
     assert!(said(&[]).stderr.contains("TASK_INBOX_RULES is set and is no setting"));
