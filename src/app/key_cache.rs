@@ -39,6 +39,7 @@ struct Inner {
 struct Snapshot {
     number: i64,
     keys: HashMap<Hash, Arc<Key>>,
+    by_id: HashMap<Uuid, Arc<Key>>,
 }
 
 struct Key {
@@ -65,14 +66,17 @@ impl KeyCache {
     pub async fn refresh(&self, db: &Db) -> std::result::Result<(), StoreError> {
         let (number, rows) = stored::all(db).await?;
         let known = self.snapshot();
-        let limiters: HashMap<Uuid, &Arc<Key>> =
-            known.keys.values().filter_map(|k| Some((k.principal.key_id?, k))).collect();
-        let keys = rows.into_iter().map(|row| {
+        let (mut keys, mut by_id) = (HashMap::new(), HashMap::new());
+        for row in rows {
             // What a key has used of its rate survives a change of another key.
-            let kept = limiters.get(&row.id).filter(|k| k.rate == row.rate).and_then(|k| k.limiter.clone());
-            (row.hash, Arc::new(Key::new(row, kept)))
-        });
-        let snapshot = Arc::new(Snapshot { number, keys: keys.collect() });
+            let kept = known.by_id.get(&row.id).filter(|k| k.rate == row.rate);
+            let kept = kept.and_then(|k| k.limiter.clone());
+            let (id, hash) = (row.id, row.hash);
+            let key = Arc::new(Key::new(row, kept));
+            by_id.insert(id, key.clone());
+            keys.insert(hash, key);
+        }
+        let snapshot = Arc::new(Snapshot { number, keys, by_id });
         let mut current = self.0.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         // Two that refresh at once may finish in the other order.
         if number >= current.number {
@@ -107,14 +111,22 @@ impl KeyCache {
     /// A caller whose request lasts, as it may do now: its key may have ended since. Costs it nothing of its rate.
     pub(super) fn again(&self, who: &Principal, now: Timestamp) -> Result<Principal> {
         let Some(id) = who.key_id else { return Ok(who.clone()) };
-        let snapshot = self.snapshot();
-        let key = snapshot
-            .keys
-            .values()
-            .find(|key| key.principal.key_id == Some(id))
-            .ok_or_else(|| self.unknown())?;
-        key.check_end(now)?;
-        Ok(key.principal.clone())
+        self.by_id(id, now).unwrap_or_else(|| Err(self.unknown()))
+    }
+
+    /// Whoever has the key of this id, which may be newer than what is known here.
+    pub(super) async fn holder(&self, db: &Db, id: Uuid, now: Timestamp) -> Result<Principal> {
+        if let Some(known) = self.by_id(id, now) {
+            return known;
+        }
+        self.ask(db).await?;
+        self.by_id(id, now).unwrap_or_else(|| Err(self.unknown()))
+    }
+
+    /// Whoever has the key of this id, if there is one and it hasn't ended.
+    pub(super) fn by_id(&self, id: Uuid, now: Timestamp) -> Option<Result<Principal>> {
+        let key = self.snapshot().by_id.get(&id).cloned()?;
+        Some(key.check_end(now).map(|()| key.principal.clone()))
     }
 
     /// Reads the keys again if they moved, once for all who wait here: whoever arrives gets an

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::error::Result;
 use super::patience::patiently;
 use super::rate::Rate;
-use super::{App, AppError, Permission, Principal};
+use super::{App, AppError, Permission, Principal, listening};
 use crate::bus::Topic;
 use crate::store::StoreError;
 use crate::store::keys::{self as stored, StoredKey};
@@ -186,6 +186,7 @@ pub async fn revoke(app: &App, who: &Principal, id: Uuid) -> Result<KeyInfo> {
     let key = patiently(|| stored::revoke(&app.db, id, now)).await?.ok_or_else(|| no_such_key(id))?;
     // Here at once; elsewhere within the watcher's half second.
     app.keys.refresh(&app.db).await?;
+    listening::revoke(app);
     app.bus.publish(Topic::Keys);
     Ok(key.into())
 }

@@ -11,6 +11,7 @@ mod bearers;
 mod content;
 mod error;
 mod patience;
+mod tokens;
 
 pub mod audit;
 pub mod deliveries;
@@ -20,6 +21,7 @@ pub mod events;
 pub mod guards;
 pub mod key_cache;
 pub mod keys;
+pub mod listening;
 pub mod maintenance;
 pub mod rate;
 pub mod rekey;

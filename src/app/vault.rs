@@ -33,6 +33,7 @@ struct MasterKey {
     id: String,
     cipher: XChaCha20Poly1305,
     checkpoint: [u8; 32],
+    token: [u8; 32],
 }
 
 /// Why a master key or a ciphertext can't be used. Never quotes a key.
@@ -272,18 +273,30 @@ impl Vault {
     pub fn checkpoint_keys(&self) -> Result<Vec<[u8; 32]>, VaultError> {
         Ok(self.ring()?.0.iter().map(|k| k.checkpoint).collect())
     }
+
+    /// The keys that a token may have been signed with, each with the name of its master key; the first signs.
+    pub fn token_keys(&self) -> Result<Vec<(String, [u8; 32])>, VaultError> {
+        Ok(self.ring()?.0.iter().map(|k| (k.id.clone(), k.token)).collect())
+    }
 }
 
 impl MasterKey {
     fn new(id: &str, bytes: &[u8; 32]) -> Self {
         // A key of its own for each purpose, so that neither tells anything of the other.
-        let checkpoint = <Hmac<Sha256> as KeyInit>::new_from_slice(bytes)
-            .expect("HMAC takes keys of any length")
-            .chain_update(b"task-inbox checkpoint")
-            .finalize()
-            .into_bytes()
-            .into();
-        Self { id: id.to_owned(), cipher: XChaCha20Poly1305::new(bytes.into()), checkpoint }
+        let derived = |purpose: &[u8]| {
+            <Hmac<Sha256> as KeyInit>::new_from_slice(bytes)
+                .expect("HMAC takes keys of any length")
+                .chain_update(purpose)
+                .finalize()
+                .into_bytes()
+                .into()
+        };
+        Self {
+            id: id.to_owned(),
+            cipher: XChaCha20Poly1305::new(bytes.into()),
+            checkpoint: derived(b"task-inbox checkpoint"),
+            token: derived(b"task-inbox realtime token"),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::error::Result;
 use super::{App, Permission, Principal, TaskView, keys, tasks};
+use crate::realtime::Wanted;
 use crate::store::log;
 
 /// The longest wait: shorter than the minute after which proxies give up.
@@ -30,7 +31,7 @@ pub async fn wait(app: &App, who: &Principal, id: Uuid, timeout: Duration) -> Re
     who.may(Permission::TasksRead)?;
     let deadline = Instant::now() + timeout.min(LONGEST);
     // Before the task is read, so that no decision falls between the two.
-    let mut listener = app.tail.listen(Some(id)).await?;
+    let mut listener = app.tail.listen(Wanted::Task(id)).await?;
     let mut who = who.clone();
     loop {
         let view = tasks::get(app, &who, id).await?;

@@ -30,6 +30,7 @@ use crate::app::vault::Vault;
 use crate::bus::{Bus, Topic};
 use crate::measure;
 use crate::outbound::Client;
+use crate::realtime::Hub;
 use crate::store::commit::Hooks;
 use crate::store::deliveries::{self, Leased};
 use crate::store::registry::Endpoint;
@@ -97,6 +98,8 @@ pub struct Parts {
     pub targets: Arc<Targets>,
     /// Wake-ups.
     pub bus: Bus,
+    /// Those who want to hear of attempts that fail.
+    pub hub: Hub,
 }
 
 /// How long a shutdown waits for the last settlements. What is lost with them is delivered again.
@@ -108,6 +111,7 @@ struct Shared {
     vault: Vault,
     client: Client,
     bus: Bus,
+    hub: Hub,
     settings: Settings,
     slots: Slots<Leased>,
     standing: Standing,
@@ -142,7 +146,7 @@ impl std::fmt::Debug for Dispatcher {
 impl Dispatcher {
     /// Starts claiming and settling.
     pub fn start(parts: Parts, settings: Settings) -> Self {
-        let Parts { db, registry, vault, client, targets, bus } = parts;
+        let Parts { db, registry, vault, client, targets, bus, hub } = parts;
         let (settling, unsettled) = mpsc::channel(settings.concurrency * 2);
         let shared = Arc::new(Shared {
             db,
@@ -150,6 +154,7 @@ impl Dispatcher {
             vault,
             client,
             bus,
+            hub,
             settings,
             slots: Slots::new(
                 settings.concurrency,

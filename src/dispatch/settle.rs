@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::bus::Topic;
 use crate::measure;
+use crate::realtime::Hub;
+use crate::realtime::topic::{self, What};
 use crate::store::StoreError;
 use crate::store::deliveries::{self, Fate, Settled};
 
@@ -131,6 +134,7 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
     for attempt in attempts.iter().filter(|a| held.contains(&a.id)) {
         log(attempt);
         count(attempt);
+        tell(&shared.hub, attempt);
         // A delivery that ended lets the next one of its task go.
         wake |= !matches!(attempt.fate, Fate::Retry(_));
     }
@@ -138,6 +142,33 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
         shared.wake.notify_one();
     }
     Ok(())
+}
+
+/// Tells those who listen here of an attempt that failed. It is told once, and not kept for who doesn't hear it.
+fn tell(hub: &Hub, attempt: &Settled) {
+    let (next, dead) = match attempt.fate {
+        Fate::Delivered => return,
+        Fate::Retry(after) => (Some(attempt.started.plus(attempt.duration).plus(after)), None),
+        Fate::Dead(reason) => (None, Some(reason)),
+    };
+    hub.tell(topic::Topic::all(What::AttemptFailed, &attempt.schema, attempt.task_id), || {
+        json!({
+            "event_id": attempt.event_id,
+            "event_type": attempt.kind.as_str(),
+            "task_id": attempt.task_id,
+            "schema": attempt.schema,
+            "delivery_id": attempt.id,
+            "endpoint_id": attempt.endpoint,
+            "attempt": attempt.number,
+            "started": attempt.started,
+            "outcome": attempt.outcome,
+            "status": attempt.status,
+            "error": attempt.error,
+            "next_attempt": next,
+            "dead": dead,
+        })
+        .to_string()
+    });
 }
 
 fn count(attempt: &Settled) {

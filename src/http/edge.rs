@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::problem::{Kind, Problem};
 use super::repeat::Repeat;
 use super::routes;
-use super::{docs, metrics, stream};
+use super::{docs, metrics, realtime, stream};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,9 +28,10 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let answers_json = route
-        .as_ref()
-        .is_some_and(|route| !route.as_str().starts_with(docs::PATH) && route.as_str() != metrics::PATH);
+    let others = [metrics::PATH, realtime::PATH];
+    let answers_json = route.as_ref().map(|route| route.as_str().trim_end_matches('/')).is_some_and(|route| {
+        !route.starts_with(docs::PATH) && !others.contains(&route)
+    });
     let mut response = if uri.path().contains("//") {
         // An empty segment names nothing, whatever pattern it fits.
         routes::unknown_route(&uri).into_response()

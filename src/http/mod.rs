@@ -22,6 +22,7 @@ mod openapi;
 mod origin;
 mod parameters;
 mod problem;
+mod realtime;
 mod repeat;
 mod routes;
 mod serve;
@@ -39,6 +40,7 @@ use crate::app::App;
 
 pub use local::{Local, LocalAnswer};
 pub use openapi::openapi;
+pub use realtime::Times;
 pub use serve::serve;
 
 /// What can be set about the API.
@@ -54,6 +56,8 @@ pub struct Settings {
     pub api: bool,
     /// Whether `/metrics` is there.
     pub metrics: bool,
+    /// How patient realtime connections are.
+    pub realtime: Times,
 }
 
 impl Default for Settings {
@@ -64,6 +68,7 @@ impl Default for Settings {
             docs: true,
             api: true,
             metrics: true,
+            realtime: Times::default(),
         }
     }
 }

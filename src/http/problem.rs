@@ -37,6 +37,7 @@ pub(super) enum Kind {
     TooLarge,
     UnsupportedMediaType,
     Invalid,
+    UpgradeRequired,
     TooManyRequests,
     Internal,
     Unavailable,
@@ -44,7 +45,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -58,6 +59,7 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::Invalid,
+        Self::UpgradeRequired,
         Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
@@ -92,6 +94,9 @@ impl Kind {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is of another type")
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request is not valid"),
+            Self::UpgradeRequired => {
+                (StatusCode::UPGRADE_REQUIRED, "upgrade-required", "Another protocol is spoken here")
+            }
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests for this key")
             }
@@ -221,6 +226,11 @@ impl Problem {
             Kind::Unauthenticated => {
                 let challenge = HeaderValue::from_static("Bearer realm=\"task-inbox\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            // RFC 9110, section 15.5.22.
+            Kind::UpgradeRequired => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             }
             // RFC 9110, section 15.5.9: the rest of the request is not waited for.
             Kind::TimedOut => {

@@ -12,7 +12,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::problem::{Kind, Problem};
-use super::{Http, edge, health, openapi, v1};
+use super::{Http, edge, health, openapi, realtime, v1};
 
 /// Answers below this stay as they are: gzip would save less than one packet.
 const MIN_COMPRESSED: u64 = 1024;
@@ -49,6 +49,8 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(v1::log::create_checkpoint, v1::log::checkpoints))
         .with(routes!(v1::maintenance::list, v1::maintenance::begin, v1::maintenance::end))
         .with(routes!(v1::me::get))
+        .with(routes!(realtime::token))
+        .with(routes!(realtime::connect))
         .with(routes!(openapi::serve))
         .merge(health_checks())
         .split_for_parts();

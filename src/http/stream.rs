@@ -15,7 +15,7 @@ use task_inbox_domain::cursor::LogCursor;
 
 use crate::app::events::{self, After};
 use crate::app::{App, AppError, Principal, keys};
-use crate::realtime::Listener;
+use crate::realtime::{Listener, Wanted};
 use crate::store::log::{EventFilter, Page};
 
 /// Where it is.
@@ -65,7 +65,7 @@ pub(super) async fn answer(
     limit: u64,
 ) -> Result<Response, AppError> {
     // Before the first look, so that nothing falls between the two.
-    let listener = app.tail.listen(None).await?;
+    let listener = app.tail.listen(Wanted::Growth).await?;
     let page = events::list(app, &who, after, filter.clone(), limit).await?;
     let mut first = format!("retry: {RETRY}\n");
     write(&mut first, &page);

@@ -1,8 +1,14 @@
-//! What happens, told to those who wait for it in this process: readers of the log, and waiters for one task.
+//! What happens, told to those who wait for it in this process: readers of the log, waiters for one task, and listeners
+//! to topics.
 //!
-//! One look at the log serves them all. What is told is only that something happened: the database says what, so that
-//! whoever was told late, or twice, misses nothing.
+//! One look at the log serves them all. To readers and waiters, only that something happened is told: the database says
+//! what, so that whoever was told late, or twice, misses nothing. Listeners to topics are told what happened, and told
+//! if they missed something ([`hub`]).
 
+pub mod hub;
 mod tail;
+pub mod topic;
 
-pub use tail::{Listener, Tail};
+pub use hub::Hub;
+pub use tail::{Listener, Tail, Wanted};
+pub use topic::Topic;

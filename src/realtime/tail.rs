@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::hub::Hub;
 use crate::bus::{Bus, Topic};
 use crate::store::log::{self, EventFilter, Logged, ReadError};
 use crate::store::{Db, StoreError};
@@ -26,6 +27,7 @@ pub struct Tail(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     db: Db,
+    hub: Hub,
     state: Mutex<State>,
     /// Somebody listens.
     wanted: Notify,
@@ -37,8 +39,19 @@ struct Inner {
 struct State {
     /// Everything up to this event was told; none while nobody listens.
     told: Option<i64>,
-    /// Who listens to a task; `None` is the whole log.
-    listeners: HashMap<Option<Uuid>, Listeners>,
+    /// Who listens to what.
+    listeners: HashMap<Wanted, Listeners>,
+}
+
+/// What somebody wants to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// That the log has grown.
+    Growth,
+    /// That something happened to this task.
+    Task(Uuid),
+    /// What happens, for the hub's topics.
+    Topics,
 }
 
 /// Those who listen to one thing.
@@ -53,25 +66,40 @@ struct Listeners {
 #[derive(Debug)]
 pub struct Listener {
     tail: Tail,
-    what: Option<Uuid>,
+    what: Wanted,
     last: watch::Receiver<i64>,
 }
 
 impl Tail {
     /// Starts following. Its task ends with `background`; whoever waits, with `stop`.
     pub fn start(db: &Db, bus: &Bus, stop: CancellationToken, background: &CancellationToken) -> Self {
-        let tail =
-            Self(Arc::new(Inner { db: db.clone(), state: Mutex::default(), wanted: Notify::new(), stop }));
+        let tail = Self(Arc::new(Inner {
+            db: db.clone(),
+            hub: Hub::default(),
+            state: Mutex::default(),
+            wanted: Notify::new(),
+            stop: stop.clone(),
+        }));
         tokio::spawn(background.clone().run_until_cancelled_owned(tail.clone().run(bus.clone())));
+        let hub = tail.0.hub.clone();
+        tokio::spawn(background.clone().run_until_cancelled_owned(async move {
+            stop.cancelled_owned().await;
+            hub.end();
+        }));
         tail
     }
 
-    /// Listens to a task, or to the whole log. What is read of it after this returns, and changes after that, is told.
+    /// The listeners to topics, which are told of what happens while somebody listens to [`Wanted::Topics`].
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Listens. What is read after this returns, and changes after that, is told.
     ///
     /// # Errors
     ///
     /// The database fails.
-    pub async fn listen(&self, what: Option<Uuid>) -> Result<Listener, StoreError> {
+    pub async fn listen(&self, what: Wanted) -> Result<Listener, StoreError> {
         let listener = self.enter(what);
         if self.state().told.is_none() {
             // Before what the listener reads: nothing that comes after it is passed over.
@@ -92,7 +120,7 @@ impl Tail {
         self.0.stop.is_cancelled()
     }
 
-    fn enter(&self, what: Option<Uuid>) -> Listener {
+    fn enter(&self, what: Wanted) -> Listener {
         let mut state = self.state();
         let listeners = state
             .listeners
@@ -102,7 +130,7 @@ impl Tail {
         Listener { tail: self.clone(), what, last: listeners.last.subscribe() }
     }
 
-    fn leave(&self, what: Option<Uuid>) {
+    fn leave(&self, what: Wanted) {
         let mut state = self.state();
         if let Some(listeners) = state.listeners.get_mut(&what) {
             listeners.count -= 1;
@@ -143,48 +171,81 @@ impl Tail {
 
     /// Tells of what came after `told`; whether there may be more.
     async fn look(&self, told: i64) -> Result<bool, StoreError> {
-        let wants_tasks = self.state().listeners.keys().any(Option::is_some);
-        if !wants_tasks {
+        if !self.state().wants_events() {
             let head = log::head(&self.0.db).await?.seq;
-            self.tell(&[], head, head < told);
-            return Ok(false);
+            if head < told {
+                self.lose(head);
+                return Ok(false);
+            }
+            // Whoever has come meanwhile wants to know of the events as well.
+            return Ok(!self.tell_growth(head));
         }
         match log::read(&self.0.db, told, &EventFilter::default(), PAGE).await {
             Ok(page) => {
                 let more = page.seen > told;
-                self.tell(&page.events, page.seen, false);
+                self.tell(&page.events, page.seen);
                 Ok(more)
             }
             // What was trimmed, or comes from before a restore, is not known: everybody looks.
             Err(ReadError::BelowFloor { floor: seq } | ReadError::AheadOfLog { head: seq }) => {
-                self.tell(&[], seq, true);
+                self.lose(seq);
                 Ok(true)
             }
             Err(ReadError::Store(error)) => Err(error),
         }
     }
 
-    /// Tells who listens; `all` where it isn't known whom it concerns.
-    fn tell(&self, events: &[Logged], seen: i64, all: bool) {
+    /// Tells that the log has grown, if nobody wants to know more. Whether that was so.
+    fn tell_growth(&self, head: i64) -> bool {
+        let mut state = self.state();
+        if state.wants_events() {
+            return false;
+        }
+        if state.told.is_some() {
+            state.told = Some(head);
+            state.listeners.values().for_each(|listeners| listeners.tell(head));
+        }
+        true
+    }
+
+    /// Tells of these events, the next ones after what was told.
+    fn tell(&self, events: &[Logged], seen: i64) {
         let mut state = self.state();
         if state.told.is_none() {
             return;
         }
-        // Tasks that are gone with their schema end no wait by an event of their own.
-        let all = all || events.iter().any(|l| l.event.kind == EventType::SchemaRemoved);
         state.told = Some(seen);
-        if all {
+        self.0.hub.publish(events);
+        // Tasks that are gone with their schema end no wait by an event of their own.
+        if events.iter().any(|l| l.event.kind == EventType::SchemaRemoved) {
             state.listeners.values().for_each(|listeners| listeners.tell(seen));
             return;
         }
-        if let Some(listeners) = state.listeners.get(&None) {
+        if let Some(listeners) = state.listeners.get(&Wanted::Growth) {
             listeners.tell(seen);
         }
         for logged in events {
-            if let Some(listeners) = logged.event.task_id.and_then(|task| state.listeners.get(&Some(task))) {
+            let task = logged.event.task_id.map(Wanted::Task);
+            if let Some(listeners) = task.and_then(|task| state.listeners.get(&task)) {
                 listeners.tell(logged.seq);
             }
         }
+    }
+
+    /// Tells everybody to look: what happened isn't known.
+    fn lose(&self, seq: i64) {
+        let mut state = self.state();
+        if state.told.is_some() {
+            state.told = Some(seq);
+            self.0.hub.lose();
+            state.listeners.values().for_each(|listeners| listeners.tell(seq));
+        }
+    }
+}
+
+impl State {
+    fn wants_events(&self) -> bool {
+        self.listeners.keys().any(|wanted| *wanted != Wanted::Growth)
     }
 }
 

@@ -49,9 +49,13 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How long the background tasks and the database's connections have to end.
 const LAST_THINGS: Duration = Duration::from_secs(3);
 
-/// How long it may take in all, also with a database that does not answer: shorter than the 30 s
-/// after which orchestrators kill.
-const END: Duration = Duration::from_secs(27);
+/// How long that may take in all, also with a database that does not answer: with the last things, shorter than the
+/// 30 s after which orchestrators kill.
+const END: Duration = Duration::from_secs(26);
+
+/// How long listeners to topics have to go elsewhere, from when they are told to. Nothing but their connections ends if
+/// the process is killed before.
+const FAREWELL: Duration = Duration::from_secs(30);
 
 /// Runs a server until a signal stops it.
 ///
@@ -69,6 +73,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let keys = KeyCache::load(&db).await?;
     let background = CancellationToken::new();
     let bus = Bus::start(&config.bus, &db, &background);
+    let tail = Tail::start(&db, &bus, stop.clone(), &background);
     let (client, targets) = (client(config)?, Arc::new(Targets::default()));
     let dispatcher = if config.has(Role::Dispatcher) {
         check_secrets(&secrets::all(&db).await?, &vault)?;
@@ -79,6 +84,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
             client: client.clone(),
             targets: targets.clone(),
             bus: bus.clone(),
+            hub: tail.hub().clone(),
         };
         Some(Dispatcher::start(parts, dispatch_settings(config)))
     } else {
@@ -93,7 +99,6 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let commit = Commit::start(db.clone(), registry.clone(), hooks, settings).await?;
     let reader = TaskReader::start(&db);
     let policy = policy(config);
-    let tail = Tail::start(&db, &bus, stop.clone(), &background);
     let app = App {
         db: db.clone(),
         reader,
@@ -136,6 +141,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
 
     stop.cancelled().await;
+    let told = Instant::now();
     // Both at once: a request that hangs must not take the attempts' time to end by themselves.
     let requests = async {
         let served = serving.await;
@@ -162,19 +168,25 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         if let Some(dispatcher) = &dispatcher {
             dispatcher.give_up().await;
         }
-        match tokio::time::timeout(LAST_THINGS, last_things).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the database's connections could not be closed"),
-            Err(_) => tracing::warn!("the database did not answer while its connections were being closed"),
-        }
         served.context("the HTTP server broke")
     };
     // Nothing is lost by not waiting for a database that is gone: what was acknowledged is durable,
     // and leases run out.
-    if let Ok(served) = tokio::time::timeout(END, ending).await {
-        served??;
-    } else {
+    let served = tokio::time::timeout(END, ending).await;
+    if served.is_err() {
         tracing::warn!("stopped without waiting any longer for what was under way");
+    }
+    let farewell = FAREWELL.saturating_sub(told.elapsed());
+    if tokio::time::timeout(farewell, app.tail.hub().emptied()).await.is_err() {
+        tracing::info!(listeners = app.tail.hub().len(), "some listen on that were told to go elsewhere");
+    }
+    match tokio::time::timeout(LAST_THINGS, last_things).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the database's connections could not be closed"),
+        Err(_) => tracing::warn!("the database did not answer while its connections were being closed"),
+    }
+    if let Ok(served) = served {
+        served??;
     }
     tracing::info!("stopped");
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, listening};
 use crate::bus::Topic;
 use crate::store::{Result, log};
 
@@ -42,6 +42,7 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
             _ => {}
         }
         failing = result.is_err();
+        listening::revoke(&app);
         if written.elapsed() >= WRITE_USES {
             written = Instant::now();
             if let Err(error) = app.keys.write_uses(&app.db).await {

@@ -33,6 +33,7 @@ mod metrics;
 mod openapi;
 mod original;
 mod protocol;
+mod realtime;
 mod replays;
 mod schemas;
 mod streams;

@@ -105,7 +105,12 @@ impl Server {
         Self::with(engine, http::Settings { timeout, ..http::Settings::default() }).await
     }
 
-    /// The same with other settings.
+    /// A server with both schemas and other settings.
+    pub(crate) async fn start_with(engine: Engine, settings: http::Settings) -> Self {
+        Self::with_schemas(Self::with(engine, settings).await).await
+    }
+
+    /// A server on a new database that holds nothing, with other settings.
     pub(crate) async fn with(engine: Engine, settings: http::Settings) -> Self {
         let (database, db) = TestDatabase::migrated(engine).await;
         db.close().await.expect("closes");

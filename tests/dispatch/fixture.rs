@@ -53,6 +53,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
     let bus = Bus::start(&Kind::Database, &db, &stop);
     let registry = RegistryCache::load(&db).await.expect("read");
     let keys = KeyCache::load(&db).await.expect("read");
+    let tail = Tail::start(&db, &bus, stop.clone(), &stop);
     let limits = Limits { deadline: SETTINGS.deadline, ..Limits::default() };
     let client = Client::new(policy.clone(), limits, "task-inbox/test").expect("a client");
     let parts = Parts {
@@ -62,6 +63,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
         client: client.clone(),
         targets: Arc::default(),
         bus: bus.clone(),
+        hub: tail.hub().clone(),
     };
     let dispatcher = Dispatcher::start(parts, SETTINGS);
     let settings = commit::Settings { lease: SETTINGS.lease(), ..commit::Settings::default() };
@@ -69,7 +71,7 @@ async fn start(db: Db, vault: Vault, policy: Policy) -> Process {
         .await
         .expect("a thread");
     let app = App {
-        tail: Tail::start(&db, &bus, stop.clone(), &stop),
+        tail,
         reader: TaskReader::start(&db),
         db,
         commit,

@@ -11,6 +11,13 @@ pub(in crate::http) fn me() -> Value {
     })
 }
 
+pub(in crate::http) fn realtime_token() -> Value {
+    json!({
+        "token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ.eyJzY29wZXMiOlsidGFzazpyZWFkIl19.c2lnbmF0dXJl",
+        "expires_in": 900,
+    })
+}
+
 pub(in crate::http) fn new_api_key() -> Value {
     json!({
         "name": "shop", "schemas": ["shop"], "permissions": ["tasks:write", "tasks:read"],

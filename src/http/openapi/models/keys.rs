@@ -64,6 +64,15 @@ pub(in crate::http) struct Me {
     version: String,
 }
 
+/// A token for the realtime connection.
+#[derive(ToSchema)]
+pub(in crate::http) struct RealtimeToken {
+    /// A JWT, to be given with `LISTEN`.
+    token: String,
+    /// How long it can be used, in seconds.
+    expires_in: u64,
+}
+
 /// A schema's name.
 #[derive(ToSchema)]
 #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9:_-]{0,63}$")]

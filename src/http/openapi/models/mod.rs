@@ -25,8 +25,8 @@ pub(in crate::http) use endpoints::{
 };
 pub(in crate::http) use errors::{ConflictProblem, GoneProblem, Problem};
 pub(in crate::http) use keys::{
-    ApiKey, ApiKeyList, CreatedApiKey, CreatedWebhookKey, Me, NewApiKey, NewWebhookKey, Rekey, Rekeyed,
-    WebhookKey, WebhookKeyList,
+    ApiKey, ApiKeyList, CreatedApiKey, CreatedWebhookKey, Me, NewApiKey, NewWebhookKey, RealtimeToken, Rekey,
+    Rekeyed, WebhookKey, WebhookKeyList,
 };
 pub(in crate::http) use log::{Actor, EventList, EventType, TaskHistory};
 pub(in crate::http) use maintenance::{Maintenance, MaintenanceList, NewMaintenance};

@@ -185,7 +185,7 @@ pub(super) fn wait(uri: &Uri, name: &str) -> Result<Option<Duration>, Problem> {
 }
 
 /// Refuses a query where none is known.
-pub(super) fn no_parameters(uri: &Uri) -> Result<(), Problem> {
+pub(in crate::http) fn no_parameters(uri: &Uri) -> Result<(), Problem> {
     Parameters::parse(uri.query(), &[]).map(drop)
 }
 
