@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use task_inbox::app::webhook_keys;
 use task_inbox::app::{App, Principal};
 use task_inbox::outbound::Policy;
+use task_inbox::realtime::Topic;
+use task_inbox::realtime::hub::Grant;
 use task_inbox::store::Engine;
 use task_inbox_domain::webhook::signing::{self, HmacKey};
+use uuid::Uuid;
 
 use crate::fixture::Fixture;
 use crate::on_both_engines;
@@ -23,6 +27,7 @@ on_both_engines!(
     a_former_key_that_does_not_open_holds_nothing_back,
     a_private_address_is_refused_and_seen,
     every_attempt_sends_the_same_bytes,
+    an_attempt_that_fails_is_told_to_who_listens,
 );
 
 async fn a_signed_webhook_verifies(engine: Engine) {
@@ -233,4 +238,32 @@ async fn every_attempt_sends_the_same_bytes(engine: Engine) {
         assert_eq!(again.header("webhook-id"), first.header("webhook-id"));
     }
     f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'delivered' AND attempts = 3", 1).await;
+}
+
+async fn an_attempt_that_fails_is_told_to_who_listens(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(500)]).await;
+    f.install("s", &receiver.url, "hook_events: [task.created]").await;
+    f.key("s").await;
+    let member = f.app().tail.hub().join();
+    let topic = Topic::parse("delivery:attempt:fail.s").expect("a topic");
+    member.listen([(topic, Grant { holder: Uuid::nil(), schema: Some("s".into()) })]);
+    let id = f.post("s").await;
+    receiver.next().await;
+    let told = loop {
+        member.changed().await;
+        if let Some(frame) = member.take().frames.pop_front() {
+            break serde_json::from_slice::<Value>(&frame).expect("JSON");
+        }
+    };
+    assert_eq!((&told["type"], &told["data"]["topic"]), (&json!("MESSAGE"), &json!("delivery:attempt:fail.s")));
+    let said: Value = serde_json::from_str(told["data"]["message"].as_str().expect("a text")).expect("JSON");
+    assert_eq!(said["task_id"], json!(id));
+    assert_eq!((&said["outcome"], &said["status"], &said["attempt"]), (&json!("status"), &json!(500), &json!(1)));
+    assert!(said["next_attempt"].is_string() && said["dead"].is_null(), "{said}");
+    // One that is taken is not told.
+    receiver.answer(Answer::Status(200));
+    f.hurry().await;
+    f.until("SELECT count(*) FROM deliveries", 0).await;
+    assert!(member.take().frames.is_empty());
 }
