@@ -65,6 +65,8 @@ enum Command {
     Drain(Options),
     /// A million deliveries that come and go, with a short retention
     Storage(Options),
+    /// Ten thousand listeners to topics, and 200 events a second
+    Realtime(Options),
     /// Flame graphs of the server while tasks are posted (`make profile`)
     Profile(Options),
     /// The report and its charts again, from what is kept
@@ -116,6 +118,7 @@ fn main() -> Result<()> {
         Command::Neighbour(options) => (vec![Part::Neighbour], options),
         Command::Drain(options) => (vec![Part::Drain], options),
         Command::Storage(options) => (vec![Part::Storage], options),
+        Command::Realtime(options) => (vec![Part::Realtime], options),
         Command::Report(options) => (Vec::new(), options),
     };
     ensure!(

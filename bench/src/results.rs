@@ -14,6 +14,7 @@ use crate::part::latency::Latencies;
 use crate::part::neighbour::Neighbour;
 use crate::part::posts::Posts;
 use crate::part::reads::Reads;
+use crate::part::realtime::Realtime;
 use crate::part::replicas::Replicas;
 use crate::part::storage::Storage;
 
@@ -29,6 +30,7 @@ pub(crate) struct Results {
     pub(crate) neighbour: Option<Kept<Neighbour>>,
     pub(crate) drain: Option<Kept<Drain>>,
     pub(crate) storage: Option<Kept<Storage>>,
+    pub(crate) realtime: Option<Kept<Realtime>>,
 }
 
 /// A part's result.
@@ -86,6 +88,7 @@ impl Results {
             of("neighbour", self.neighbour.as_ref()),
             of("drain", self.drain.as_ref()),
             of("storage", self.storage.as_ref()),
+            of("realtime", self.realtime.as_ref()),
         ]
         .into_iter()
         .flatten()

@@ -32,6 +32,8 @@ pub(crate) struct Scale {
     pub(crate) endpoints: u64,
     /// Events that are sent again and again.
     pub(crate) replayed: u64,
+    /// Listeners to topics.
+    pub(crate) listeners: usize,
 }
 
 impl Scale {
@@ -52,6 +54,7 @@ impl Scale {
         deliveries: 1_000_000,
         endpoints: 1_000,
         replayed: 5_000,
+        listeners: 10_000,
     };
 
     pub(crate) const QUICK: Self = Self {
@@ -71,5 +74,6 @@ impl Scale {
         deliveries: 20_000,
         endpoints: 50,
         replayed: 500,
+        listeners: 1_000,
     };
 }

@@ -5,6 +5,7 @@
 
 mod decide;
 mod idle;
+mod listen;
 mod loops;
 mod post;
 mod reads;
@@ -19,6 +20,7 @@ use tokio::process::Command;
 
 pub(crate) use decide::{Decide, Decided, Moment};
 pub(crate) use idle::{Idle, IdleTimes};
+pub(crate) use listen::{Listen, Listened};
 pub(crate) use loops::{Posted as HooksPosted, Posts as HookLoop};
 #[cfg(test)]
 pub(crate) use post::Cpu;
@@ -33,6 +35,7 @@ pub(crate) enum Order {
     Decide(Decide),
     Hooks(HookLoop),
     Idle(Idle),
+    Listen(Listen),
     Reads(Reads),
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn run(order: &str) -> Result<()> {
             Order::Decide(decide) => serde_json::to_string(&decide::run(decide).await?)?,
             Order::Hooks(hooks) => serde_json::to_string(&loops::run(hooks).await?)?,
             Order::Idle(idle) => serde_json::to_string(&idle::run(idle).await?)?,
+            Order::Listen(listen) => serde_json::to_string(&listen::run(listen).await?)?,
             Order::Reads(reads) => serde_json::to_string(&reads::run(reads).await?)?,
         })
     })?;

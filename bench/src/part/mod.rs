@@ -7,6 +7,7 @@ pub(crate) mod latency;
 pub(crate) mod neighbour;
 pub(crate) mod posts;
 pub(crate) mod reads;
+pub(crate) mod realtime;
 pub(crate) mod replicas;
 pub(crate) mod storage;
 
@@ -43,10 +44,12 @@ pub(crate) enum Part {
     Drain,
     /// A million deliveries and a short retention
     Storage,
+    /// Ten thousand listeners to topics
+    Realtime,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Posts,
         Self::Delivered,
         Self::Latency,
@@ -56,6 +59,7 @@ impl Part {
         Self::Neighbour,
         Self::Drain,
         Self::Storage,
+        Self::Realtime,
     ];
 }
 
@@ -72,6 +76,7 @@ pub(crate) async fn measure(part: Part, scale: &Scale, results: &mut Results) ->
         Part::Footprint => results.footprint = Some(keep(scale, Box::pin(footprint::measure(scale))).await?),
         Part::Neighbour => results.neighbour = Some(keep(scale, Box::pin(neighbour::measure(scale))).await?),
         Part::Drain => results.drain = Some(keep(scale, Box::pin(drain::measure(scale))).await?),
+        Part::Realtime => results.realtime = Some(keep(scale, Box::pin(realtime::measure(scale))).await?),
         Part::Storage => results.storage = Some(keep(scale, Box::pin(storage::measure(scale))).await?),
     }
     Ok(())

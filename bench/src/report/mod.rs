@@ -8,6 +8,7 @@ mod neighbour;
 mod page;
 mod posts;
 mod reads;
+mod realtime;
 mod replicas;
 mod storage;
 
@@ -58,6 +59,9 @@ fn page(results: &Results) -> Page {
     }
     if let Some(kept) = &results.storage {
         storage::add(&mut page, &kept.measured);
+    }
+    if let Some(kept) = &results.realtime {
+        realtime::add(&mut page, &kept.measured);
     }
     page
 }
