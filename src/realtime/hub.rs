@@ -4,6 +4,7 @@
 //! is something left out of a line that goes on.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -14,11 +15,23 @@ use uuid::Uuid;
 use super::topic::Topic;
 use crate::store::log::Logged;
 
-/// The most frames of one listener's line.
-const MAX_FRAMES: usize = 512;
+/// How long a listener's line may be.
+#[derive(Clone, Copy)]
+struct Room {
+    frames: usize,
+    /// Bytes, if it is not a single frame. What several wait for is one copy.
+    bytes: usize,
+}
 
-/// The most bytes of one listener's line, if it is not a single frame. What several wait for is one copy.
-const MAX_BYTES: usize = 512 * 1024;
+/// Two of the largest pages of the log, each event of which may be told twice: who keeps up never falls behind, however
+/// much comes at once.
+const ROOM: Room = Room { frames: 2048, bytes: 16 << 20 };
+
+/// While lines hold more than [`HELD`].
+const LESS_ROOM: Room = Room { frames: 128, bytes: 1 << 20 };
+
+/// Bytes that all lines hold, each copy counted once.
+const HELD: usize = 128 << 20;
 
 /// The listeners to topics of one process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +42,26 @@ struct Inner {
     state: Mutex<State>,
     /// The last listener has left.
     empty: Notify,
+    /// Bytes of the frames that are in lines, or on their way out.
+    held: Arc<AtomicUsize>,
+}
+
+/// A frame in memory, counted for as long as anybody has it.
+struct Held {
+    text: Vec<u8>,
+    count: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.count.fetch_sub(self.text.len(), Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -88,16 +121,6 @@ pub struct Member {
     hub: Hub,
     id: u64,
     line: Arc<Line>,
-}
-
-/// A frame of the protocol, as text.
-fn frame<T: Serialize>(kind: &'static str, data: &T) -> Bytes {
-    #[derive(Serialize)]
-    struct Frame<'a, T> {
-        r#type: &'static str,
-        data: &'a T,
-    }
-    serde_json::to_vec(&Frame { r#type: kind, data }).expect("frames have string keys").into()
 }
 
 #[derive(Serialize)]
@@ -169,13 +192,14 @@ impl Hub {
         }
         let text = text();
         for topic in wanted {
-            let frame = frame("MESSAGE", &Message { topic: &topic.to_string(), message: &text });
+            let frame = self.frame("MESSAGE", &Message { topic: &topic.to_string(), message: &text });
+            let room = self.room();
             let behind: Vec<u64> = state
                 .topics
                 .get(&topic)
                 .into_iter()
                 .flatten()
-                .filter_map(|(id, line)| (!line.push(&frame)).then_some(*id))
+                .filter_map(|(id, line)| (!line.push(&frame, room)).then_some(*id))
                 .collect();
             behind.into_iter().for_each(|id| state.cut(id));
         }
@@ -207,16 +231,32 @@ impl Hub {
             .filter(|(_, topics)| !topics.is_empty())
             .collect();
         for (id, topics) in refused {
-            let frame = frame("AUTH_REVOKED", &Revoked { topics: topics.iter().map(Topic::to_string).collect() });
+            let frame = self.frame("AUTH_REVOKED", &Revoked { topics: topics.iter().map(Topic::to_string).collect() });
             for topic in &topics {
                 state.leave(id, topic);
             }
             if let Some(entry) = state.members.get(&id)
-                && !entry.line.push(&frame)
+                && !entry.line.push(&frame, ROOM)
             {
                 state.cut(id);
             }
         }
+    }
+
+    /// A frame of the protocol, as text.
+    fn frame<T: Serialize>(&self, kind: &'static str, data: &T) -> Bytes {
+        #[derive(Serialize)]
+        struct Frame<'a, T> {
+            r#type: &'static str,
+            data: &'a T,
+        }
+        let text = serde_json::to_vec(&Frame { r#type: kind, data }).expect("frames have string keys");
+        self.0.held.fetch_add(text.len(), Ordering::Relaxed);
+        Bytes::from_owner(Held { text, count: self.0.held.clone() })
+    }
+
+    fn room(&self) -> Room {
+        if self.0.held.load(Ordering::Relaxed) > HELD { LESS_ROOM } else { ROOM }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -252,13 +292,13 @@ impl Line {
     }
 
     /// Whether it has room for one more; if not, it is behind from now on.
-    fn push(&self, frame: &Bytes) -> bool {
+    fn push(&self, frame: &Bytes, room: Room) -> bool {
         let mut waiting = self.state();
         if waiting.behind {
             return false;
         }
-        let full = waiting.frames.len() >= MAX_FRAMES
-            || (!waiting.frames.is_empty() && waiting.bytes + frame.len() > MAX_BYTES);
+        let full = waiting.frames.len() >= room.frames
+            || (!waiting.frames.is_empty() && waiting.bytes + frame.len() > room.bytes);
         if full {
             waiting.behind = true;
         } else {
