@@ -31,6 +31,9 @@ use frames::{Error, Heard};
 /// Where it is.
 pub(super) const PATH: &str = "/realtime";
 
+/// Where its tokens are.
+pub(super) const TOKEN_PATH: &str = "/auth/ws";
+
 /// The most topics of a connection.
 const MAX_TOPICS: usize = 50;
 
@@ -88,7 +91,7 @@ const CLOSE_BEHIND: u16 = 4001;
     responses(
         (status = 200, body = models::RealtimeToken, description = "The token",
             example = json!(examples::realtime_token())),
-        problems::Authenticated, problems::Unkeyed,
+        problems::Authenticated,
     )
 )]
 pub(super) async fn token(
