@@ -219,6 +219,36 @@ pub fn state_changed(
     of_task(id, EventType::TaskStateChanged, after, &body)
 }
 
+/// The event of a task that its sender withdrew.
+pub fn task_cancelled(id: Uuid, before: &Task, after: &Task, actor: &Actor, reason: Option<&str>) -> Event {
+    let body = TaskBody {
+        task: after,
+        ttype: &after.ttype,
+        previous_state: before.state.as_deref(),
+        actor,
+        reason,
+        output: None,
+        update_meta: None,
+        guard: None,
+    };
+    of_task(id, EventType::TaskCancelled, after, &body)
+}
+
+/// The event of a task whose sender changed what it says; `patch` is what was merged into it.
+pub fn task_amended(id: Uuid, after: &Task, actor: &Actor, reason: Option<&str>, patch: &Document) -> Event {
+    let body = TaskBody {
+        task: after,
+        ttype: &after.ttype,
+        previous_state: after.state.as_deref(),
+        actor,
+        reason,
+        output: None,
+        update_meta: Some(patch),
+        guard: None,
+    };
+    of_task(id, EventType::TaskAmended, after, &body)
+}
+
 /// The event of an installed schema version.
 pub fn schema_version_created(id: Uuid, schema: &str, semver: &str, actor: &Actor, now: Timestamp) -> Event {
     of_schema(id, EventType::SchemaVersionCreated, schema, Some(semver), actor, now)

@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod document;
 pub mod event;
 pub mod log;
+pub mod merge_patch;
 pub mod rate;
 pub mod schema;
 pub mod task;

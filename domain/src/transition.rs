@@ -4,6 +4,8 @@
 //! the time and writes what comes out. What can be checked without the task's row (does the
 //! state exist, is the output valid) is checked before any lock, by [`Decision::check`].
 
+pub mod sender;
+
 use uuid::Uuid;
 
 use crate::event::guard::Passed;
@@ -92,6 +94,9 @@ pub enum Refusal {
     /// The task is cancelled, expired or superseded.
     #[error("the task is {0} and takes no more decisions")]
     Ended(&'static str),
+    /// The task is resolved, cancelled, expired or superseded: its sender has no more say.
+    #[error("the task is {0}: only one that waits for a decision can be changed or withdrawn")]
+    Over(&'static str),
     /// The transition has a guard, which was not asked about the task as it is.
     #[error(
         "the task is at version {current}, about which the application server was not asked: it changed meanwhile"
@@ -261,6 +266,14 @@ pub fn apply(
     let passed = consent.map(|consent| consent.passed);
     let event = event::state_changed(event_id, task, &changed, actor, reason, passed);
     Ok(Outcome::Changed { task: Box::new(changed), event })
+}
+
+/// Where a task may go: nowhere from its end.
+pub fn allowed<'a>(task: &Task, ttype: &'a TaskType) -> Vec<Option<&'a str>> {
+    match task.phase {
+        Phase::Open | Phase::Resolved => ttype.allowed_transitions(task.state.as_deref()),
+        Phase::Cancelled | Phase::Expired | Phase::Superseded => Vec::new(),
+    }
 }
 
 fn same_output(a: Option<&Document>, b: Option<&Document>) -> bool {

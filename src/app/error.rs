@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use task_inbox_domain::schema::validate::Problem;
+use task_inbox_domain::transition;
 use task_inbox_domain::{Actor, Task, Timestamp};
 
 use super::App;
@@ -200,7 +201,7 @@ impl App {
     pub(super) fn current(&self, task: Task) -> Box<CurrentTask> {
         let allowed_transitions =
             self.registry.current().type_by_id(task.ttype_id).map_or_else(Vec::new, |t| {
-                let allowed = t.ttype().allowed_transitions(task.state.as_deref());
+                let allowed = transition::allowed(&task, t.ttype());
                 allowed.into_iter().map(|s| s.map(str::to_owned)).collect()
             });
         Box::new(CurrentTask {

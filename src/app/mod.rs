@@ -27,6 +27,7 @@ pub mod rate;
 pub mod rekey;
 pub mod replays;
 pub mod schemas;
+pub mod sender;
 pub mod targets;
 pub mod tasks;
 pub mod vault;

@@ -12,7 +12,7 @@ use super::content::{self, content_hash};
 use super::error::Result;
 use super::{App, AppError, Permission, Principal, guards, maintenance};
 use crate::store::answers;
-use crate::store::commit::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
+use crate::store::commit::{Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What};
 use crate::store::log::{self, Logged};
 use crate::store::registry::{InstalledType, Registry};
 use crate::store::task_list::{self, TaskFilter};
@@ -61,7 +61,7 @@ pub struct TaskView {
 impl TaskView {
     /// Where the task may go from its state.
     pub fn allowed_transitions(&self) -> Vec<Option<&str>> {
-        self.ttype.ttype().allowed_transitions(self.task.state.as_deref())
+        transition::allowed(&self.task, self.ttype.ttype())
     }
 }
 
@@ -250,29 +250,49 @@ pub async fn transition(
     maintenance::written(&app.registry.current(), &task.schema)?;
     // Once, before anything is locked: what it says holds for the version of the task that was read above.
     let consent = guards::consent(app, &task, &ttype, &decision, &actor, idem.as_ref()).await?;
+    let what = || What::Decided { decision: decision.clone(), consent };
+    match change(app, &task, &ttype, &actor, idem.as_ref(), what).await? {
+        Ok(task) => view(app, task).await,
+        Err(refused) => Err(refused.into_error(app)),
+    }
+}
+
+/// That the state machine refused.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) current: Box<Task>,
+}
+
+impl Refused {
+    /// What the caller is told: the task as it stands is part of it.
+    pub(super) fn into_error(self, app: &App) -> AppError {
+        let (detail, current) = (self.refusal.to_string(), app.current(*self.current));
+        match self.refusal {
+            Refusal::Stale { .. } => AppError::Stale { detail, current },
+            _ => AppError::Conflict { detail, current: Some(current) },
+        }
+    }
+}
+
+/// Changes a task that was read a moment ago.
+pub(super) async fn change(
+    app: &App,
+    task: &Task,
+    ttype: &InstalledType,
+    actor: &Actor,
+    idem: Option<&Idempotency>,
+    what: impl Fn() -> What,
+) -> Result<std::result::Result<Task, Refused>> {
     for _ in 0..ATTEMPTS {
         let registry = app.registry.current();
         maintenance::written(&registry, &task.schema)?;
-        let decide = Decide {
-            seen: task.clone(),
-            ttype: ttype.clone(),
-            decision: decision.clone(),
-            actor: actor.clone(),
-            consent,
-        };
-        let operation = Operation::Decide(Box::new(decide));
-        let member = Member { registry, idempotency: idem.clone(), operation };
-        match app.commit.submit(member).await {
-            Ok(reply) => return view(app, reply.task().clone()).await,
+        let change = Change { seen: task.clone(), ttype: ttype.clone(), what: what(), actor: actor.clone() };
+        let operation = Operation::Change(Box::new(change));
+        match app.commit.submit(Member { registry, idempotency: idem.cloned(), operation }).await {
+            Ok(reply) => return Ok(Ok(reply.task().clone())),
             Err(CommitError::RegistryMoved) => app.registry.refresh(&app.db).await?,
-            Err(CommitError::NoSuchTask) => return Err(no_such_task(id)),
-            Err(CommitError::Refused { refusal, current }) => {
-                let (detail, current) = (refusal.to_string(), app.current(*current));
-                return Err(match refusal {
-                    Refusal::Stale { .. } => AppError::Stale { detail, current },
-                    _ => AppError::Conflict { detail, current: Some(current) },
-                });
-            }
+            Err(CommitError::NoSuchTask) => return Err(no_such_task(task.id)),
+            Err(CommitError::Refused { refusal, current }) => return Ok(Err(Refused { refusal, current })),
             Err(other) => return Err(other.into()),
         };
     }
@@ -304,7 +324,7 @@ async fn latest_type(
 }
 
 /// A task that the caller sees.
-async fn visible(app: &App, who: &Principal, id: Uuid) -> Result<TaskView> {
+pub(super) async fn visible(app: &App, who: &Principal, id: Uuid) -> Result<TaskView> {
     match app.reader.get(id).await? {
         Some(task) if who.sees(&task.schema) => view(app, task).await,
         _ => Err(no_such_task(id)),
@@ -313,7 +333,7 @@ async fn visible(app: &App, who: &Principal, id: Uuid) -> Result<TaskView> {
 
 /// Puts a task's type beside it. Versions are immutable, so a snapshot that has the type is new
 /// enough.
-async fn view(app: &App, task: Task) -> Result<TaskView> {
+pub(super) async fn view(app: &App, task: Task) -> Result<TaskView> {
     if let Some(ttype) = app.registry.current().type_by_id(task.ttype_id) {
         return Ok(TaskView { ttype: ttype.clone(), task });
     }

@@ -59,7 +59,7 @@ impl Json {
 
     /// Adds the task of a view.
     pub(super) fn view(&mut self, view: &TaskView) -> Result<&mut Self, Problem> {
-        self.task(&view.task, &view.ttype.ttype().allowed_transitions(view.task.state.as_deref()))
+        self.task(&view.task, &view.allowed_transitions())
     }
 
     /// The finished text as an answer.

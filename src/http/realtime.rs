@@ -84,7 +84,7 @@ const CLOSE_BEHIND: u16 = 4001;
 
 /// Get a token for the realtime connection
 ///
-/// The JWT (HS256) says in `scopes` what its bearer may listen to: `{resource}:{action}[:{schema}]`. It is given with
+/// Needs no permission: it is worth what the key is. The JWT (HS256) says in `scopes` what its bearer may listen to: `{resource}:{action}[:{schema}]`. It is given with
 /// `LISTEN` and can be used for `expires_in` seconds; what is listened to by then goes on until the key ends.
 #[utoipa::path(
     post, path = "/auth/ws", tag = "events", operation_id = "createRealtimeToken",

@@ -36,7 +36,7 @@ impl Repeat {
         }
         let path = route.strip_prefix("/api/v1")?;
         let otherwise = match (method.as_str(), path) {
-            ("POST", "/tasks") | ("PATCH", "/tasks/{id}/state") => return Some(Self::Keyed),
+            ("POST", "/tasks" | "/tasks/{id}/cancel") | ("PATCH", "/tasks/{id}" | "/tasks/{id}/state") => return Some(Self::Keyed),
             ("POST", "/log/verify") => return Some(Self::Reads),
             ("POST", "/schemas") => "a version is installed once, and the second time it is answered 409",
             ("POST", "/api-keys") => {
@@ -88,7 +88,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), Problem> {
     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(Repeat::Otherwise(what)) = Repeat::of(&parts.method, route) else { return Ok(()) };
     let detail = format!(
-        "Idempotency-Key works for posting tasks and for decisions, and not here; leave it out. What makes this safe to \
+        "Idempotency-Key works for posting, changing, withdrawing and deciding tasks, and not here; leave it out. What makes this safe to \
          repeat: {what}"
     );
     Err(Problem::invalid(detail, Vec::new()))

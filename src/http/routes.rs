@@ -21,7 +21,8 @@ const MIN_COMPRESSED: u64 = 1024;
 pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
     let (router, mut openapi) = OpenApiRouter::with_openapi(openapi::base())
         .with(routes!(v1::tasks::create, v1::tasks::list))
-        .with(routes!(v1::tasks::get))
+        .with(routes!(v1::tasks::get, v1::tasks::amend))
+        .with(routes!(v1::tasks::cancel))
         .with(routes!(v1::tasks::history))
         .with(routes!(v1::tasks::wait))
         .with(routes!(v1::tasks::transition))

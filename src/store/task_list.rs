@@ -20,7 +20,7 @@ use super::tasks::{SELECT, from_row};
 /// Which tasks a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
-    /// Only those whose state is not a resolved one.
+    /// Only those that wait: neither decided nor ended without a decision.
     pub unresolved: bool,
     /// Only those of these schemas; what a key may see. `None`: of all.
     pub schemas: Option<Vec<String>>,
@@ -54,6 +54,17 @@ impl TaskFilter {
         self.narrows() && self.assignee.is_none() && self.external_id.is_none() && !ended
     }
 
+    /// The same, in terms of phases alone; `None` if no task can be in it.
+    fn by_phase(&self) -> Option<Self> {
+        match (self.unresolved, self.phase) {
+            (true, None | Some(Phase::Open)) => {
+                Some(Self { unresolved: false, phase: Some(Phase::Open), ..self.clone() })
+            }
+            (true, Some(_)) => None,
+            (false, _) => Some(self.clone()),
+        }
+    }
+
     fn wants_schema(&self, name: &str) -> bool {
         self.schema.as_deref().is_none_or(|schema| schema == name)
             && self.schemas.as_ref().is_none_or(|schemas| schemas.iter().any(|s| s == name))
@@ -64,7 +75,7 @@ impl TaskFilter {
         match self.phase {
             Some(Phase::Open) if resolved => false,
             Some(Phase::Resolved) if !resolved => false,
-            _ => !(self.unresolved && resolved),
+            _ => true,
         }
     }
 }
@@ -114,6 +125,7 @@ pub async fn list(
 ) -> Result<(Vec<Task>, bool)> {
     // One more than asked for tells whether there is a next page.
     let asked = limit + 1;
+    let Some(filter) = &filter.by_phase() else { return Ok((Vec::new(), false)) };
     let ranges = if filter.is_ranged() { ranges(filter, registry) } else { None };
     let sql = match ranges {
         Some(ranges) if ranges.is_empty() => return Ok((Vec::new(), false)),
@@ -134,8 +146,8 @@ const RANGES: &[Column] = &[
     ("state", Ty::Text, Null::Never),
 ];
 
-/// The beginning of each range is found by where it stands in the whole index, and what lies beyond
-/// its end is dropped: an order that no other index has leaves the planner no choice.
+/// Each range is found by where it stands in the whole index: an order that no other index has leaves the planner no
+/// choice.
 fn merged_postgres(ranges: Vec<Range>, filter: &TaskFilter, after: Option<Uuid>, limit: u64) -> Sql {
     let mut rows = Rows::new(RANGES);
     for (schema, ttype, state) in ranges {
@@ -145,15 +157,18 @@ fn merged_postgres(ranges: Vec<Range>, filter: &TaskFilter, after: Option<Uuid>,
     let sql = rows
         .table(sql)
         .push(
-            " AS r CROSS JOIN LATERAL (SELECT t.id, t.schema_name, t.ttype, coalesce(t.state, '') AS state,
-                t.resolved, t.phase FROM tasks t
-             WHERE (t.schema_name, t.ttype, coalesce(t.state, ''), t.id) > (r.schema_name, r.ttype, r.state, ",
+            " AS r CROSS JOIN LATERAL (SELECT x.id FROM tasks x
+             WHERE (x.schema_name, x.ttype, coalesce(x.state, ''), x.id) > (r.schema_name, r.ttype, r.state, ",
         )
         .bind(after.unwrap_or_default())
-        .push(") ORDER BY t.schema_name, t.ttype, coalesce(t.state, ''), t.id LIMIT ")
+        .push(") AND (x.schema_name, x.ttype, coalesce(x.state, ''), x.id) <= (r.schema_name, r.ttype, r.state, ")
+        .bind(Uuid::max())
+        .push(")");
+    let sql = among(sql, filter)
+        .push(" ORDER BY x.schema_name, x.ttype, coalesce(x.state, ''), x.id LIMIT ")
         .bind(limit as i64)
-        .push(") AS x WHERE x.schema_name = r.schema_name AND x.ttype = r.ttype AND x.state = r.state");
-    let sql = among(sql, filter).push(" ORDER BY x.id LIMIT ").bind(limit as i64);
+        .push(") AS x ORDER BY x.id LIMIT ")
+        .bind(limit as i64);
     sql.push(")) ORDER BY id")
 }
 
@@ -177,7 +192,6 @@ fn merged_sqlite(ranges: &[Range], filter: &TaskFilter, after: Option<Uuid>, lim
 
 /// What a range's state says already, but for tasks that end without a decision.
 fn among(sql: Sql, filter: &TaskFilter) -> Sql {
-    let sql = sql.push(if filter.unresolved { " AND NOT x.resolved" } else { "" });
     match filter.phase {
         Some(phase) => sql.push(" AND x.phase = ").bind(phase.as_str()),
         None => sql,
@@ -204,7 +218,7 @@ fn filtered(engine: Engine, filter: &TaskFilter, after: Option<Uuid>, limit: u64
         sql = sql.push(" AND id > ").bind(id);
     }
     // An open task is in no resolved state; said twice, so that the index of those is taken.
-    if filter.unresolved || filter.phase == Some(Phase::Open) {
+    if filter.phase == Some(Phase::Open) {
         sql = sql.push(" AND NOT resolved");
     }
     match filter.phase {

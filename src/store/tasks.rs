@@ -46,20 +46,23 @@ pub(super) fn values(task: &Task) -> Vec<Value> {
     ]
 }
 
-/// The columns that a transition changes, in the order of [`changed_values`].
+/// The columns that a change changes, in the order of [`changed_values`]. `meta` is null where it stays as it is: most
+/// changes are decisions, and it may be large.
 pub(super) const CHANGED: &[Column] = &[
     ("id", Ty::Uuid, Null::Never),
     ("updated_at", Ty::Int, Null::Never),
     ("state", Ty::Text, Null::Maybe),
     ("resolved", Ty::Bool, Null::Never),
     ("phase", Ty::Text, Null::Never),
+    ("meta", Ty::Text, Null::Maybe),
     ("output", Ty::Text, Null::Maybe),
     ("version", Ty::Int, Null::Never),
     ("decided_by", Ty::Text, Null::Maybe),
     ("decided_at", Ty::Int, Null::Maybe),
 ];
 
-pub(super) fn changed_values(task: &Task) -> Vec<Value> {
+pub(super) fn changed_values(task: &Task, amended: bool) -> Vec<Value> {
+    let meta = task.meta.as_ref().filter(|_| amended);
     let decided_by = task
         .decided_by
         .as_ref()
@@ -70,6 +73,7 @@ pub(super) fn changed_values(task: &Task) -> Vec<Value> {
         task.state.clone().into(),
         task.resolved.into(),
         task.phase.as_str().into(),
+        meta.map(|m| m.as_str().to_owned()).into(),
         task.output.as_ref().map(|o| o.as_str().to_owned()).into(),
         task.version.into(),
         decided_by.into(),

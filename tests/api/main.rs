@@ -36,6 +36,7 @@ mod protocol;
 mod realtime;
 mod replays;
 mod schemas;
+mod sender;
 mod streams;
 mod tenants;
 mod waiting;

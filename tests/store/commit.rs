@@ -121,7 +121,7 @@ async fn idempotency_key_gives_one_answer(engine: Engine) {
         f.submit(with_key(f.decide(first.task().id, Some("paid"), None), "k3", "b")).await.expect("again");
     assert_eq!(decided.task().version, 2);
     assert_eq!(again.task().version, 2);
-    assert!(matches!(again, Reply::Decided(_)));
+    assert!(matches!(again, Reply::Changed(_)));
     assert_eq!(kept_tasks(&f).await, 2);
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use task_inbox::store::commit::{
-    Commit, CommitError, Create, Decide, Hooks, Idempotency, LogEntry, Member, NoHooks, Operation, Reply,
-    Settings,
+    Change, Commit, CommitError, Create, Hooks, Idempotency, LogEntry, Member, NoHooks, Operation, Reply,
+    Settings, What,
 };
 use task_inbox::store::deliveries::Leased;
 use task_inbox::store::registry::Endpoint;
@@ -112,8 +112,8 @@ impl Fixture {
         // Each decision is another person's, so that none counts as a repetition.
         let actor = Actor::user(Uuid::new_v4(), "somebody");
         let seen = self.seen.lock().expect("no panic").get(&id).expect("it was submitted here").clone();
-        let decide = Decide { seen, ttype, decision, actor, consent: None };
-        Member { registry, idempotency: None, operation: Operation::Decide(Box::new(decide)) }
+        let change = Change { seen, ttype, what: What::Decided { decision, consent: None }, actor };
+        Member { registry, idempotency: None, operation: Operation::Change(Box::new(change)) }
     }
 
     pub(crate) async fn submit(&self, member: Member) -> Result<Reply, CommitError> {

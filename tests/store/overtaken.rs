@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
-use task_inbox::store::commit::{CommitError, Hooks, Operation, Reply};
+use task_inbox::store::commit::{CommitError, Hooks, Operation, Reply, What};
 use task_inbox::store::deliveries::Leased;
 use task_inbox::store::registry::Endpoint;
 use task_inbox::store::{Engine, RegistryCache, log, tasks};
@@ -110,8 +110,9 @@ async fn consent_is_to_one_version(engine: Engine) {
     install(&f.db, &f.registry, &guarded).await;
     let pay = |id, consent: Option<i64>| {
         let mut member = f.decide(id, Some("paid"), None);
-        let Operation::Decide(decide) = &mut member.operation else { panic!("a decision") };
-        decide.consent = consent.map(|version| Consent { version, passed: Passed::Allowed });
+        let Operation::Change(change) = &mut member.operation else { panic!("a decision") };
+        let What::Decided { consent: given, .. } = &mut change.what else { panic!("a decision") };
+        *given = consent.map(|version| Consent { version, passed: Passed::Allowed });
         member
     };
     let unasked = |answer: &Result<Reply, CommitError>| match answer {
@@ -185,7 +186,7 @@ async fn two_replicas_that_saw_the_same_decide_one_after_the_other() {
         let mut done = Vec::new();
         for decision in deciding {
             match decision.await.expect("no panic") {
-                Ok(Reply::Decided(task)) => done.push(task.version),
+                Ok(Reply::Changed(task)) => done.push(task.version),
                 Err(CommitError::Refused { refusal: Refusal::Stale { .. }, current }) => {
                     assert_eq!(current.version, 2, "what overtook it is shown");
                 }

@@ -268,6 +268,7 @@ proptest! {
                     None => prop_assert!(ttype.guard_of(target).is_some()),
                 }
             }
+            Err(Refusal::Over(name)) => prop_assert!(false, "{name}: that is said to senders"),
             Err(Refusal::Ended(name)) => {
                 prop_assert!(!repeated && decision.expected_version.is_none_or(|v| v == task.version));
                 prop_assert_eq!(Some(name), phase.map(Phase::as_str));

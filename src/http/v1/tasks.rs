@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::{requests, responses};
-use crate::app::{Created, Permission, tasks, waiting};
+use crate::app::{Created, Permission, sender, tasks, waiting};
 use crate::http::Http;
 use crate::http::answer;
 use crate::http::call::Call;
@@ -231,4 +231,83 @@ pub(in crate::http) async fn transition(
     let (decision, on_behalf_of) = requests::decision(&call)?;
     let idempotency = call.idempotency(&who, true)?;
     answer::decided(&tasks::transition(&http.app, &who, id, decision, idempotency, on_behalf_of).await?)
+}
+
+/// Change what a task says
+///
+/// Needs `tasks:write`: this is for whoever posted it. `meta` is merged into the task's by JSON Merge Patch (RFC 7396): what
+/// is not named stays, null takes away. What comes of it must match the type's `input`. Only a task that waits can be
+/// changed; each change is a new version, so that whoever decides with the `If-Match` of what was on the screen gets 412,
+/// with the task as it is.
+#[utoipa::path(
+    patch, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "amendTask",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The task's id"),
+        ("If-Match" = Option<String>, Header,
+            description = "The ETag of the version that is changed, or `*`", example = "\"1\"",
+            format = "etag", pattern = r#"^(\*|(W/)?"[0-9]{1,18}")$"#),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for a post",
+            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ),
+    request_body(content = models::Amend, description = "What changes", example = json!(examples::amend())),
+    responses(
+        (status = 200, body = models::Decided, description = "The task after the change",
+            headers(("ETag" = String, description = "Its new version")),
+            example = json!(examples::amended())),
+        (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "The task does not wait any more; or the `Idempotency-Key` came with another body"),
+        (status = 412, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "The task is at another version than `If-Match`"),
+        problems::Authenticated, problems::NotFound, problems::WithBody,
+    )
+)]
+pub(in crate::http) async fn amend(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    call: Call,
+) -> Result<Response, Problem> {
+    let id = requests::task_id(&id)?;
+    let (patch, said) = requests::amendment(&call)?;
+    let idempotency = call.idempotency(&who, false)?;
+    answer::decided(&sender::amend(&http.app, &who, id, patch, said, idempotency).await?)
+}
+
+/// Withdraw a task
+///
+/// Needs `tasks:write`: this is for whoever posted it. Only a task that waits can be withdrawn; it takes no decision any
+/// more, and whoever waits for one is answered. To withdraw it again changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/tasks/{id}/cancel", tag = "tasks", operation_id = "cancelTask",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The task's id"),
+        ("If-Match" = Option<String>, Header,
+            description = "The ETag of the version that is withdrawn, or `*`", example = "\"1\"",
+            format = "etag", pattern = r#"^(\*|(W/)?"[0-9]{1,18}")$"#),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for a post",
+            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ),
+    request_body(content = Option<models::Cancel>, description = "Needed for a reason only",
+        example = json!({"reason": "the customer withdrew the order"})),
+    responses(
+        (status = 200, body = models::Decided, description = "The task, which takes no decision any more",
+            headers(("ETag" = String, description = "Its new version")),
+            example = json!(examples::cancelled())),
+        (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "The task does not wait any more; or the `Idempotency-Key` came with another body"),
+        (status = 412, body = models::ConflictProblem, content_type = "application/problem+json",
+            description = "The task is at another version than `If-Match`"),
+        problems::Authenticated, problems::NotFound, problems::WithBody,
+    )
+)]
+pub(in crate::http) async fn cancel(
+    State(http): State<Http>,
+    Caller(who): Caller,
+    Segment(id): Segment,
+    call: Call,
+) -> Result<Response, Problem> {
+    let id = requests::task_id(&id)?;
+    let said = requests::cancellation(&call)?;
+    let idempotency = call.idempotency(&who, false)?;
+    answer::decided(&sender::cancel(&http.app, &who, id, said, idempotency).await?)
 }

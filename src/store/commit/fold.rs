@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use task_inbox_domain::log::Hash;
-use task_inbox_domain::transition::{self, Outcome};
+use task_inbox_domain::transition::{self, Outcome, sender};
 use task_inbox_domain::{Task, Timestamp};
 use uuid::Uuid;
 
 use super::Hooks;
-use super::member::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
+use super::member::{Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What};
 use crate::store::registry::{Heard, InstalledType, Registry};
 
 /// The sender's own name for a task: schema and external id.
@@ -25,7 +25,7 @@ pub(super) struct Plan {
     pub(super) idempotency: BTreeMap<Hash, usize>,
     /// External ids, likewise.
     pub(super) external: BTreeMap<ExternalId, usize>,
-    /// Tasks that are decided.
+    /// Tasks that are changed.
     pub(super) tasks: BTreeSet<Uuid>,
 }
 
@@ -42,8 +42,8 @@ impl Plan {
                         plan.external.entry(id).or_insert(i);
                     }
                 }
-                Operation::Decide(decide) => {
-                    plan.tasks.insert(decide.seen.id);
+                Operation::Change(change) => {
+                    plan.tasks.insert(change.seen.id);
                 }
             }
         }
@@ -69,7 +69,7 @@ pub(super) struct Loaded {
     pub(super) made: BTreeSet<Hash>,
     /// Tasks that bear external ids: the content's hash and the task's id.
     pub(super) external: HashMap<ExternalId, (Hash, Uuid)>,
-    /// Tasks by id: those that are decided, locked, and those that bear external ids.
+    /// Tasks by id: those that are changed, locked, and those that bear external ids.
     pub(super) tasks: HashMap<Uuid, Task>,
 }
 
@@ -78,10 +78,10 @@ impl Loaded {
     pub(super) fn seen_by(members: &[&Member]) -> Self {
         let mut loaded = Self::default();
         for member in members {
-            let Operation::Decide(decide) = &member.operation else { continue };
-            let newest = loaded.tasks.entry(decide.seen.id).or_insert_with(|| decide.seen.clone());
-            if newest.version < decide.seen.version {
-                newest.clone_from(&decide.seen);
+            let Operation::Change(change) = &member.operation else { continue };
+            let newest = loaded.tasks.entry(change.seen.id).or_insert_with(|| change.seen.clone());
+            if newest.version < change.seen.version {
+                newest.clone_from(&change.seen);
             }
         }
         loaded
@@ -111,6 +111,8 @@ pub(super) struct Folded {
     pub(super) outcomes: Vec<Result<Reply, CommitError>>,
     pub(super) created: Vec<Task>,
     pub(super) changed: BTreeMap<Uuid, Task>,
+    /// Those of them whose `meta` is another now.
+    pub(super) amended: HashSet<Uuid>,
     pub(super) entries: Vec<LogEntry>,
     pub(super) deliveries: Vec<NewDelivery>,
     /// Answers to keep under idempotency keys whose rows the batch made.
@@ -164,7 +166,7 @@ impl State<'_> {
         }
         let reply = match &member.operation {
             Operation::Create(create) => self.create(create),
-            Operation::Decide(decide) => self.decide(decide),
+            Operation::Change(change) => self.change(change),
         }?;
         if let Some(key) = &member.idempotency {
             self.folded.answers.insert(key.key_hash, (key.body_hash, reply.clone()));
@@ -201,24 +203,27 @@ impl State<'_> {
         Ok(Reply::Created(create.task.clone()))
     }
 
-    fn decide(&mut self, decide: &Decide) -> Result<Reply, CommitError> {
-        let task = self.loaded.tasks.get(&decide.seen.id).ok_or(CommitError::NoSuchTask)?;
-        let outcome = transition::apply(
-            task,
-            decide.ttype.ttype(),
-            &decide.decision,
-            &decide.actor,
-            decide.consent,
-            Uuid::now_v7(),
-            self.now,
-        );
+    fn change(&mut self, change: &Change) -> Result<Reply, CommitError> {
+        let task = self.loaded.tasks.get(&change.seen.id).ok_or(CommitError::NoSuchTask)?;
+        let Change { ttype, actor, .. } = change;
+        let (event, now) = (Uuid::now_v7(), self.now);
+        let outcome = match &change.what {
+            What::Decided { decision, consent } => {
+                transition::apply(task, ttype.ttype(), decision, actor, *consent, event, now)
+            }
+            What::Cancelled(cancellation) => sender::cancel(task, cancellation, actor, event, now),
+            What::Amended(amendment) => sender::amend(task, amendment, actor, event, now),
+        };
         match outcome {
-            Ok(Outcome::Unchanged) => Ok(Reply::Decided(task.clone())),
+            Ok(Outcome::Unchanged) => Ok(Reply::Changed(task.clone())),
             Ok(Outcome::Changed { task, event }) => {
                 self.loaded.tasks.insert(task.id, (*task).clone());
                 self.folded.changed.insert(task.id, (*task).clone());
-                self.record(LogEntry::new(event), &task, &decide.ttype);
-                Ok(Reply::Decided(*task))
+                if matches!(change.what, What::Amended(_)) {
+                    self.folded.amended.insert(task.id);
+                }
+                self.record(LogEntry::new(event), &task, ttype);
+                Ok(Reply::Changed(*task))
             }
             Err(refusal) => Err(CommitError::Refused { refusal, current: Box::new(task.clone()) }),
         }

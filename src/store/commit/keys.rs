@@ -52,8 +52,8 @@ pub(super) async fn lock_idempotency(
         let body_hash = member.idempotency.as_ref().map(|i| i.body_hash).unwrap_or_default();
         let (schema, task, created, answer) = match &member.operation {
             Operation::Create(c) => (c.task.schema.as_str(), c.task.id, true, answer(&c.task)?),
-            Operation::Decide(d) => {
-                (d.ttype.version.schema.name.as_str(), d.seen.id, false, UNKNOWN.to_owned())
+            Operation::Change(c) => {
+                (c.ttype.version.schema.name.as_str(), c.seen.id, false, UNKNOWN.to_owned())
             }
         };
         rows.push(vec![
@@ -95,12 +95,12 @@ pub(super) async fn lock_idempotency(
         if let Some(ttype) = registry.type_by_id(task.ttype_id) {
             task.ttype.clone_from(&ttype.ttype().name);
         }
-        let decides = plan
+        let changes = plan
             .idempotency
             .get(&key_hash)
-            .is_some_and(|m| matches!(members[*m].operation, Operation::Decide(_)));
-        let reply = match (decides, row.get::<bool>("created")?) {
-            (true, _) => Reply::Decided(task),
+            .is_some_and(|m| matches!(members[*m].operation, Operation::Change(_)));
+        let reply = match (changes, row.get::<bool>("created")?) {
+            (true, _) => Reply::Changed(task),
             (false, true) => Reply::Created(task),
             (false, false) => Reply::Existing(task),
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use task_inbox_domain::log::{Hash, digest};
+use task_inbox_domain::transition::sender::{Amendment, Cancellation};
 use task_inbox_domain::transition::{Consent, Decision, Refusal};
 use task_inbox_domain::{Actor, Event, Task};
 
@@ -51,8 +52,8 @@ pub struct Member {
 pub enum Operation {
     /// Keep a task that was posted.
     Create(Box<Create>),
-    /// Move a task.
-    Decide(Box<Decide>),
+    /// Change a task.
+    Change(Box<Change>),
 }
 
 /// A task to keep.
@@ -69,20 +70,34 @@ pub struct Create {
     pub content_hash: Hash,
 }
 
-/// A transition to make. The decision has passed [`Decision::check`].
+/// A task to change.
 #[derive(Debug)]
-pub struct Decide {
+pub struct Change {
     /// The task, as it was read a moment ago. If it still stands so at the commit, it need not be read
     /// again.
     pub seen: Task,
     /// The task's type. A task keeps its type for life.
     pub ttype: InstalledType,
-    /// Where it shall go.
-    pub decision: Decision,
-    /// Who decides.
+    /// What becomes of it.
+    pub what: What,
+    /// Who wants that.
     pub actor: Actor,
-    /// What the transition's guard said, and of which version, if one was asked.
-    pub consent: Option<Consent>,
+}
+
+/// What becomes of a task.
+#[derive(Debug)]
+pub enum What {
+    /// It moves. The decision has passed [`Decision::check`].
+    Decided {
+        /// Where it shall go.
+        decision: Decision,
+        /// What the transition's guard said, and of which version, if one was asked.
+        consent: Option<Consent>,
+    },
+    /// Its sender withdraws it.
+    Cancelled(Cancellation),
+    /// Its sender changes what it says.
+    Amended(Amendment),
 }
 
 /// What became of a member, once it is durable.
@@ -92,15 +107,15 @@ pub enum Reply {
     Created(Task),
     /// The same content had been posted under this `external_id` before: the task as it stands.
     Existing(Task),
-    /// The transition was made (or had been made by the same actor before).
-    Decided(Task),
+    /// It was changed (or had been changed so before).
+    Changed(Task),
 }
 
 impl Reply {
     /// The task in it.
     pub fn task(&self) -> &Task {
         match self {
-            Self::Created(task) | Self::Existing(task) | Self::Decided(task) => task,
+            Self::Created(task) | Self::Existing(task) | Self::Changed(task) => task,
         }
     }
 }

@@ -11,5 +11,5 @@ mod member;
 mod queue;
 mod write;
 
-pub use member::{CommitError, Create, Decide, Idempotency, LogEntry, Member, Operation, Reply};
+pub use member::{Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What};
 pub use queue::{Commit, Hooks, NoHooks, Settings};

@@ -107,14 +107,16 @@ fn created(folded: &Folded) -> Rows {
 
 fn changed(folded: &Folded) -> Rows {
     let mut rows = Rows::new(tasks::CHANGED);
-    folded.changed.values().for_each(|task| rows.push(tasks::changed_values(task)));
+    for task in folded.changed.values() {
+        rows.push(tasks::changed_values(task, folded.amended.contains(&task.id)));
+    }
     rows
 }
 
 /// Changes tasks to what rows `r` say, which follow.
 const CHANGE: &str =
     "UPDATE tasks AS t SET updated_at = r.updated_at, state = r.state, resolved = r.resolved,
-        phase = r.phase, output = r.output, version = r.version, decided_by = r.decided_by,
+        phase = r.phase, meta = COALESCE(r.meta, t.meta), output = r.output, version = r.version, decided_by = r.decided_by,
         decided_at = r.decided_at FROM ";
 
 const DELIVERIES: &[Column] = &[

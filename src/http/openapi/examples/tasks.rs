@@ -55,6 +55,20 @@ pub(in crate::http) fn decided() -> Value {
     json!({ "task": paid() })
 }
 
+pub(in crate::http) fn amend() -> Value {
+    json!({ "meta": {"amount": 17.00, "note": null}, "reason": "One of the two came back whole" })
+}
+
+pub(in crate::http) fn amended() -> Value {
+    let changed = json!({"meta": {"order": "4711", "amount": 17.00}, "version": 2, "updated": "2026-11-21T10:09:41.004212Z"});
+    json!({ "task": with(open(), &changed) })
+}
+
+pub(in crate::http) fn cancelled() -> Value {
+    let changed = json!({"phase": "cancelled", "version": 2, "updated": "2026-11-21T10:09:41.004212Z", "allowed_transitions": []});
+    json!({ "task": with(open(), &changed) })
+}
+
 pub(super) fn ttype() -> Value {
     json!({
         "schema_name": "shop", "semver": "1.2", "name": "refund", "title": "Refund",

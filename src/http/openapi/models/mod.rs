@@ -32,5 +32,5 @@ pub(in crate::http) use log::{Actor, EventList, EventType, TaskHistory};
 pub(in crate::http) use maintenance::{Maintenance, MaintenanceList, NewMaintenance};
 pub(in crate::http) use schemas::{Installation, Removal, SchemaAnswer, SchemaList};
 pub(in crate::http) use tasks::{
-    Decide, Decided, Phase, PostTask, Resolved, Task, TaskAnswer, TaskList, TaskType,
+    Amend, Cancel, Decide, Decided, Phase, PostTask, Resolved, Task, TaskAnswer, TaskList, TaskType,
 };

@@ -54,6 +54,32 @@ pub(in crate::http) struct Decide {
     on_behalf_of: Option<String>,
 }
 
+/// A change of what a task says.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Amend {
+    /// What is merged into the task's `meta` (RFC 7396).
+    meta: Map<String, Value>,
+    /// Why.
+    #[schema(max_length = 4096)]
+    reason: Option<String>,
+    /// For whom a program does it; recorded as claimed, not proven.
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    on_behalf_of: Option<String>,
+}
+
+/// A withdrawal.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Cancel {
+    /// Why.
+    #[schema(max_length = 4096)]
+    reason: Option<String>,
+    /// For whom a program does it; recorded as claimed, not proven.
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    on_behalf_of: Option<String>,
+}
+
 /// Where a task is in its life.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

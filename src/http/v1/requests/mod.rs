@@ -13,11 +13,12 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
 use task_inbox_domain::transition::Decision;
 use task_inbox_domain::webhook::url::MAX_URL;
-use task_inbox_domain::{EventType, Phase};
+use task_inbox_domain::{Document, EventType, Phase};
 use uuid::Uuid;
 
 use crate::app::PostTask;
 use crate::app::events::After;
+use crate::app::sender::Said;
 use crate::app::{duration, waiting};
 use crate::http::call::{Call, MAX_BODY};
 use crate::http::fields::Fields;
@@ -77,6 +78,43 @@ pub(super) fn decision(call: &Call) -> Result<(Decision, Option<String>), Proble
     }
     fields.finish()?;
     Ok((decision, on_behalf_of))
+}
+
+/// Why a task is withdrawn, if a body says so.
+pub(super) fn cancellation(call: &Call) -> Result<Said, Problem> {
+    no_parameters(&call.uri)?;
+    let expected_version = if_match(&call.headers)?;
+    if call.body.is_empty() {
+        return Ok(Said { expected_version, ..Said::default() });
+    }
+    let mut fields = Fields::parse(&call.body)?;
+    let said = said(&mut fields, expected_version);
+    fields.finish()?;
+    Ok(said)
+}
+
+/// What is merged into what a task says.
+pub(super) fn amendment(call: &Call) -> Result<(Document, Said), Problem> {
+    no_parameters(&call.uri)?;
+    let expected_version = if_match(&call.headers)?;
+    let mut fields = Fields::parse(&call.body)?;
+    let patch = fields.object("meta");
+    if patch.is_none() {
+        fields.missing("meta");
+    }
+    let said = said(&mut fields, expected_version);
+    fields.not_yet(&["priority", "due_at", "assignee"]);
+    fields.finish()?;
+    let patch = patch.ok_or_else(|| Problem::malformed("meta is required"))?;
+    Ok((patch, said))
+}
+
+fn said(fields: &mut Fields<'_>, expected_version: Option<i64>) -> Said {
+    Said {
+        reason: fields.text("reason", ANY),
+        on_behalf_of: fields.name("on_behalf_of", ANY),
+        expected_version,
+    }
 }
 
 /// The version that the caller saw: `"3"` or `W/"3"`; `*` is any.
