@@ -133,7 +133,9 @@ mod tests {
 
     fn naive(target: Value, patch: Value) -> Value {
         let Value::Object(patch) = patch else { return patch };
-        let Value::Object(mut target) = target else { return naive(serde_json::json!({}), Value::Object(patch)) };
+        let Value::Object(mut target) = target else {
+            return naive(serde_json::json!({}), Value::Object(patch));
+        };
         for (name, value) in patch {
             if value.is_null() {
                 target.remove(&name);
@@ -147,7 +149,8 @@ mod tests {
 
     /// Small objects, whose members often have the same names.
     fn objects() -> impl Strategy<Value = Document> {
-        let leaves = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..9).prop_map(Value::from)];
+        let leaves =
+            prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..9).prop_map(Value::from)];
         let values = leaves.prop_recursive(3, 12, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
@@ -155,9 +158,8 @@ mod tests {
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         });
-        prop::collection::btree_map("[a-c]", values, 0..4).prop_map(|members| {
-            document(&Value::Object(members.into_iter().collect()).to_string())
-        })
+        prop::collection::btree_map("[a-c]", values, 0..4)
+            .prop_map(|members| document(&Value::Object(members.into_iter().collect()).to_string()))
     }
 
     proptest! {

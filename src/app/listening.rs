@@ -74,11 +74,7 @@ fn scopes(who: &Principal) -> Vec<String> {
 /// # Errors
 ///
 /// The first topic that may not be.
-pub async fn authorize(
-    app: &App,
-    token: &str,
-    topics: &[Topic],
-) -> std::result::Result<Vec<Grant>, Refused> {
+pub async fn authorize(app: &App, token: &str, topics: &[Topic]) -> std::result::Result<Vec<Grant>, Refused> {
     let claims = tokens::read(&app.vault, token).ok_or(Refused::Auth)?;
     let who = app.keys.holder(&app.db, claims.sub, App::now()).await.map_err(refused)?;
     let mut grants = Vec::with_capacity(topics.len());

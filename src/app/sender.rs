@@ -72,21 +72,24 @@ pub async fn amend(
         let TaskView { task, ttype } = tasks::visible(app, who, id).await?;
         maintenance::written(&app.registry.current(), &task.schema)?;
         let merged = Amendment::of(&task, ttype.ttype(), patch.clone(), said.reason.clone());
-        let amendment = merged
-            .map_err(|problems| AppError::problems("with this, the task would not match its type", problems))?;
+        let amendment = merged.map_err(|problems| {
+            AppError::problems("with this, the task would not match its type", problems)
+        })?;
         let version = said.expected_version.unwrap_or(amendment.version);
         let amendment = Amendment { version, ..amendment };
         let what = || What::Amended(amendment.clone());
         match change(app, &task, &ttype, &said.actor(who), idem.as_ref(), what).await? {
             Ok(task) => return tasks::view(app, task).await,
             Err(refused) => {
-                let moved = matches!(refused.refusal, Refusal::Stale { .. }) && said.expected_version.is_none();
+                let moved =
+                    matches!(refused.refusal, Refusal::Stale { .. }) && said.expected_version.is_none();
                 attempts += 1;
                 if !moved {
                     return Err(refused.into_error(app));
                 }
                 if attempts == ATTEMPTS {
-                    let detail = "the task changes faster than this can be merged into it; try again".to_owned();
+                    let detail =
+                        "the task changes faster than this can be merged into it; try again".to_owned();
                     return Err(AppError::Conflict { detail, current: Some(app.current(*refused.current)) });
                 }
             }

@@ -12,7 +12,9 @@ use super::content::{self, content_hash};
 use super::error::Result;
 use super::{App, AppError, Permission, Principal, guards, maintenance};
 use crate::store::answers;
-use crate::store::commit::{Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What};
+use crate::store::commit::{
+    Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What,
+};
 use crate::store::log::{self, Logged};
 use crate::store::registry::{InstalledType, Registry};
 use crate::store::task_list::{self, TaskFilter};

@@ -168,7 +168,8 @@ mod tests {
         let encoded = |json: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
         let claims: serde_json::Value =
             serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).expect("base64")).expect("JSON");
-        let more = encoded(serde_json::json!({"scopes": ["task:read"], "sub": claims["sub"], "iss": "task-inbox",
+        let more =
+            encoded(serde_json::json!({"scopes": ["task:read"], "sub": claims["sub"], "iss": "task-inbox",
             "aud": "realtime", "exp": claims["exp"]}));
         let none = encoded(serde_json::json!({"alg": "none", "typ": "JWT", "kid": "old"}));
         let other = encoded(serde_json::json!({"alg": "HS384", "typ": "JWT", "kid": "old"}));

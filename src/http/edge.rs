@@ -29,9 +29,10 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let others = [metrics::PATH, realtime::PATH];
-    let answers_json = route.as_ref().map(|route| route.as_str().trim_end_matches('/')).is_some_and(|route| {
-        !route.starts_with(docs::PATH) && !others.contains(&route)
-    });
+    let answers_json = route
+        .as_ref()
+        .map(|route| route.as_str().trim_end_matches('/'))
+        .is_some_and(|route| !route.starts_with(docs::PATH) && !others.contains(&route));
     let mut response = if uri.path().contains("//") {
         // An empty segment names nothing, whatever pattern it fits.
         routes::unknown_route(&uri).into_response()

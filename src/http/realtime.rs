@@ -256,9 +256,7 @@ impl Connection {
                 self.tell().await?;
                 self.write(frames::response(&nonce, None)).await
             }
-            Heard::Nonsense { nonce } => {
-                self.write(frames::response(&nonce, Some(Error::BadMessage))).await
-            }
+            Heard::Nonsense { nonce } => self.write(frames::response(&nonce, Some(Error::BadMessage))).await,
         }
     }
 
@@ -298,7 +296,10 @@ impl Connection {
             tokio::time::timeout(WRITE, self.socket.flush()).await.map_err(|_| End::Gone)??;
         }
         if turn.behind {
-            return Err(End::Close(CLOSE_BEHIND, "behind: connect again and read the log after the last cursor"));
+            return Err(End::Close(
+                CLOSE_BEHIND,
+                "behind: connect again and read the log after the last cursor",
+            ));
         }
         if turn.ending {
             self.told_to_go = Some(Instant::now());

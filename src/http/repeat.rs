@@ -36,7 +36,9 @@ impl Repeat {
         }
         let path = route.strip_prefix("/api/v1")?;
         let otherwise = match (method.as_str(), path) {
-            ("POST", "/tasks" | "/tasks/{id}/cancel") | ("PATCH", "/tasks/{id}" | "/tasks/{id}/state") => return Some(Self::Keyed),
+            ("POST", "/tasks" | "/tasks/{id}/cancel") | ("PATCH", "/tasks/{id}" | "/tasks/{id}/state") => {
+                return Some(Self::Keyed);
+            }
             ("POST", "/log/verify") => return Some(Self::Reads),
             ("POST", "/schemas") => "a version is installed once, and the second time it is answered 409",
             ("POST", "/api-keys") => {

@@ -231,7 +231,8 @@ impl Hub {
             .filter(|(_, topics)| !topics.is_empty())
             .collect();
         for (id, topics) in refused {
-            let frame = self.frame("AUTH_REVOKED", &Revoked { topics: topics.iter().map(Topic::to_string).collect() });
+            let frame = self
+                .frame("AUTH_REVOKED", &Revoked { topics: topics.iter().map(Topic::to_string).collect() });
             for topic in &topics {
                 state.leave(id, topic);
             }

@@ -149,8 +149,18 @@ mod tests {
     #[test]
     fn what_is_no_topic_is_refused() {
         for text in [
-            "", ".", "task", "task:", "task:create.", "task:create. x", "task:create.a.b", "Task:create",
-            "task:create:", "task:state", "video-playback.lirik", "task:create.\u{0}",
+            "",
+            ".",
+            "task",
+            "task:",
+            "task:create.",
+            "task:create. x",
+            "task:create.a.b",
+            "Task:create",
+            "task:create:",
+            "task:state",
+            "video-playback.lirik",
+            "task:create.\u{0}",
         ] {
             assert_eq!(Topic::parse(text), None, "{text}");
         }

@@ -43,19 +43,31 @@ async fn a_sender_withdraws_its_task(engine: Engine) {
     let answer = cancel(&server, &task).header("if-match", "\"1\"").json(&said).send().await;
     let cancelled = answer.ok(200)["task"].clone();
     assert_eq!(answer.header("etag"), "\"2\"");
-    assert_eq!((&cancelled["phase"], &cancelled["state"], &cancelled["resolved"]), (&json!("cancelled"), &json!("asked"), &json!(false)));
+    assert_eq!(
+        (&cancelled["phase"], &cancelled["state"], &cancelled["resolved"]),
+        (&json!("cancelled"), &json!("asked"), &json!(false))
+    );
     assert_eq!(cancelled["allowed_transitions"], json!([]));
     // It says so everywhere.
-    assert_eq!(server.get(&format!("/api/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.ok(200)["task"], cancelled);
+    assert_eq!(
+        server.get(&format!("/api/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.ok(200)["task"],
+        cancelled
+    );
     assert_eq!(server.get("/api/v1/tasks?resolved=un").await.ok(200)["tasks"], json!([]));
     assert_eq!(server.get("/api/v1/tasks?phase=cancelled").await.ok(200)["tasks"][0]["id"], task["id"]);
     let line = history(&server, &task).await[1].clone();
-    assert_eq!((&line["reason"], &line["actor"]["on_behalf_of"]), (&json!("the order came back"), &json!("shop")));
+    assert_eq!(
+        (&line["reason"], &line["actor"]["on_behalf_of"]),
+        (&json!("the order came back"), &json!("shop"))
+    );
     let events = server.get("/api/v1/events?type=task.cancelled").await.ok(200)["events"].clone();
     assert_eq!(events[0]["data"]["task"]["phase"], "cancelled");
     // It takes no decision and no change any more; to withdraw it again changes nothing.
     let refused = server.decide(&task, "checked").send().await.problem(409);
-    assert_eq!((&refused["current"]["phase"], &refused["allowed_transitions"]), (&json!("cancelled"), &json!([])));
+    assert_eq!(
+        (&refused["current"]["phase"], &refused["allowed_transitions"]),
+        (&json!("cancelled"), &json!([]))
+    );
     amend(&server, &task, &json!({"order": "18"})).send().await.problem(409);
     assert_eq!(cancel(&server, &task).send().await.ok(200)["task"], cancelled);
     assert_eq!(history(&server, &task).await.as_array().map(Vec::len), Some(2));
@@ -94,7 +106,8 @@ async fn a_withdrawal_ends_the_wait(engine: Engine) {
 
 async fn a_sender_changes_what_its_task_says(engine: Engine) {
     let server = Server::start(engine).await;
-    let task = server.flag(json!({"url": "http://a", "score": 1, "labels": {"spam": 0.5, "rude": 0.1}})).await;
+    let task =
+        server.flag(json!({"url": "http://a", "score": 1, "labels": {"spam": 0.5, "rude": 0.1}})).await;
     let patch = json!({"score": 2, "labels": {"rude": null}, "seen": [1]});
     let answer = amend(&server, &task, &patch).send().await;
     let amended = answer.ok(200)["task"].clone();
@@ -121,7 +134,8 @@ async fn a_decision_about_what_was_changed_is_refused(engine: Engine) {
     amend(&server, &task, &json!({"amount": 5000})).send().await.ok(200);
     let refused = server.decide(&task, "allow").header("if-match", "\"1\"").send().await.problem(412);
     assert_eq!(refused["current"]["meta"], json!({"amount": 5000}));
-    let stale = amend(&server, &task, &json!({"amount": 6})).header("if-match", "\"1\"").send().await.problem(412);
+    let stale =
+        amend(&server, &task, &json!({"amount": 6})).header("if-match", "\"1\"").send().await.problem(412);
     assert_eq!(stale["current"]["version"], 2);
     amend(&server, &task, &json!({"amount": 6})).header("if-match", "\"2\"").send().await.ok(200);
 }
@@ -142,7 +156,10 @@ async fn a_change_that_does_not_fit_is_told(engine: Engine) {
     assert_eq!(patch(json!({"meta": [1]})).send().await.pointers(), ["/meta"]);
     assert_eq!(patch(json!({"meta": {}, "state": "paid"})).send().await.pointers(), ["/state"]);
     assert_eq!(patch(json!({"meta": {}, "priority": 3})).send().await.pointers(), ["/priority"]);
-    assert_eq!(server.get(&format!("/api/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.ok(200)["task"]["version"], 1);
+    assert_eq!(
+        server.get(&format!("/api/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.ok(200)["task"]["version"],
+        1
+    );
 }
 
 async fn senders_alone_may(engine: Engine) {
@@ -152,12 +169,16 @@ async fn senders_alone_may(engine: Engine) {
     let readers = server.key(None, &[Permission::TasksRead, Permission::TasksResolve]).await;
     let others = server.key(Some(&["shop"]), &Permission::ALL).await;
     for (key, status) in [(&readers, 403), (&others, 404)] {
-        let of = |method, path: &str| server.bare(method, &format!("/api/v1/tasks/{id}{path}")).header("api-key", key);
+        let of = |method, path: &str| {
+            server.bare(method, &format!("/api/v1/tasks/{id}{path}")).header("api-key", key)
+        };
         of(Method::POST, "/cancel").send().await.problem(status);
         of(Method::PATCH, "").json(&json!({"meta": {"a": 1}})).send().await.problem(status);
     }
     let own = server.key(Some(&["ti:sample"]), &[Permission::TasksWrite]).await;
-    let of = |method, path: &str| server.bare(method, &format!("/api/v1/tasks/{id}{path}")).header("api-key", &own);
+    let of = |method, path: &str| {
+        server.bare(method, &format!("/api/v1/tasks/{id}{path}")).header("api-key", &own)
+    };
     of(Method::PATCH, "").json(&json!({"meta": {"a": 1}})).send().await.ok(200);
     of(Method::POST, "/cancel").send().await.ok(200);
 }
@@ -196,7 +217,8 @@ async fn many_changes_at_once_are_all_made(engine: Engine) {
 /// Posting the same again finds the task, however it was changed since.
 async fn what_stands_for_an_external_id_is_what_was_posted(engine: Engine) {
     let server = Server::start(engine).await;
-    let post = json!({"schema_name": "ti:sample", "task": "flag-content", "external_id": "e", "meta": {"n": 1}});
+    let post =
+        json!({"schema_name": "ti:sample", "task": "flag-content", "external_id": "e", "meta": {"n": 1}});
     let task = server.post(&post).await.ok(201)["task"].clone();
     amend(&server, &task, &json!({"n": 2})).send().await.ok(200);
     let again = server.post(&post).await.ok(200)["task"].clone();

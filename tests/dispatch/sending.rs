@@ -256,10 +256,16 @@ async fn an_attempt_that_fails_is_told_to_who_listens(engine: Engine) {
             break serde_json::from_slice::<Value>(&frame).expect("JSON");
         }
     };
-    assert_eq!((&told["type"], &told["data"]["topic"]), (&json!("MESSAGE"), &json!("delivery:attempt:fail.s")));
+    assert_eq!(
+        (&told["type"], &told["data"]["topic"]),
+        (&json!("MESSAGE"), &json!("delivery:attempt:fail.s"))
+    );
     let said: Value = serde_json::from_str(told["data"]["message"].as_str().expect("a text")).expect("JSON");
     assert_eq!(said["task_id"], json!(id));
-    assert_eq!((&said["outcome"], &said["status"], &said["attempt"]), (&json!("status"), &json!(500), &json!(1)));
+    assert_eq!(
+        (&said["outcome"], &said["status"], &said["attempt"]),
+        (&json!("status"), &json!(500), &json!(1))
+    );
     assert!(said["next_attempt"].is_string() && said["dead"].is_null(), "{said}");
     // One that is taken is not told.
     receiver.answer(Answer::Status(200));

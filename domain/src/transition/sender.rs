@@ -74,13 +74,7 @@ pub fn amend(
         return Ok(Outcome::Unchanged);
     }
     let changed = Task { meta: Some(amendment.meta.clone()), ..next(task, now) };
-    let event = event::task_amended(
-        event_id,
-        &changed,
-        actor,
-        amendment.reason.as_deref(),
-        &amendment.patch,
-    );
+    let event = event::task_amended(event_id, &changed, actor, amendment.reason.as_deref(), &amendment.patch);
     Ok(Outcome::Changed { task: Box::new(changed), event })
 }
 
@@ -98,7 +92,8 @@ impl Amendment {
     ) -> Result<Self, Vec<Problem>> {
         let meta = Document::parse_object(&merge_patch::merge(task.meta.as_ref(), &patch))
             .map_err(|error| vec![Problem::new("/meta", format!("with this merged in, it {error}"))])?;
-        let problems = ttype.input.as_ref().map(|input| input.check("/meta", Some(&meta))).unwrap_or_default();
+        let problems =
+            ttype.input.as_ref().map(|input| input.check("/meta", Some(&meta))).unwrap_or_default();
         if problems.is_empty() {
             Ok(Self { patch, meta, reason, version: task.version })
         } else {

@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(read(r#"{"type":"PING","nonce":null,"data":7}"#), Heard::Ping);
         let listen = r#"{"type":"LISTEN","nonce":"n","data":{"topics":["a","b"],"auth_token":"t"},"more":1}"#;
         let topics = vec!["a".to_owned(), "b".to_owned()];
-        let expected = Heard::Listen { nonce: "n".to_owned(), topics: topics.clone(), token: Some("t".to_owned()) };
+        let expected =
+            Heard::Listen { nonce: "n".to_owned(), topics: topics.clone(), token: Some("t".to_owned()) };
         assert_eq!(read(listen), expected);
         let unlisten = r#"{"type":"UNLISTEN","data":{"topics":["a","b"]}}"#;
         assert_eq!(read(unlisten), Heard::Unlisten { nonce: String::new(), topics });
@@ -125,20 +126,37 @@ mod tests {
     #[test]
     fn the_rest_is_nonsense_with_its_nonce() {
         for text in [
-            "", "null", "[]", "{}", "PING", r#"{"type":"PING""#, r#"{"type":1}"#, r#"{"type":"ping"}"#,
-            r#"{"nonce":"n"}"#, r#"{"type":"LISTEN","nonce":7,"data":{"topics":["a"]}}"#,
+            "",
+            "null",
+            "[]",
+            "{}",
+            "PING",
+            r#"{"type":"PING""#,
+            r#"{"type":1}"#,
+            r#"{"type":"ping"}"#,
+            r#"{"nonce":"n"}"#,
+            r#"{"type":"LISTEN","nonce":7,"data":{"topics":["a"]}}"#,
         ] {
             assert_eq!(read(text), Heard::Nonsense { nonce: String::new() }, "{text}");
         }
-        for data in ["", r#","data":null"#, r#","data":{}"#, r#","data":{"topics":[]}"#, r#","data":{"topics":"a"}"#,
-            r#","data":{"topics":[1]}"#, r#","data":{"topics":["a"],"auth_token":1}"#]
-        {
+        for data in [
+            "",
+            r#","data":null"#,
+            r#","data":{}"#,
+            r#","data":{"topics":[]}"#,
+            r#","data":{"topics":"a"}"#,
+            r#","data":{"topics":[1]}"#,
+            r#","data":{"topics":["a"],"auth_token":1}"#,
+        ] {
             for kind in ["LISTEN", "UNLISTEN", "MESSAGE"] {
                 let text = format!(r#"{{"type":"{kind}","nonce":"n"{data}}}"#);
                 assert_eq!(read(&text), Heard::Nonsense { nonce: "n".to_owned() }, "{text}");
             }
         }
         let long = "n".repeat(MAX_NONCE + 1);
-        assert_eq!(read(&format!(r#"{{"type":"X","nonce":"{long}"}}"#)), Heard::Nonsense { nonce: String::new() });
+        assert_eq!(
+            read(&format!(r#"{{"type":"X","nonce":"{long}"}}"#)),
+            Heard::Nonsense { nonce: String::new() }
+        );
     }
 }

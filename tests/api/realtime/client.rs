@@ -30,7 +30,8 @@ pub(super) struct Client {
 impl Client {
     pub(super) async fn connect(server: &Server) -> Self {
         let address = server.address().replacen("http", "ws", 1);
-        let (socket, _) = tokio_tungstenite::connect_async(format!("{address}/realtime")).await.expect("connects");
+        let (socket, _) =
+            tokio_tungstenite::connect_async(format!("{address}/realtime")).await.expect("connects");
         Self { socket, nonce: 0 }
     }
 

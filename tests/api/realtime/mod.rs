@@ -89,7 +89,8 @@ async fn tells_each_topic_of_its_own(engine: Engine) {
 /// While others only want to know that the log has grown, what it holds is not read.
 async fn hears_what_comes_after_the_answer_beside_readers_of_the_log(engine: Engine) {
     let server = Server::start(engine).await;
-    let _reader = server.request(Method::GET, "/api/v1/events").header("accept", "text/event-stream").open().await;
+    let _reader =
+        server.request(Method::GET, "/api/v1/events").header("accept", "text/event-stream").open().await;
     let token = token(&server, None).await;
     for _ in 0..30 {
         let mut client = Client::connect(&server).await;
@@ -146,7 +147,8 @@ async fn nonsense_is_answered(engine: Engine) {
     let server = Server::start(engine).await;
     let mut client = Client::listening(&server, &[STATE]).await;
     let refused = |nonce: &str| json!({"type": "RESPONSE", "nonce": nonce, "error": "ERR_BADMESSAGE"});
-    for text in ["", "x", "[]", "{\"type\":", "\u{1f980}", "{\"type\":\"MESSAGE\"}", "{\"type\":\"listen\"}"] {
+    for text in ["", "x", "[]", "{\"type\":", "\u{1f980}", "{\"type\":\"MESSAGE\"}", "{\"type\":\"listen\"}"]
+    {
         client.text(text).await;
         assert_eq!(client.frame().await, refused(""), "{text}");
     }
@@ -173,7 +175,9 @@ async fn topics_that_are_none_are_refused(engine: Engine) {
     let token = token(&server, None).await;
     let mut client = Client::connect(&server).await;
     let nobody = format!("task:create.{}", uuid::Uuid::now_v7());
-    for topic in ["task", "task:create.no-such-schema", &nobody, "task:create.", "channel-points.1", "task:delete"] {
+    for topic in
+        ["task", "task:create.no-such-schema", &nobody, "task:create.", "channel-points.1", "task:delete"]
+    {
         assert_eq!(client.listen(&[topic], &token).await, "ERR_BADTOPIC", "{topic}");
         // All or none.
         assert_eq!(client.listen(&["task:create", topic], &token).await, "ERR_BADTOPIC", "{topic}");
@@ -183,7 +187,10 @@ async fn topics_that_are_none_are_refused(engine: Engine) {
     client.is_silent().await;
     let mut tasks = Vec::new();
     for _ in 0..49 {
-        tasks.push(format!("task:state:update.{}", server.flag(json!({})).await["id"].as_str().expect("an id")));
+        tasks.push(format!(
+            "task:state:update.{}",
+            server.flag(json!({})).await["id"].as_str().expect("an id")
+        ));
     }
     let most: Vec<&str> = tasks.iter().map(String::as_str).collect();
     assert_eq!(client.listen(&most, &token).await, "");
@@ -215,9 +222,8 @@ async fn who_may_not_is_refused(engine: Engine) {
     let own = format!("task:state:update.{}", task["id"].as_str().expect("an id"));
     assert_eq!(client.listen(&[&own], &writes).await, "ERR_BADAUTH");
     // A token that outlives its key is worth nothing.
-    let created = server
-        .new_key(NewKey { permissions: Some(vec![Permission::TasksRead]), ..NewKey::default() })
-        .await;
+    let created =
+        server.new_key(NewKey { permissions: Some(vec![Permission::TasksRead]), ..NewKey::default() }).await;
     let gone = token(&server, Some(&created.key)).await;
     keys::revoke(&server.app, &Principal::cli(), created.id()).await.expect("revoked");
     assert_eq!(client.listen(&[STATE], &gone).await, "ERR_BADAUTH");
@@ -259,9 +265,8 @@ async fn answers_ping(engine: Engine) {
 
 async fn a_key_that_ends_ends_what_it_listens_to(engine: Engine) {
     let server = Server::start(engine).await;
-    let created = server
-        .new_key(NewKey { permissions: Some(vec![Permission::TasksRead]), ..NewKey::default() })
-        .await;
+    let created =
+        server.new_key(NewKey { permissions: Some(vec![Permission::TasksRead]), ..NewKey::default() }).await;
     let mut client = Client::connect(&server).await;
     let ends = token(&server, Some(&created.key)).await;
     let stays = token(&server, None).await;
@@ -301,8 +306,8 @@ async fn who_falls_behind_is_told_so_after_all_that_was_kept(engine: Engine) {
     let why = loop {
         match slow.came().await {
             Came::Frame(frame) => {
-                let said: Value =
-                    serde_json::from_str(frame["data"]["message"].as_str().expect("a message")).expect("JSON");
+                let said: Value = serde_json::from_str(frame["data"]["message"].as_str().expect("a message"))
+                    .expect("JSON");
                 let seq = said["seq"].as_i64().expect("a number");
                 assert!(last.as_ref().is_none_or(|(last, _)| seq == last + 1), "{seq} after {last:?}");
                 last = Some((seq, said["cursor"].clone()));
@@ -313,7 +318,8 @@ async fn who_falls_behind_is_told_so_after_all_that_was_kept(engine: Engine) {
     assert_eq!(why.map(|(code, _)| code), Some(4001));
     // From there the log goes on.
     let (seq, cursor) = last.expect("something was kept");
-    let page = server.get(&format!("/api/v1/events?after={}", cursor.as_str().expect("a cursor"))).await.ok(200);
+    let page =
+        server.get(&format!("/api/v1/events?after={}", cursor.as_str().expect("a cursor"))).await.ok(200);
     assert_eq!(page["events"][0]["data"]["seq"], seq + 1);
     let posted = server.flag(json!({})).await;
     assert_eq!(quick.message().await.1["task"]["id"], posted["id"], "others go on");
