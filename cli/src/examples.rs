@@ -68,6 +68,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "amend",
+        &[(
+            "amend 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --meta '{\"amount\": 12}'",
+            "merge this into what the task says",
+        )],
+    ),
+    ("cancel", &[("cancel 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --reason 'done by hand'", "withdraw a task")]),
+    (
         "tasks",
         &[
             ("tasks --resolved un", "what waits for a decision, oldest first"),

@@ -321,9 +321,9 @@ fn text(frame: Bytes) -> Message {
 
 /// What is too large is told; whoever breaks the protocol otherwise hears nothing more.
 fn broken(error: axum::Error) -> End {
-    let too_big = error.to_string().contains("too long");
-    match too_big {
-        true => End::Close(CLOSE_TOO_BIG, "a message is at most 64 KiB"),
-        false => End::from(error),
+    // axum tells of the library's errors in words alone.
+    if error.to_string().contains("too long") {
+        return End::Close(CLOSE_TOO_BIG, "a message is at most 64 KiB");
     }
+    End::from(error)
 }

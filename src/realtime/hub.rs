@@ -201,7 +201,9 @@ impl Hub {
                 .flatten()
                 .filter_map(|(id, line)| (!line.push(&frame, room)).then_some(*id))
                 .collect();
-            behind.into_iter().for_each(|id| state.cut(id));
+            for id in behind {
+                state.cut(id);
+            }
         }
     }
 

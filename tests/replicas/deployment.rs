@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use task_inbox_testkit::http::{Client, Request};
 use task_inbox_testkit::{Installation, Server};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// What every process must have noticed by then.
 pub(crate) const NOTICED: Duration = Duration::from_secs(1);
@@ -60,8 +64,34 @@ impl Replica {
         answer
     }
 
+    /// Listens to a topic with a key.
+    pub(crate) async fn listen(&mut self, key: &str, topic: &str) -> Listener {
+        let (status, answer) = self.ask_as(key, "POST", "/auth/ws", "").await;
+        assert_eq!(status, 200, "{answer}");
+        let url = format!("ws://{}/realtime", self.server.address());
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
+        let mut listener = Listener(socket);
+        let data = json!({"topics": [topic], "auth_token": answer["token"]});
+        let listen = json!({"type": "LISTEN", "nonce": "n", "data": data}).to_string();
+        listener.0.send(Message::text(listen)).await.expect("sent");
+        assert_eq!(listener.frame().await["error"], "");
+        listener
+    }
+
     pub(crate) fn logged(&self) -> String {
         std::fs::read_to_string(self.server.log()).expect("a log")
+    }
+}
+
+/// A realtime connection.
+pub(crate) struct Listener(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Listener {
+    /// What comes next.
+    pub(crate) async fn frame(&mut self) -> Value {
+        let message = tokio::time::timeout(SOON, self.0.next()).await.expect("something comes");
+        let text = message.expect("it stays open").expect("a frame").into_text().expect("text");
+        serde_json::from_str(&text).expect("JSON")
     }
 }
 

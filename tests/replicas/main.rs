@@ -4,5 +4,6 @@
 
 mod deployment;
 mod maintenance;
+mod realtime;
 mod rekey;
 mod revoke;

@@ -21,6 +21,7 @@ async fn a_revoked_key_is_refused_everywhere_within_a_second() {
         let made = here.ask("POST", "/api/v1/api-keys", r#"{"name":"ci"}"#).await;
         let (id, victim) = (made["id"].as_str().expect("an id"), made["key"].as_str().expect("a key"));
         assert_eq!(there.ask_as(victim, "GET", "/api/v1/tasks", "").await.0, 200, "known at once");
+        let mut listens = there.listen(victim, "task:create").await;
         if round % 2 == 0 {
             here.ask("DELETE", &format!("/api/v1/api-keys/{id}"), "").await;
             // Nobody is served by the process that revoked it.
@@ -33,6 +34,12 @@ async fn a_revoked_key_is_refused_everywhere_within_a_second() {
         until("it is refused", async || there.ask_as(victim, "GET", "/api/v1/tasks", "").await.0 == 403)
             .await;
         assert!(revoked.elapsed() < NOTICED, "round {round}: {:?}", revoked.elapsed());
+        assert_eq!(listens.frame().await["type"], "AUTH_REVOKED");
+        assert!(
+            revoked.elapsed() < NOTICED,
+            "round {round}: what it listened to ended after {:?}",
+            revoked.elapsed()
+        );
         assert_eq!(there.ask_as(victim, "GET", "/api/v1/me", "").await.0, 403, "and stays so");
     }
 }

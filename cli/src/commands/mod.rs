@@ -75,6 +75,10 @@ pub(crate) enum Request {
     Mktask(tasks::MkTask),
     /// Decide a task
     Decide(tasks::Decide),
+    /// Change what a task says that waits for a decision
+    Amend(tasks::Amend),
+    /// Withdraw a task that waits for a decision
+    Cancel(tasks::Cancel),
     /// List tasks, oldest first
     Tasks(tasks::Tasks),
     /// Make an API key, which is shown once
@@ -187,6 +191,8 @@ async fn request(command: Request, api: &Api, is_json: bool) -> anyhow::Result<A
         Request::Tasktypes(args) => schemas::types(&args, api).await,
         Request::Mktask(args) => tasks::create(&args, api).await,
         Request::Decide(args) => tasks::decide(&args, api).await,
+        Request::Amend(args) => tasks::amend(&args, api).await,
+        Request::Cancel(args) => tasks::cancel(&args, api).await,
         Request::Tasks(args) => tasks::list(&args, api).await,
         Request::ApiKey(args) => keys::create(&args, api).await,
         Request::ApiKeys => keys::list(api).await,

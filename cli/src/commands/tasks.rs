@@ -1,4 +1,4 @@
-//! `mktask`, `decide`, `tasks`.
+//! `mktask`, `decide`, `amend`, `cancel`, `tasks`.
 
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
@@ -46,6 +46,35 @@ pub(crate) struct Decide {
     /// The result that goes with it, JSON
     #[arg(long, value_name = "JSON", value_parser = document)]
     output: Option<Value>,
+    /// Refuse if the task is at another version
+    #[arg(long, alias = "if_version", value_name = "VERSION")]
+    if_version: Option<i64>,
+}
+
+/// Arguments of `amend`.
+#[derive(clap::Args)]
+pub(crate) struct Amend {
+    /// The task's id
+    task: Uuid,
+    /// What to merge into what is said about it, a JSON object; null takes away
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    meta: Value,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    /// Refuse if the task is at another version
+    #[arg(long, alias = "if_version", value_name = "VERSION")]
+    if_version: Option<i64>,
+}
+
+/// Arguments of `cancel`.
+#[derive(clap::Args)]
+pub(crate) struct Cancel {
+    /// The task's id
+    task: Uuid,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
     /// Refuse if the task is at another version
     #[arg(long, alias = "if_version", value_name = "VERSION")]
     if_version: Option<i64>,
@@ -103,6 +132,22 @@ pub(crate) async fn decide(args: &Decide, api: &Api) -> anyhow::Result<Answer> {
     let answer = api.send(call.if_version(args.if_version).keyed()).await?;
     let task = &answer["task"];
     let said = format!("{} is {} now", text(task, "id"), task["state"].as_str().unwrap_or(UNSET));
+    Ok(Answer::new(answer.clone(), said))
+}
+
+pub(crate) async fn amend(args: &Amend, api: &Api) -> anyhow::Result<Answer> {
+    let body = json!({"meta": args.meta, "reason": args.reason});
+    let call = Call::patch(&["tasks", &args.task.to_string()], &body);
+    let answer = api.send(call.if_version(args.if_version).keyed()).await?;
+    let said =
+        format!("{} is changed, at version {}", text(&answer["task"], "id"), answer["task"]["version"]);
+    Ok(Answer::new(answer.clone(), said))
+}
+
+pub(crate) async fn cancel(args: &Cancel, api: &Api) -> anyhow::Result<Answer> {
+    let call = Call::post(&["tasks", &args.task.to_string(), "cancel"], &json!({"reason": args.reason}));
+    let answer = api.send(call.if_version(args.if_version).keyed()).await?;
+    let said = format!("{} is withdrawn", text(&answer["task"], "id"));
     Ok(Answer::new(answer.clone(), said))
 }
 

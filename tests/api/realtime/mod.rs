@@ -343,7 +343,7 @@ async fn tells_to_go_elsewhere_before_it_stops(engine: Engine) {
     drop(leaves);
     client.is_silent().await;
     assert_eq!(client.closed().await, 1001);
-    assert!(begun.elapsed() >= farewell - Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() + Duration::from_millis(100) >= farewell, "{:?}", begun.elapsed());
     server.app.tail.hub().emptied().await;
 }
 
@@ -373,7 +373,7 @@ async fn who_is_silent_is_closed(engine: Engine) {
         begun.elapsed()
     };
     let stays = async {
-        while begun.elapsed() < Duration::from_millis(2000) {
+        while begun.elapsed() < Duration::from_secs(2) {
             pings.say(&json!({"type": "PING"})).await;
             while pings.frame().await["type"] != "PONG" {}
             tokio::time::sleep(Duration::from_millis(200)).await;
