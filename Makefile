@@ -24,7 +24,7 @@ demo: ## The whole job once, on SQLite and on PostgreSQL
 
 .PHONY: test
 test: ## Installs what the tests need, and runs every test
-	@scripts/tools postgresql redis-server nats-server sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light iproute2
+	@scripts/tools postgresql redis-server nats-server sqlite3 python3 python3-venv nodejs npm curl jq openssl nginx-light chromium iproute2
 	@scripts/packages receiver-example/python receiver-example/node receiver-example/verifiers
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
@@ -33,14 +33,14 @@ test: ## Installs what the tests need, and runs every test
 
 .PHONY: contract
 contract: ## The API's description and the running server, held to each other: validators, generated clients, schemathesis
-	@scripts/tools python3 python3-venv nodejs npm jq
+	@scripts/tools python3 python3-venv nodejs npm jq curl nginx-light chromium
 	@scripts/packages contract
 	$(CARGO) build -p task-inbox-cli
 	scripts/contract
 
 .PHONY: contract-long
 contract-long: ## The same with more cases, and others every time (10 minutes)
-	@scripts/tools python3 python3-venv nodejs npm jq
+	@scripts/tools python3 python3-venv nodejs npm jq curl nginx-light chromium
 	@scripts/packages contract
 	$(CARGO) build -p task-inbox-cli
 	scripts/contract 600 --workers 2

@@ -61,7 +61,8 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             first_topic: Duration::from_secs(15),
-            idle: Duration::from_mins(5),
+            // Five minutes, and some for the way: clients of Twitch send one each five minutes.
+            idle: Duration::from_mins(5) + Duration::from_secs(15),
             farewell: Duration::from_secs(30),
         }
     }
