@@ -140,7 +140,7 @@ async fn elsewhere_it_is_refused_and_never_ignored(engine: Engine) {
     let body = json!({"url": "https://a.example/hook"});
     let refused = keyed(Method::POST, "/api/v1/endpoints").json(&body).send().await.problem(422);
     let detail = refused["detail"].as_str().expect("a detail");
-    assert!(detail.contains("posting tasks") && detail.contains("GET /api/v1/endpoints"), "{detail}");
+    assert!(detail.contains("deciding tasks") && detail.contains("GET /api/v1/endpoints"), "{detail}");
     assert_eq!(server.get("/api/v1/endpoints?origin=registered").await.ok(200)["endpoints"], json!([]));
     let id = "0199b8c4-51d1-7a32-9d0f-2f6f1c5b7a10";
     for (method, path) in [

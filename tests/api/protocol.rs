@@ -45,7 +45,7 @@ async fn unknown_paths_and_methods_are_problems(engine: Engine) {
     }
     for (method, path, allow) in [
         (Method::DELETE, "/api/v1/tasks", &["GET", "HEAD", "POST"][..]),
-        (Method::PUT, "/api/v1/tasks/x", &["GET", "HEAD"]),
+        (Method::PUT, "/api/v1/tasks/x", &["GET", "HEAD", "PATCH"]),
         (Method::POST, "/api/v1/tasks/x/state/", &["PATCH"]),
         (Method::POST, "/health", &["GET", "HEAD"]),
         (Method::OPTIONS, "/api/v1/events", &["GET", "HEAD"]),

@@ -65,6 +65,9 @@ enum Command {
     /// Let receivers fail in every way there is, beside healthy ones: errors, hanging, endless answers,
     /// garbage, redirects, names that turn inwards, bad certificates, 410, 429, nobody there
     Receiver(Options),
+    /// Let 50 readers of the log, by pages and by streams, break off at random while 4 clients write (1,000 calls a
+    /// round, 100 rounds): through two replicas on PostgreSQL
+    Readers(Options),
     /// Change a byte, remove a row, swap two, cut the tail, each on a copy of a database, and let
     /// `audit verify` find it against a kept checkpoint
     Tamper(Options),
@@ -115,6 +118,7 @@ async fn main() -> Result<ExitCode> {
         Command::DiskFull(options) => run("disk-full", options).await?,
         Command::Contention(options) => run("contention", options).await?,
         Command::Receiver(options) => run("receiver", options).await?,
+        Command::Readers(options) => run("readers", options).await?,
         Command::Tamper(options) => run("tamper", options).await?,
         Command::All(options) => {
             let mut is_clean = true;

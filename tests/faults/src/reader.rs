@@ -1,9 +1,13 @@
 //! Readers that follow the log by cursor through everything that happens, as a client would that
-//! keeps its cursor and connects anew to whichever replica answers.
+//! keeps its cursor and connects anew to whichever replica answers: half of them by pages, half by streams.
+
+mod stream;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::Value;
 use task_inbox_testkit::http::{Client, Request};
 use tokio::sync::watch;
@@ -29,7 +33,20 @@ impl Readers {
         let stop = watch::Sender::new(false);
         let mut running = JoinSet::new();
         for number in 0..count {
-            running.spawn(follow(number, key.to_owned(), addresses.clone(), stop.subscribe()));
+            let follower = Follower {
+                reading: Reading { reader: format!("reader {number}"), seen: Vec::new(), failures: 0 },
+                key: key.to_owned(),
+                addresses: addresses.clone(),
+                stop: stop.subscribe(),
+                cursor: None,
+                turn: number,
+                rng: StdRng::seed_from_u64(number as u64),
+            };
+            if number % 2 == 0 {
+                running.spawn(follower.by_pages());
+            } else {
+                running.spawn(follower.by_streams());
+            }
         }
         Self { running, stop }
     }
@@ -41,49 +58,57 @@ impl Readers {
     }
 }
 
-async fn follow(
-    number: usize,
+struct Follower {
+    reading: Reading,
     key: String,
-    mut addresses: watch::Receiver<Vec<SocketAddr>>,
+    addresses: watch::Receiver<Vec<SocketAddr>>,
     stop: watch::Receiver<bool>,
-) -> Reading {
-    let mut reading = Reading { reader: format!("reader {number}"), seen: Vec::new(), failures: 0 };
-    let mut cursor: Option<String> = None;
-    let mut turn = number;
-    loop {
-        let Ok(available) = addresses.wait_for(|addresses| !addresses.is_empty()).await.map(|a| a.clone())
-        else {
-            return reading;
-        };
-        turn += 1;
-        let mut client = Client::new(available[turn % available.len()]).with_timeout(TIMEOUT);
-        for _ in 0..PAGES_PER_CONNECTION {
-            // What was asked to stop before this page must be on it or on a later one.
-            let is_last = *stop.borrow();
-            let path = match &cursor {
-                Some(cursor) => format!("/api/v1/events?after={cursor}"),
-                None => "/api/v1/events".to_owned(),
-            };
-            let page = match client.send(&Request::new("GET", &path, &[("api-key", &key)])).await {
-                Ok(answer) if answer.is_success() => answer.json(),
-                _ => {
-                    reading.failures += 1;
+    cursor: Option<String>,
+    turn: usize,
+    rng: StdRng,
+}
+
+impl Follower {
+    /// A replica, another one each time; none if there will be none any more.
+    async fn replica(&mut self) -> Option<SocketAddr> {
+        let addresses = self.addresses.wait_for(|addresses| !addresses.is_empty()).await.ok()?.clone();
+        self.turn += 1;
+        Some(addresses[self.turn % addresses.len()])
+    }
+
+    /// Reads to the end of the log as it is once it is asked to stop.
+    async fn by_pages(mut self) -> Reading {
+        while let Some(address) = self.replica().await {
+            let mut client = Client::new(address).with_timeout(TIMEOUT);
+            for _ in 0..PAGES_PER_CONNECTION {
+                // What was asked to stop before this page must be on it or on a later one.
+                let is_last = *self.stop.borrow();
+                let path = match &self.cursor {
+                    Some(cursor) => format!("/api/v1/events?after={cursor}"),
+                    None => "/api/v1/events".to_owned(),
+                };
+                let page = match client.send(&Request::new("GET", &path, &[("api-key", &self.key)])).await {
+                    Ok(answer) if answer.is_success() => answer.json(),
+                    _ => {
+                        self.reading.failures += 1;
+                        tokio::time::sleep(IDLE).await;
+                        break;
+                    }
+                };
+                let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
+                self.reading.seen.extend(events.iter().map(place));
+                if let Some(next) = page["next_cursor"].as_str() {
+                    self.cursor = Some(next.to_owned());
+                }
+                if events.is_empty() {
+                    if is_last {
+                        return self.reading;
+                    }
                     tokio::time::sleep(IDLE).await;
-                    break;
                 }
-            };
-            let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
-            reading.seen.extend(events.iter().map(place));
-            if let Some(next) = page["next_cursor"].as_str() {
-                cursor = Some(next.to_owned());
-            }
-            if events.is_empty() {
-                if is_last {
-                    return reading;
-                }
-                tokio::time::sleep(IDLE).await;
             }
         }
+        self.reading
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 /// transactions are 2 s; as much again for a busy machine.
 pub(crate) const GOES_ON_WITHIN: Duration = Duration::from_secs(4);
 const LEASE_MARGIN: &str = "1s";
-const READERS: usize = 3;
+const READERS: usize = 4;
 /// Clients, where a scenario or its caller doesn't say otherwise.
 const CLIENTS: usize = 8;
 /// How long deliveries may take to come to an end when nothing is in their way.
@@ -199,8 +199,13 @@ impl Stage {
 
     /// Starts the load and the readers.
     pub(crate) fn begin(&mut self, work: Work) {
+        self.begin_with(work, READERS);
+    }
+
+    /// Starts the load and so many readers.
+    pub(crate) fn begin_with(&mut self, work: Work, readers: usize) {
         self.load = Some(Load::start(&self.plan(work), self.options.clients.unwrap_or(CLIENTS)));
-        self.readers = Some(Readers::start(READERS, &self.keys[0].secret, &self.addresses.subscribe()));
+        self.readers = Some(Readers::start(readers, &self.keys[0].secret, &self.addresses.subscribe()));
     }
 
     /// The running load.

@@ -7,6 +7,7 @@ mod disk_full;
 mod kill9;
 mod kill9_replicas;
 mod pg_restart;
+mod readers;
 mod receiver;
 mod sigstop;
 mod sigterm;
@@ -20,7 +21,7 @@ use crate::audit::Report;
 use crate::stage::Engine;
 
 /// Every scenario, and why one is for a single engine.
-pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 12] = [
+pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 13] = [
     ("kill9", None),
     (
         "kill9-replicas",
@@ -38,6 +39,7 @@ pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 12] = [
     ("disk-full", Some((Engine::Sqlite, "PostgreSQL's disk is not the service's"))),
     ("contention", None),
     ("receiver", None),
+    ("readers", None),
     ("tamper", None),
 ];
 
@@ -55,6 +57,7 @@ pub(crate) async fn run(name: &str, options: Options) -> Result<Report> {
         "disk-full" => disk_full::run(&options).await,
         "contention" => contention::run(&options).await,
         "receiver" => receiver::run(&options).await,
+        "readers" => readers::run(&options).await,
         "tamper" => tamper::run(&options).await,
         _ => bail!("no scenario is called {name}"),
     }
