@@ -50,6 +50,17 @@ pub async fn list(app: &App, who: &Principal, after: After, filter: EventFilter,
     }
 }
 
+/// The same for who follows the log and listens to [`Wanted::Growth`](crate::realtime::Wanted): from memory, if it is close
+/// behind.
+pub async fn follow(app: &App, who: &Principal, after: i64, filter: EventFilter, limit: u64) -> Result<Page> {
+    who.may(Permission::TasksRead)?;
+    let seen = EventFilter { schemas: who.schemas.clone(), of_no_schema: true, ..filter.clone() };
+    match app.tail.page(after, &seen, limit.clamp(1, MAX_LIMIT)) {
+        Some(page) => without_hidden_endpoints(app, who, page).await,
+        None => list(app, who, After::Cursor(LogCursor(after)), filter, limit).await,
+    }
+}
+
 /// Leaves out what tells of endpoints that the caller may not know of, or that are gone: who might have known of
 /// those can't be told any more.
 async fn without_hidden_endpoints(app: &App, who: &Principal, mut page: Page) -> Result<Page> {

@@ -1,8 +1,8 @@
 //! The log as a stream of server-sent events (HTML Standard, section 9.2).
 //!
 //! Each event's `id` is its cursor, and a heartbeat carries one as well: whoever comes back with `Last-Event-ID` goes on
-//! where it stopped, also where a filter let nothing through for long. What goes out is read from the log for each
-//! stream, so that a slow reader holds up nobody and misses nothing.
+//! where it stopped, also where a filter let nothing through for long. What goes out is read for each stream by itself,
+//! from memory while it is close behind and else from the log, so that a slow reader holds up nobody and misses nothing.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -102,8 +102,8 @@ impl Reader {
                 return None;
             }
             self.who = keys::again(&self.app, &self.who).ok()?;
-            let after = After::Cursor(LogCursor(self.cursor));
-            let page = events::list(&self.app, &self.who, after, self.filter.clone(), self.limit).await;
+            let page =
+                events::follow(&self.app, &self.who, self.cursor, self.filter.clone(), self.limit).await;
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {

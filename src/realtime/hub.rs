@@ -174,7 +174,7 @@ impl Hub {
     }
 
     /// Tells of events of the log.
-    pub(super) fn publish(&self, events: &[Logged]) {
+    pub(super) fn publish(&self, events: &[Arc<Logged>]) {
         for logged in events {
             self.tell(Topic::of_event(&logged.event), || logged.event.data(logged.seq));
         }

@@ -2,10 +2,11 @@
 //! to topics.
 //!
 //! One look at the log serves them all. To readers and waiters, only that something happened is told: the database says
-//! what, so that whoever was told late, or twice, misses nothing. Listeners to topics are told what happened, and told
-//! if they missed something ([`hub`]).
+//! what, so that whoever was told late, or twice, misses nothing; readers who are close behind are given the last events
+//! from memory. Listeners to topics are told what happened, and told if they missed something ([`hub`]).
 
 pub mod hub;
+mod recent;
 mod tail;
 pub mod topic;
 

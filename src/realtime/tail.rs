@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hub::Hub;
+use super::recent::Recent;
 use crate::bus::{Bus, Topic};
-use crate::store::log::{self, EventFilter, Logged, ReadError};
+use crate::store::log::{self, EventFilter, Logged, Page, ReadError};
 use crate::store::{Db, StoreError};
 
 /// How often the log is looked at without being told to: what a lost wake-up costs at most.
@@ -39,6 +40,8 @@ struct Inner {
 struct State {
     /// Everything up to this event was told; none while nobody listens.
     told: Option<i64>,
+    /// The last events up to that one.
+    recent: Recent,
     /// Who listens to what.
     listeners: HashMap<Wanted, Listeners>,
 }
@@ -104,10 +107,25 @@ impl Tail {
         if self.state().told.is_none() {
             // Before what the listener reads: nothing that comes after it is passed over.
             let head = log::head(&self.0.db).await?.seq;
-            self.state().told.get_or_insert(head);
+            let mut state = self.state();
+            if state.told.is_none() {
+                state.told = Some(head);
+                state.recent = Recent::since(head);
+            }
             self.0.wanted.notify_one();
         }
         Ok(listener)
+    }
+
+    /// What came after an event, if it is in memory; the page ends at what was told last. Who asks listens to
+    /// [`Wanted::Growth`].
+    pub fn page(&self, after: i64, filter: &EventFilter, limit: u64) -> Option<Page> {
+        let found = {
+            let state = self.state();
+            state.told?;
+            state.recent.page(after, filter, limit)?
+        };
+        Some(found.into())
     }
 
     /// How many listen.
@@ -140,6 +158,7 @@ impl Tail {
         }
         if state.listeners.is_empty() {
             state.told = None;
+            state.recent = Recent::default();
         }
     }
 
@@ -171,51 +190,31 @@ impl Tail {
 
     /// Tells of what came after `told`; whether there may be more.
     async fn look(&self, told: i64) -> Result<bool, StoreError> {
-        if !self.state().wants_events() {
-            let head = log::head(&self.0.db).await?.seq;
-            if head < told {
-                self.lose(head);
-                return Ok(false);
-            }
-            // Whoever has come meanwhile wants to know of the events as well.
-            return Ok(!self.tell_growth(head));
-        }
         match log::read(&self.0.db, told, &EventFilter::default(), PAGE).await {
             Ok(page) => {
                 let more = page.seen > told;
-                self.tell(&page.events, page.seen);
+                self.tell(told, page.events.into_iter().map(Arc::new).collect(), page.seen);
                 Ok(more)
             }
             // What was trimmed, or comes from before a restore, is not known: everybody looks.
             Err(ReadError::BelowFloor { floor: seq } | ReadError::AheadOfLog { head: seq }) => {
-                self.lose(seq);
+                self.lose(told, seq);
                 Ok(true)
             }
             Err(ReadError::Store(error)) => Err(error),
         }
     }
 
-    /// Tells that the log has grown, if nobody wants to know more. Whether that was so.
-    fn tell_growth(&self, head: i64) -> bool {
+    /// Tells of these events, the next ones after `told`; if it is still that: everybody may have left meanwhile, and
+    /// somebody come.
+    fn tell(&self, told: i64, events: Vec<Arc<Logged>>, seen: i64) {
         let mut state = self.state();
-        if state.wants_events() {
-            return false;
-        }
-        if state.told.is_some() {
-            state.told = Some(head);
-            state.listeners.values().for_each(|listeners| listeners.tell(head));
-        }
-        true
-    }
-
-    /// Tells of these events, the next ones after what was told.
-    fn tell(&self, events: &[Logged], seen: i64) {
-        let mut state = self.state();
-        if state.told.is_none() {
+        if state.told != Some(told) {
             return;
         }
         state.told = Some(seen);
-        self.0.hub.publish(events);
+        events.iter().for_each(|logged| state.recent.push(logged));
+        self.0.hub.publish(&events);
         // Tasks that are gone with their schema end no wait by an event of their own.
         if events.iter().any(|l| l.event.kind == EventType::SchemaRemoved) {
             state.listeners.values().for_each(|listeners| listeners.tell(seen));
@@ -233,19 +232,14 @@ impl Tail {
     }
 
     /// Tells everybody to look: what happened isn't known.
-    fn lose(&self, seq: i64) {
+    fn lose(&self, told: i64, seq: i64) {
         let mut state = self.state();
-        if state.told.is_some() {
+        if state.told == Some(told) {
             state.told = Some(seq);
+            state.recent = Recent::since(seq);
             self.0.hub.lose();
             state.listeners.values().for_each(|listeners| listeners.tell(seq));
         }
-    }
-}
-
-impl State {
-    fn wants_events(&self) -> bool {
-        self.listeners.keys().any(|wanted| *wanted != Wanted::Growth)
     }
 }
 

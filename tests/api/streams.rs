@@ -18,6 +18,7 @@ on_both_engines!(
     a_document_on_several_lines_stays_whole,
     a_slow_reader_misses_nothing,
     a_tenant_hears_of_its_own_alone,
+    whatever_the_filter_a_stream_holds_what_pages_hold,
     ends_with_its_key,
     ends_when_the_server_stops,
     what_cannot_be_read_is_refused_before_it_begins,
@@ -193,6 +194,103 @@ async fn a_tenant_hears_of_its_own_alone(engine: Engine) {
     let blind = server.key(None, &[Permission::TasksWrite]).await;
     let request = server.bare(Method::GET, "/api/v1/events").header("api-key", &blind);
     request.header("accept", MEDIA_TYPE).send().await.problem(403);
+}
+
+/// A stream that follows closely is told from memory, pages are read: under any filter and for any key, the same.
+async fn whatever_the_filter_a_stream_holds_what_pages_hold(engine: Engine) {
+    const GONE: &str = "{name: gone, semver: 1, tasktypes: [{name: one, resolved_states: [done]}]}";
+    let server = Server::start(engine).await;
+    let install = async |source: &str| {
+        let request = server.request(Method::POST, "/api/v1/schemas");
+        request.text("application/yaml", source.to_owned()).send().await.ok(201);
+    };
+    install(GONE).await;
+    let task = server.refund().await;
+    let id = task["id"].as_str().expect("an id");
+    let one = format!("&task={id}");
+    let filters = [
+        "",
+        "&schema=shop",
+        "&schema=gone",
+        "&ttype=flag-content",
+        "&type=task.created",
+        &one,
+        "&schema=gone&type=task.created",
+        "&schema=none",
+    ];
+    let mut keys = Vec::new();
+    for schemas in [None, Some(&["shop"][..]), Some(&["shop", "gone"]), Some(&["ti:sample", "shop", "none"])]
+    {
+        keys.push(server.key(schemas, &[Permission::TasksRead]).await);
+    }
+    let start = end(&server).await;
+    let mut readers = Vec::new();
+    for key in &keys {
+        for filter in filters {
+            let path = format!("/api/v1/events?after=START{filter}&limit=3");
+            let request = server.bare(Method::GET, &path.replace("START", &start)).header("api-key", key);
+            readers.push((path, key, Reader::open(request).await));
+        }
+    }
+    for _ in 0..3 {
+        server.flag(json!({})).await;
+        server.post(&json!({"schema_name": "gone", "task": "one"})).await.ok(201);
+        server.refund().await;
+    }
+    server.decide(&task, "checked").send().await.ok(200);
+    let removal = end(&server).await;
+    let mut paged = Vec::new();
+    for (path, key, _) in &readers {
+        paged.push(pages(&server, &path.replace("START", &start), key, &start, &removal).await);
+    }
+    // What is gone with its schema is told while it is there, and not read any more.
+    server.request(Method::DELETE, "/api/v1/schemas/gone").send().await.ok(200);
+    install(GONE).await;
+    let again = end(&server).await;
+    server.post(&json!({"schema_name": "gone", "task": "one"})).await.ok(201);
+    install(&crate::server::SHOP.replace("semver: '1.2'", "semver: '1.3'")).await;
+    let said = json!({"state": "refused", "reason": "r"});
+    server.decide_with(&task, &said).send().await.ok(200);
+    let end = end(&server).await;
+    for ((path, key, mut reader), mut expected) in readers.into_iter().zip(paged) {
+        let (mut streamed, mut is_between) = (Vec::new(), false);
+        while reader.last_id != end {
+            let block = reader.block().await.expect("it goes on");
+            let line = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let data = line("data: ").map(|data| serde_json::from_str::<Value>(&data).expect("JSON"));
+            is_between |= data.as_ref().is_some_and(|data| place(data) > place_of(&removal));
+            let counts = data.as_ref().is_some_and(|d| !is_between || place(d) > place_of(&again));
+            streamed.extend(data.filter(|_| counts));
+            reader.last_id = line("id: ").unwrap_or(reader.last_id);
+        }
+        expected.extend(pages(&server, &path.replace("START", &again), key, &again, &end).await);
+        assert_eq!(streamed, expected, "{path}");
+    }
+}
+
+fn place(event: &Value) -> i64 {
+    event["data"]["seq"].as_i64().expect("a number")
+}
+
+fn place_of(cursor: &str) -> i64 {
+    task_inbox_domain::cursor::LogCursor::parse(cursor).expect("a cursor").0
+}
+
+async fn end(server: &Server) -> String {
+    let page = server.get("/api/v1/events?after=latest").await.ok(200);
+    page["next_cursor"].as_str().expect("a cursor").to_owned()
+}
+
+/// What pages hold from one position to another.
+async fn pages(server: &Server, path: &str, key: &str, from: &str, to: &str) -> Vec<Value> {
+    let (mut events, mut at) = (Vec::new(), from.to_owned());
+    while at != to {
+        let path = path.replace(&format!("after={from}"), &format!("after={at}"));
+        let page = server.bare(Method::GET, &path).header("api-key", key).send().await.ok(200);
+        events.extend(page["events"].as_array().expect("events").clone());
+        page["next_cursor"].as_str().expect("a cursor").clone_into(&mut at);
+    }
+    events
 }
 
 async fn ends_with_its_key(engine: Engine) {

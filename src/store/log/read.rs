@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use task_inbox_domain::EventType;
+use task_inbox_domain::{Event, EventType};
 use uuid::Uuid;
 
 use super::{COLUMNS, Logged, from_row, head};
@@ -50,6 +50,27 @@ impl EventFilter {
             (None, Some([only])) => Some(only),
             (schema, _) => schema.as_deref(),
         }
+    }
+
+    /// Whether it lets an event through that comes after every removal of a schema: where names are what they were,
+    /// what [`read`] looks up of their beginnings is settled.
+    pub fn lets_through(&self, event: &Event) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let of_schema = match self.only_schema().filter(|_| self.task.is_none()) {
+            Some(schema) => event.schema == schema,
+            None => {
+                let seen = self.schemas.as_ref().is_none_or(|schemas| {
+                    schemas.contains(&event.schema) || (self.of_no_schema && event.schema.is_empty())
+                });
+                seen && self.schema.as_ref().is_none_or(|schema| *schema == event.schema)
+            }
+        };
+        of_schema
+            && self.ttype.as_ref().is_none_or(|ttype| event.ttype.as_ref() == Some(ttype))
+            && self.task.is_none_or(|task| event.task_id == Some(task))
+            && self.kind.is_none_or(|kind| event.kind == kind)
     }
 
     /// Whether it lets nothing through, whatever the log holds.
