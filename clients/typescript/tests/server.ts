@@ -14,7 +14,7 @@ const run = promisify(execFile)
 const program = process.env.TASK_INBOX ?? ''
 
 /** A port that nobody has, below those that connections come from: it is free again when a server was killed. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const probe = createServer()
@@ -86,6 +86,11 @@ export class Server {
   async run(...args: string[]): Promise<any> {
     const { stdout } = await run(program, ['--dev', ...args, '--json'], { cwd: this.folder, env: this.#environment })
     return JSON.parse(stdout)
+  }
+
+  /** Changes the database as no call can. */
+  async sql(statement: string): Promise<void> {
+    await run('sqlite3', ['-cmd', '.timeout 5000', join(this.folder, 'inbox.db'), statement])
   }
 
   /** A new key that may post, read and decide. */
