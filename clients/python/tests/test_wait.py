@@ -90,9 +90,14 @@ class Wait(TestCase):
         self.assertEqual(missing.exception.status, 404)
         reader = self.server.run("api_key", "--name", "waits", "--permission", "tasks:read")
         task = self.inbox.post(refund("6"))["task"]["id"]
-        wait = self.threads.submit(TaskInbox(self.cable.url, reader["key"]).wait, task)
+        far = TaskInbox(self.cable.url, reader["key"])
+        wait = self.threads.submit(far.wait, task)
         self.asked(task)
         self.server.run("revoke_key", reader["id"])
+        # The server hears of it within a second.
+        with self.assertRaises(ProblemError):
+            while True:
+                far.get(task)
         self.cable.cut()
         with self.assertRaises(ProblemError) as revoked:
             wait.result(60)

@@ -102,11 +102,17 @@ test('a task that is not there is not waited for, and one that goes meanwhile ne
   )
   const key = await server.run('api_key', '--name', 'waits', '--permission', 'tasks:read')
   const { task } = await inbox.post(refund('7'))
-  const wait = new TaskInbox({ url: cable.url, apiKey: key.key }).wait(task.id)
+  const reader = new TaskInbox({ url: cable.url, apiKey: key.key })
+  const wait = reader.wait(task.id)
   await waits(task.id)
   await server.run('revoke_key', key.id)
+  // The server hears of it within a second.
+  const isRefused = (error: unknown) => error instanceof ProblemError && error.status === 403
+  await assert.rejects(async () => {
+    for (;;) await reader.get(task.id)
+  }, isRefused)
   cable.cut()
-  await assert.rejects(wait, (error) => error instanceof ProblemError && error.status === 403)
+  await assert.rejects(wait, isRefused)
 })
 
 test('a post waits', async () => {
