@@ -125,8 +125,8 @@ class TaskInbox:
         path = f"{_path(id)}/wait"
         while True:
             begun = now()
-            span = max(0.0, min(end - begun, SPAN))
-            # What has answered once is worth any patience.
+            # The first answer comes at once: from then on it is known what is waited for.
+            span = max(0.0, min(end - begun, SPAN)) if seen else 0.0
             patience = end if seen else min(end, begun + self._transport.retry_for)
             try:
                 answer = self._transport.send(Request("GET", path, {"timeout": _text(span)}, wait=span), patience)

@@ -1,6 +1,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from time import monotonic
 from typing import List, Optional
 from unittest import TestCase
 
@@ -100,10 +101,12 @@ class Retries(TestCase):
         self.assertEqual((error.status, error.retry_after, delay >= 1), (503, 1, True))
 
         begin(message="Back at 14:00 UTC.", retry_after="10m")
-        # Ten minutes are more than the one for which it would try.
+        # Ten minutes are more than the one for which it would try: it doesn't.
+        begun = monotonic()
         with self.assertRaisesRegex(ProblemError, "Back at 14:00 UTC.") as refused:
             TaskInbox(self.server.url, self.key).post(refund("never"))
         self.assertEqual((refused.exception.status, refused.exception.retry_after), (503, 600))
+        self.assertLess(monotonic() - begun, 30)
         self.server.call(operator, "DELETE", "/api/v1/maintenance")
         self.assertEqual((self.posted("maintained"), self.posted("never")), (1, 0))
 

@@ -112,7 +112,7 @@ export class TaskInbox {
   /** Decides a task. The same decision by the same key may be sent again: it is made once. */
   async decide(id: string, decision: Decide, { version, idempotencyKey, signal }: DecideOptions = {}): Promise<Decided> {
     const headers: Record<string, string> = { 'Idempotency-Key': idempotent(idempotencyKey) }
-    if (version !== undefined) headers['If-Match'] = `"${version}"`
+    if (version !== undefined) headers['If-Match'] = `"${whole('version', version)}"`
     const answer = await this.#send(
       { method: 'PATCH', path: `${path(id)}/state`, headers, body: JSON.stringify(decision) },
       signal,
@@ -148,11 +148,11 @@ export class TaskInbox {
   async #wait(id: string, end: number, seen: TaskAnswer | undefined, signal?: AbortSignal): Promise<TaskAnswer> {
     for (;;) {
       const begun = now()
-      const span = Math.max(0, Math.min(end - begun, SPAN))
+      // The first answer comes at once: from then on it is known what is waited for.
+      const span = seen ? Math.max(0, Math.min(end - begun, SPAN)) : 0
       let answer: Answer
       try {
         const request = { method: 'GET', path: `${path(id)}/wait`, query: { timeout: text(span) }, wait: span } as const
-        // What has answered once is worth any patience.
         const patience = seen ? end : Math.min(end, begun + this.#transport.retryFor)
         answer = await this.#transport.send(request, patience, signal)
       } catch (error) {
@@ -180,6 +180,11 @@ function path(id: string): string {
 function checked(name: string, seconds: number): number {
   if (!(seconds >= 0)) throw new TypeError(`${name} is a number of seconds`)
   return seconds
+}
+
+function whole(name: string, number: number): number {
+  if (!Number.isSafeInteger(number)) throw new TypeError(`${name} is a whole number`)
+  return number
 }
 
 /** A span of time as the API reads it. */

@@ -116,6 +116,8 @@ test('what is given wrongly is a type error, and nothing is sent', async () => {
     await thrown(TypeError, inbox.wait(id))
     await thrown(TypeError, inbox.decide(id, { state: 'granted' }))
   }
+  const wrong = '1' as unknown as number
+  await thrown(TypeError, inbox.decide('01a1fcff-1738-7249-afb1-3080e581513b', { state: 'granted' }, { version: wrong }))
   await thrown(TypeError, inbox.post(refund('1'), { idempotencyKey: 'with a blank' }))
   await thrown(TypeError, inbox.post(refund('1'), { wait: -1 }))
   await thrown(TypeError, inbox.wait('01a1fcff-1738-7249-afb1-3080e581513b', { timeout: NaN }))

@@ -14,7 +14,8 @@ before(async () => {
   server = await Server.start()
   inbox = await server.client()
   cable = await Cable.to(server.port)
-  far = await server.client({ url: cable.url })
+  // It is answered once, and needs no more to be patient.
+  far = await server.client({ url: cable.url, retryFor: 0 })
 })
 after(async () => {
   await cable.remove()
@@ -25,7 +26,7 @@ const grant = { state: 'granted', output: { cents: 500 } }
 
 /** Waits until a client waits for this task. */
 function waits(id: string, times = 1): Promise<void> {
-  return cable.sent(`GET /api/v1/tasks/${id}/wait`, times)
+  return cable.sent(`GET /api/v1/tasks/${id}/wait?timeout=50s`, times)
 }
 
 test('a wait ends with the decision', async () => {
@@ -120,7 +121,8 @@ test('a post waits', async () => {
   assert.equal(open.task.phase, 'open')
 
   // The connection breaks while it waits: the repetition gets the same task, and waits for it.
-  const post = far.post(refund('9'), { wait: 30, idempotencyKey: 'order-9' })
+  const patient = await server.client({ url: cable.url })
+  const post = patient.post(refund('9'), { wait: 30, idempotencyKey: 'order-9' })
   await cable.sent('POST /api/v1/tasks?wait=30s')
   for await (const { data } of inbox.subscribe({ type: 'task.created' })) {
     if (data.task?.meta?.order !== '9') continue
