@@ -29,6 +29,7 @@ test: ## Installs what the tests need, and runs every test
 	$(CARGO) build --workspace --bins
 	scripts/with-postgres $(CARGO) test --workspace
 	$(MAKE) contract
+	$(MAKE) clients
 	$(MAKE) faults-short
 
 .PHONY: contract
@@ -37,6 +38,13 @@ contract: ## The API's description and the running server, held to each other: v
 	@scripts/packages contract
 	$(CARGO) build -p task-inbox-cli
 	scripts/contract
+
+.PHONY: clients
+clients: ## The clients in TypeScript and Python: types, generated files, and every test against real servers
+	@scripts/tools sqlite3 python3 python3-venv nodejs npm
+	@scripts/packages clients/typescript clients/python
+	$(CARGO) build -p task-inbox-cli
+	scripts/clients
 
 .PHONY: contract-long
 contract-long: ## The same with more cases, and others every time (10 minutes)

@@ -1,0 +1,28 @@
+// The generated types by name, without what only the generator needs.
+
+export type {
+  Actor,
+  ActorKind,
+  ConflictProblem,
+  Decide,
+  Decided,
+  EndpointTest,
+  EndpointTestData,
+  Event,
+  EventData,
+  EventTask,
+  EventType,
+  GoneProblem,
+  GuardPassed,
+  GuardQuestion,
+  GuardQuestionData,
+  GuardRefusal,
+  GuardTransition,
+  Invalid,
+  Phase,
+  PostTask,
+  Problem,
+  Task,
+  TaskAnswer,
+  WebhookEvent,
+} from './api.js'
