@@ -140,7 +140,9 @@ impl Hub {
         let mut state = self.state();
         state.last_id += 1;
         let (id, line) = (state.last_id, Arc::new(Line::default()));
-        line.state().ending = state.ending;
+        if state.ending {
+            line.end();
+        }
         state.members.insert(id, Entry { line: line.clone(), topics: HashMap::new() });
         Member { hub: self.clone(), id, line }
     }
