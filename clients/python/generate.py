@@ -63,7 +63,7 @@ def type_of(schema: Schema) -> str:
 
 
 def listed(generic: str, options: List[str]) -> str:
-    line = f'{generic}[{", ".join(options)}]'
+    line = f"{generic}[{', '.join(options)}]"
     return line if len(line) < WIDTH - 20 else f"{generic}[\n" + "".join(f"    {option},\n" for option in options) + "]"
 
 
@@ -81,7 +81,7 @@ def union(options: List[str]) -> str:
     rest = [option for option in options if option != "None"]
     if not rest:
         return "None"
-    inner = rest[0] if len(rest) == 1 else f'Union[{", ".join(rest)}]'
+    inner = rest[0] if len(rest) == 1 else f"Union[{', '.join(rest)}]"
     return inner if len(rest) == len(options) else f"Optional[{inner}]"
 
 

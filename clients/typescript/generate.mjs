@@ -11,7 +11,12 @@ const wanted = read('../types.json')
 const all = { ...description.components.schemas, ...wanted.schemas }
 for (const [name, { schema, property, description }] of Object.entries(wanted.without)) {
   const { [property]: _, ...properties } = all[schema].properties
-  all[name] = { ...all[schema], description, properties, required: all[schema].required.filter((key) => key !== property) }
+  all[name] = {
+    ...all[schema],
+    description,
+    properties,
+    required: all[schema].required.filter((key) => key !== property),
+  }
 }
 for (const [name, properties] of Object.entries(wanted.properties)) {
   all[name] = { ...all[name], properties: { ...all[name].properties, ...properties } }

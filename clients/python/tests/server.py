@@ -77,7 +77,12 @@ class Server:
         """Runs a command of the program on the database; gives what it prints."""
         command = [PROGRAM, "--dev", *args, "--json"]
         output = subprocess.run(
-            command, cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
         )
         return json.loads(output.stdout)
 

@@ -29,7 +29,9 @@ class Calls(TestCase):
 
         decision: Decide = {"state": "granted", "output": {"cents": 1500}, "reason": "broken", "on_behalf_of": "nights"}
         decided = self.inbox.decide(task["id"], decision, version=1)["task"]
-        self.assertEqual((decided["state"], decided["phase"], decided["output"]), ("granted", "resolved", {"cents": 1500}))
+        self.assertEqual(
+            (decided["state"], decided["phase"], decided["output"]), ("granted", "resolved", {"cents": 1500})
+        )
         # The answer was lost, say.
         self.assertEqual(self.inbox.decide(task["id"], decision, version=1)["task"]["version"], 2)
         again = self.inbox.post(order)["task"]
@@ -86,8 +88,14 @@ class Calls(TestCase):
         self.assertEqual((missing.exception.status, missing.exception.retry_after), (404, None))
 
     def test_any_text_comes_back_as_it_was_sent(self) -> None:
-        meta = {"order": '\u2028 \u2029 \r\n \u0085 \ufeff 🦊 "\\ \u007f ', "cents": 1, "\u2028": {"deep": [None, 1.5, -0.1]}}
-        task = self.inbox.post({"schema_name": "shop", "task": "refund", "meta": meta, "external_id": "Bestellung 🦊"})["task"]
+        meta = {
+            "order": '\u2028 \u2029 \r\n \u0085 \ufeff 🦊 "\\ \u007f ',
+            "cents": 1,
+            "\u2028": {"deep": [None, 1.5, -0.1]},
+        }
+        task = self.inbox.post({"schema_name": "shop", "task": "refund", "meta": meta, "external_id": "Bestellung 🦊"})[
+            "task"
+        ]
         self.assertEqual(self.inbox.get(task["id"])["task"]["meta"], meta)
 
     def test_a_body_that_is_too_large_is_a_problem_and_one_that_just_fits_is_none(self) -> None:
@@ -102,7 +110,13 @@ class Calls(TestCase):
             self.assertEqual(large.exception.status, status)
 
     def test_what_is_given_wrongly_is_said_and_nothing_is_sent(self) -> None:
-        for url, key in (("inbox.example", "k"), ("ftp://x", "k"), ("http://", "k"), ("http://x", ""), ("http://x", "a\nb")):
+        for url, key in (
+            ("inbox.example", "k"),
+            ("ftp://x", "k"),
+            ("http://", "k"),
+            ("http://x", ""),
+            ("http://x", "a\nb"),
+        ):
             with self.assertRaises(ValueError, msg=url):
                 TaskInbox(url, key)
         with self.assertRaises(ValueError):

@@ -148,7 +148,9 @@ class Retries(TestCase):
             self.assertTrue(long_gone.wait(60))
             tried: List[Optional[float]] = []
             with self.assertRaises(UnreachableError):
-                impatient = TaskInbox(self.server.url, self.key, retry_for=0.5, on_retry=lambda r: tried.append(r.delay))
+                impatient = TaskInbox(
+                    self.server.url, self.key, retry_for=0.5, on_retry=lambda r: tried.append(r.delay)
+                )
                 impatient.post(refund("too late"))
             self.assertTrue(tried)
             self.server.serve()

@@ -110,7 +110,11 @@ export class TaskInbox {
   }
 
   /** Decides a task. The same decision by the same key may be sent again: it is made once. */
-  async decide(id: string, decision: Decide, { version, idempotencyKey, signal }: DecideOptions = {}): Promise<Decided> {
+  async decide(
+    id: string,
+    decision: Decide,
+    { version, idempotencyKey, signal }: DecideOptions = {},
+  ): Promise<Decided> {
     const headers: Record<string, string> = { 'Idempotency-Key': idempotent(idempotencyKey) }
     if (version !== undefined) headers['If-Match'] = `"${whole('version', version)}"`
     const answer = await this.#send(
@@ -173,7 +177,8 @@ export class TaskInbox {
 
 /** Where a task is. Anything else in an id's place could lead elsewhere. */
 function path(id: string): string {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw new TypeError(`${JSON.stringify(id)} is no task's id`)
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id))
+    throw new TypeError(`${JSON.stringify(id)} is no task's id`)
   return `/api/v1/tasks/${id}`
 }
 

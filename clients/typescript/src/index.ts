@@ -3,7 +3,14 @@
 export type * from './types.js'
 export * from './errors.js'
 export { TaskInbox } from './inbox.js'
-export type { DecideOptions, PostOptions, RequestOptions, SubscribeOptions, TaskInboxOptions, WaitOptions } from './inbox.js'
+export type {
+  DecideOptions,
+  PostOptions,
+  RequestOptions,
+  SubscribeOptions,
+  TaskInboxOptions,
+  WaitOptions,
+} from './inbox.js'
 export { Subscription } from './subscription.js'
 export type { Retry } from './transport.js'
 export { verifyWebhook } from './webhook.js'

@@ -1,6 +1,13 @@
 // Requests, and when they are sent again. Knows nothing of tasks.
 
-import { ConflictError, GoneError, InboxError, ProblemError, UnexpectedAnswerError, UnreachableError } from './errors.js'
+import {
+  ConflictError,
+  GoneError,
+  InboxError,
+  ProblemError,
+  UnexpectedAnswerError,
+  UnreachableError,
+} from './errors.js'
 import type { ConflictProblem, GoneProblem, Problem } from './types.js'
 
 /** That something failed and is about to be tried again. */
@@ -50,7 +57,13 @@ export class Transport {
   /** Seconds for which a request that fails is repeated. */
   readonly retryFor: number
 
-  constructor(url: string | URL, apiKey: string, send: typeof fetch, retryFor: number, onRetry?: (retry: Retry) => void) {
+  constructor(
+    url: string | URL,
+    apiKey: string,
+    send: typeof fetch,
+    retryFor: number,
+    onRetry?: (retry: Retry) => void,
+  ) {
     const { protocol, origin, pathname } = new URL(url)
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`${protocol} is neither http: nor https:`)
     if (!/^[!-~]+$/.test(apiKey)) throw new TypeError('an API key is visible ASCII characters')
@@ -78,7 +91,10 @@ export class Transport {
   async *stream(path: string, query: Request['query'], signal?: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
     const watch = new Watch(signal)
     try {
-      const response = await watch.over(PATIENCE, this.#open({ method: 'GET', path, query: query ?? {} }, 'text/event-stream', watch))
+      const response = await watch.over(
+        PATIENCE,
+        this.#open({ method: 'GET', path, query: query ?? {} }, 'text/event-stream', watch),
+      )
       if (!response.ok || !isOf(response, 'text/event-stream') || !response.body) {
         const text = await watch.over(PATIENCE, response.text())
         throw response.ok ? unexpected(response, text) : problem(response, text)

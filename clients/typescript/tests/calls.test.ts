@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import {
-  ConflictError,
-  ProblemError,
-  type Task,
-  TaskInbox,
-  UnexpectedAnswerError,
-  UnreachableError,
-} from 'task-inbox'
+import { ConflictError, ProblemError, type Task, TaskInbox, UnexpectedAnswerError, UnreachableError } from 'task-inbox'
 import { Server, refund } from './server.js'
 
 let server: Server
@@ -38,7 +31,10 @@ test('a task is posted, read and decided', async () => {
 
   const decision = { state: 'granted', output: { cents: 1500 }, reason: 'broken', on_behalf_of: 'the night shift' }
   const decided = await inbox.decide(task.id, decision, { version: 1 })
-  assert.deepEqual([decided.task.state, decided.task.phase, decided.task.output], ['granted', 'resolved', { cents: 1500 }])
+  assert.deepEqual(
+    [decided.task.state, decided.task.phase, decided.task.output],
+    ['granted', 'resolved', { cents: 1500 }],
+  )
   // The answer was lost, say.
   assert.equal((await inbox.decide(task.id, decision, { version: 1 })).task.version, 2)
   const again = await inbox.post({ ...refund('4711', 1999), external_id: 'order-4711' })
@@ -72,7 +68,10 @@ test('whoever decides too late hears what was decided', async () => {
   const { task } = await inbox.post(refund('4715'))
   const first = await server.client()
   await first.decide(task.id, { state: 'granted', output: { cents: 500 } }, { version: 1 })
-  const late = await thrown(ConflictError, inbox.decide(task.id, { state: 'refused', reason: 'too old' }, { version: 1 }))
+  const late = await thrown(
+    ConflictError,
+    inbox.decide(task.id, { state: 'refused', reason: 'too old' }, { version: 1 }),
+  )
   assert.equal(late.status, 412)
   assert.deepEqual([late.current?.state, late.decidedBy?.name, late.current?.version], ['granted', 'shop', 2])
   assert.equal(late.decidedAt, late.current?.updated)
@@ -91,7 +90,11 @@ test('a wrong key, a key without a permission, and a task that is not there', as
 })
 
 test('any text comes back as it was sent', async () => {
-  const meta = { order: '\u2028 \u2029 \r\n \u0085 \ufeff 🦊 "\\ \u007f ', cents: 1, ['\u2028']: { deep: [null, 1.5, -0.1] } }
+  const meta = {
+    order: '\u2028 \u2029 \r\n \u0085 \ufeff 🦊 "\\ \u007f ',
+    cents: 1,
+    ['\u2028']: { deep: [null, 1.5, -0.1] },
+  }
   const { task } = await inbox.post({ schema_name: 'shop', task: 'refund', meta, external_id: 'Bestellung 🦊' })
   assert.deepEqual((await inbox.get(task.id)).task.meta, meta)
 })
@@ -117,7 +120,10 @@ test('what is given wrongly is a type error, and nothing is sent', async () => {
     await thrown(TypeError, inbox.decide(id, { state: 'granted' }))
   }
   const wrong = '1' as unknown as number
-  await thrown(TypeError, inbox.decide('01a1fcff-1738-7249-afb1-3080e581513b', { state: 'granted' }, { version: wrong }))
+  await thrown(
+    TypeError,
+    inbox.decide('01a1fcff-1738-7249-afb1-3080e581513b', { state: 'granted' }, { version: wrong }),
+  )
   await thrown(TypeError, inbox.post(refund('1'), { idempotencyKey: 'with a blank' }))
   await thrown(TypeError, inbox.post(refund('1'), { wait: -1 }))
   await thrown(TypeError, inbox.wait('01a1fcff-1738-7249-afb1-3080e581513b', { timeout: NaN }))

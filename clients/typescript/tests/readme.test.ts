@@ -56,7 +56,10 @@ test('all of them, as one story', async (t) => {
   assert.equal(await post.line(), 'granted: {"cents":1500}')
   assert.match(await receive.line(), /^evt_\S+ task\.state_changed$/)
   assert.equal(await follow.line(), 'task.state_changed: order-4711 is granted')
-  assert.deepEqual(await Promise.all([post.exit, decide.exit]), [[0, null], [0, null]])
+  assert.deepEqual(await Promise.all([post.exit, decide.exit]), [
+    [0, null],
+    [0, null],
+  ])
 })
 
 test('a decision that is too late', async (t) => {

@@ -40,7 +40,10 @@ test('a post whose answer was lost is repeated, and makes one task', async (t) =
   const inbox = new TaskInbox({ url: cable.url, apiKey, onRetry: (retry) => retries.push(retry) })
   const { task } = await inbox.post(refund('lost'))
   assert.equal(task.meta?.order, 'lost')
-  assert.deepEqual(retries.map(({ failures }) => failures), [1, 2, 3])
+  assert.deepEqual(
+    retries.map(({ failures }) => failures),
+    [1, 2, 3],
+  )
   assert.ok(retries.every(({ error }) => error instanceof UnreachableError))
   assert.equal(cable.count('"order":"lost"'), 4)
   assert.equal(await posted('lost'), 1)
@@ -126,7 +129,10 @@ test('a proxy that does not reach the inbox is tried again', async (t) => {
   const elsewhere = await cableFor(t)
   elsewhere.answer = `HTTP/1.1 307 Temporary Redirect\r\nlocation: ${server.url}/api/v1/tasks\r\ncontent-length: 0\r\n\r\n`
   const redirected = new TaskInbox({ url: elsewhere.url, apiKey })
-  await assert.rejects(redirected.post(refund('redirected')), (error) => error instanceof ProblemError && error.status === 307)
+  await assert.rejects(
+    redirected.post(refund('redirected')),
+    (error) => error instanceof ProblemError && error.status === 307,
+  )
   assert.equal(await posted('redirected'), 0)
 })
 
@@ -150,7 +156,10 @@ test('a server that is gone is waited for, and not for ever', async () => {
   assert.ok(performance.now() - begun >= 500)
   await server.serve()
   assert.equal((await post).task.meta?.order, 'outage')
-  assert.deepEqual(retries.map(({ failures }) => failures), retries.map((_, i) => i + 1))
+  assert.deepEqual(
+    retries.map(({ failures }) => failures),
+    retries.map((_, i) => i + 1),
+  )
   assert.equal(await posted('outage'), 1)
 })
 

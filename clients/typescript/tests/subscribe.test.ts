@@ -68,9 +68,18 @@ test('another process goes on behind a cursor, and filters combine', async () =>
 
   const first = await next(inbox.subscribe({ after }))
   const second = await next(inbox.subscribe({ after: first.data.cursor }))
-  assert.deepEqual([first, second].map(({ data }) => data.task?.meta?.order), ['a', 'b'])
+  assert.deepEqual(
+    [first, second].map(({ data }) => data.task?.meta?.order),
+    ['a', 'b'],
+  )
 
-  const only = inbox.subscribe({ after, schema: 'shop', ttype: 'refund', type: 'task.state_changed', task: tasks[2]!.id })
+  const only = inbox.subscribe({
+    after,
+    schema: 'shop',
+    ttype: 'refund',
+    type: 'task.state_changed',
+    task: tasks[2]!.id,
+  })
   assert.equal((await next(only)).data.task?.id, tasks[2]!.id)
   const latest = inbox.subscribe({ after: 'latest' })
   const coming = next(latest)
@@ -107,7 +116,9 @@ test('connections that break at random lose and repeat nothing', async (t) => {
   const events = new TaskInbox({ url: cable.url, apiKey }).subscribe({ after, type: 'task.created' })
   const write = async () => {
     for (let n = 0; n < POSTS; n += 10) {
-      const some = Array.from({ length: 10 }, (_, i) => inbox.post({ ...refund(`${n + i}`), external_id: `break-${n + i}` }))
+      const some = Array.from({ length: 10 }, (_, i) =>
+        inbox.post({ ...refund(`${n + i}`), external_id: `break-${n + i}` }),
+      )
       await Promise.all(some)
     }
   }
@@ -119,7 +130,11 @@ test('connections that break at random lose and repeat nothing', async (t) => {
   const [, seen] = await Promise.all([write(), read()])
   await events.return()
   const seqs = seen.map(({ data }) => data.seq)
-  assert.deepEqual(seqs, [...new Set(seqs)].sort((a, b) => a - b), 'in order, and none twice')
+  assert.deepEqual(
+    seqs,
+    [...new Set(seqs)].sort((a, b) => a - b),
+    'in order, and none twice',
+  )
   assert.equal(new Set(seen.map(({ data }) => data.task?.external_id)).size, POSTS)
   assert.ok(breaks > 3, `${breaks} connections`)
 })
@@ -137,7 +152,10 @@ test('a server that is killed again and again', async () => {
     const second = patient.post(refund(`after ${round}`))
     await server.serve()
     const seen = await Promise.all(coming)
-    assert.deepEqual(seen.map(({ data }) => data.task?.id), [first.task.id, (await second).task.id])
+    assert.deepEqual(
+      seen.map(({ data }) => data.task?.id),
+      [first.task.id, (await second).task.id],
+    )
   }
   await events.return()
 })
@@ -199,7 +217,10 @@ test('below the floor of the log there is nothing, and the error says where ther
   const after = await end()
   await inbox.post(refund('kept'))
   await server.sql(`UPDATE log_head SET floor_seq = (SELECT max(seq) - 1 FROM events)`)
-  const gone = await inbox.subscribe().next().catch((error: unknown) => error)
+  const gone = await inbox
+    .subscribe()
+    .next()
+    .catch((error: unknown) => error)
   assert.ok(gone instanceof GoneError)
   assert.deepEqual([gone.status, gone.cursor, gone.floor > 1], [410, after, true])
   assert.equal((await next(inbox.subscribe({ after: gone.cursor }))).data.task?.meta?.order, 'kept')

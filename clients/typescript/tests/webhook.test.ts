@@ -35,7 +35,9 @@ test('a webhook of the server is verified, and says what the log says', async ()
   assert.deepEqual(event, logged.value)
 
   // As Fetch API has it, and as text.
-  const fetched = new Headers(Object.entries(headers).map(([name, value]): [string, string] => [name.toUpperCase(), String(value)]))
+  const fetched = new Headers(
+    Object.entries(headers).map(([name, value]): [string, string] => [name.toUpperCase(), String(value)]),
+  )
   assert.deepEqual(await verifyWebhook(new Uint8Array(body).buffer, fetched, secret), event)
   assert.deepEqual(await verifyWebhook(body.toString(), headers, [secret]), event)
 
@@ -120,7 +122,10 @@ const VECTOR = {
   },
 }
 
-async function refused(reason: WebhookError['reason'], ...args: Parameters<typeof verifyWebhook>): Promise<WebhookError> {
+async function refused(
+  reason: WebhookError['reason'],
+  ...args: Parameters<typeof verifyWebhook>
+): Promise<WebhookError> {
   const error = await verifyWebhook(...args).then(
     () => assert.fail('it was taken'),
     (error: WebhookError) => error,
@@ -135,7 +140,11 @@ function signed(age: number, body: string | Buffer = '{"type":"task.created","da
   const mac = createHmac('sha256', Buffer.from(VECTOR.secret.slice(6), 'base64'))
   mac.update(`evt_1.${sent}.`).update(body)
   const signature = `v1,${mac.digest('base64')}`
-  return [body, { 'webhook-id': 'evt_1', 'webhook-timestamp': sent, 'webhook-signature': signature }, VECTOR.secret] as const
+  return [
+    body,
+    { 'webhook-id': 'evt_1', 'webhook-timestamp': sent, 'webhook-signature': signature },
+    VECTOR.secret,
+  ] as const
 }
 
 test('the published vector: its signature is right, it is of 2021, and no event', async () => {
@@ -145,7 +154,12 @@ test('the published vector: its signature is right, it is of 2021, and no event'
   const signatures = ['', 'v1', 'v1,', 'v1a,', 'v2,', '%'].map((other) => `${other} `).join('')
   const many = { ...headers, 'webhook-signature': `${signatures}${headers['webhook-signature']} v1,AAAA` }
   await refused('stale', body, many, secret)
-  for (const wrong of ['v1,', 'v1', headers['webhook-signature'].slice(3), headers['webhook-signature'].replace('v1', 'v1a')]) {
+  for (const wrong of [
+    'v1,',
+    'v1',
+    headers['webhook-signature'].slice(3),
+    headers['webhook-signature'].replace('v1', 'v1a'),
+  ]) {
     await refused('signature', body, { ...headers, 'webhook-signature': wrong }, secret)
   }
 })
@@ -162,7 +176,14 @@ test('five minutes both ways, or as many seconds as are said', async () => {
 })
 
 test('what is genuine and no event is told so', async () => {
-  for (const body of ['', '{', '[]', 'null', '{"task":{},"ttype":"refund"}', Buffer.from('{"type":"\xff","data":1}', 'latin1')]) {
+  for (const body of [
+    '',
+    '{',
+    '[]',
+    'null',
+    '{"task":{},"ttype":"refund"}',
+    Buffer.from('{"type":"\xff","data":1}', 'latin1'),
+  ]) {
     await refused('body', ...signed(0, body))
   }
 })
@@ -180,7 +201,14 @@ test('headers that are missing, and such as came twice', async () => {
 
 test('what is no secret, and what is no longer raw', async () => {
   const [body, headers, secret] = signed(0)
-  for (const wrong of ['', secret.slice(6), 'whsec_%', 'whsec_AAAA', `whsec_${'A'.repeat(88)}`, undefined as unknown as string]) {
+  for (const wrong of [
+    '',
+    secret.slice(6),
+    'whsec_%',
+    'whsec_AAAA',
+    `whsec_${'A'.repeat(88)}`,
+    undefined as unknown as string,
+  ]) {
     await assert.rejects(verifyWebhook(body, headers, wrong), TypeError, wrong)
     await assert.rejects(verifyWebhook(body, headers, [secret, wrong]), TypeError, wrong)
   }
