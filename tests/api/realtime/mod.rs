@@ -362,9 +362,9 @@ async fn who_listens_to_nothing_is_closed(engine: Engine) {
 async fn who_is_silent_is_closed(engine: Engine) {
     let times = Times { idle: Duration::from_secs(3), ..Times::default() };
     let server = Server::start_with(engine, with(times)).await;
+    let begun = Instant::now();
     let mut silent = Client::listening(&server, &["task:create"]).await;
     let mut pings = Client::listening(&server, &["task:create"]).await;
-    let begun = Instant::now();
     let closed = async {
         // What it is told keeps nobody.
         while let Came::Frame(_) = silent.came().await {
