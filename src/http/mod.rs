@@ -98,8 +98,8 @@ pub fn router(app: App, settings: Settings) -> Router {
     let (router, openapi) = routes::table();
     let router = match settings {
         Settings { api: false, .. } => routes::probes(),
-        Settings { docs: true, .. } => router.merge(docs::router()),
-        _ => router,
+        Settings { docs: true, .. } => router.merge(realtime::router()).merge(docs::router()),
+        _ => router.merge(realtime::router()),
     };
     let router = router.merge(metrics::router());
     let whole = settings.timeout * 2;

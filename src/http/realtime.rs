@@ -8,11 +8,13 @@ mod frames;
 use std::pin::pin;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::time::Instant;
@@ -86,7 +88,8 @@ const CLOSE_BEHIND: u16 = 4001;
 /// Get a token for the realtime connection
 ///
 /// Needs no permission: it is worth what the key is. The JWT (HS256) says in `scopes` what its bearer may listen to: `{resource}:{action}[:{schema}]`. It is given with
-/// `LISTEN` and can be used for `expires_in` seconds; what is listened to by then goes on until the key ends.
+/// `LISTEN` at `/realtime`, a WebSocket after Twitch PubSub (docs/REALTIME.md), and can be used for `expires_in` seconds; what
+/// is listened to by then goes on until the key ends.
 #[utoipa::path(
     post, path = "/auth/ws", tag = "events", operation_id = "createRealtimeToken",
     responses(
@@ -105,20 +108,13 @@ pub(super) async fn token(
     answer::json(axum::http::StatusCode::OK, &frames::Token::from(&token))
 }
 
-/// Listen to topics over a WebSocket
-///
-/// After Twitch PubSub: `LISTEN` with topics and a token of `/auth/ws`, `UNLISTEN`, `PING` at least every five minutes.
-/// docs/REALTIME.md describes the frames. A browser that can't connect here can stream `/api/v1/events` instead.
-#[utoipa::path(
-    get, path = "/realtime", tag = "events", operation_id = "connectRealtime", security(()),
-    responses(
-        (status = 101, description = "The connection speaks WebSocket from here on"),
-        (status = 426, body = models::Problem, content_type = "application/problem+json",
-            description = "The request is none for a WebSocket"),
-        problems::Open,
-    )
-)]
-pub(super) async fn connect(
+/// The route. It is not in the API's description: OpenAPI has no WebSockets, and its tools refuse an operation without a
+/// 2xx. docs/REALTIME.md describes it.
+pub(super) fn router() -> Router<Http> {
+    Router::new().route(PATH, get(connect)).route(&format!("{PATH}/"), get(connect))
+}
+
+async fn connect(
     State(http): State<Http>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {

@@ -51,7 +51,6 @@ pub(super) fn table() -> (Router<Http>, utoipa::openapi::OpenApi) {
         .with(routes!(v1::maintenance::list, v1::maintenance::begin, v1::maintenance::end))
         .with(routes!(v1::me::get))
         .with(routes!(realtime::token))
-        .with(routes!(realtime::connect))
         .with(routes!(openapi::serve))
         .merge(health_checks())
         .split_for_parts();
