@@ -18,6 +18,7 @@ class Cable:
         """After how many bytes to the client a new connection breaks."""
         self._target = target
         self._ends: Set[socket.socket] = set()
+        self._servers: Set[socket.socket] = set()
         self._sent = b""
         self._came = b""
         self._changed = Condition()
@@ -31,6 +32,13 @@ class Cable:
             ends = list(self._ends)
         for end in ends:
             reset(end)
+
+    def end(self) -> None:
+        """Ends every connection as a server does: what it has sent arrives before."""
+        with self._changed:
+            servers = list(self._servers)
+        for server in servers:
+            shut(server)
 
     def remove(self) -> None:
         # Closing alone does not wake the thread that accepts.
@@ -74,12 +82,14 @@ class Cable:
             return
         with self._changed:
             self._ends |= {client, server}
+            self._servers.add(server)
         back = Thread(target=self._carry, args=(server, client, False, self.lasts()), daemon=True)
         back.start()
         self._carry(client, server, True, FOR_EVER)
         back.join()
         with self._changed:
             self._ends -= {client, server}
+            self._servers.discard(server)
         client.close()
         server.close()
 

@@ -97,7 +97,7 @@ class Subscribe(TestCase):
         with TaskInbox(cable.url, self.key).subscribe(after=after, type="task.state_changed") as events:
             coming = self.threads.submit(next, events)
             cable.came(f"\nid: {place}\n\n")
-            cable.cut()
+            cable.end()
             cable.sent(f"after={place}")
             self.inbox.decide(posted, GRANT)
             self.assertEqual(task(coming.result(60))["id"], posted)
