@@ -213,7 +213,9 @@ impl Tail {
             return;
         }
         state.told = Some(seen);
-        events.iter().for_each(|logged| state.recent.push(logged));
+        for logged in &events {
+            state.recent.push(logged);
+        }
         self.0.hub.publish(&events);
         // Tasks that are gone with their schema end no wait by an event of their own.
         if events.iter().any(|l| l.event.kind == EventType::SchemaRemoved) {

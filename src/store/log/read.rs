@@ -58,14 +58,13 @@ impl EventFilter {
         if self.is_empty() {
             return false;
         }
-        let of_schema = match self.only_schema().filter(|_| self.task.is_none()) {
-            Some(schema) => event.schema == schema,
-            None => {
-                let seen = self.schemas.as_ref().is_none_or(|schemas| {
-                    schemas.contains(&event.schema) || (self.of_no_schema && event.schema.is_empty())
-                });
-                seen && self.schema.as_ref().is_none_or(|schema| *schema == event.schema)
-            }
+        let of_schema = if let Some(schema) = self.only_schema().filter(|_| self.task.is_none()) {
+            event.schema == schema
+        } else {
+            let seen = self.schemas.as_ref().is_none_or(|schemas| {
+                schemas.contains(&event.schema) || (self.of_no_schema && event.schema.is_empty())
+            });
+            seen && self.schema.as_ref().is_none_or(|schema| *schema == event.schema)
         };
         of_schema
             && self.ttype.as_ref().is_none_or(|ttype| event.ttype.as_ref() == Some(ttype))
