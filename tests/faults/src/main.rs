@@ -66,7 +66,7 @@ enum Command {
     /// garbage, redirects, names that turn inwards, bad certificates, 410, 429, nobody there
     Receiver(Options),
     /// Let 50 readers of the log, by pages and by streams, break off at random while 4 clients write (1,000 calls a
-    /// round, 100 rounds): through two replicas on PostgreSQL
+    /// round, 5 rounds): through two replicas on PostgreSQL
     Readers(Options),
     /// Change a byte, remove a row, swap two, cut the tail, each on a copy of a database, and let
     /// `audit verify` find it against a kept checkpoint

@@ -24,7 +24,7 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
         stage.serve(&installation).await?;
     }
     stage.begin_with(Work::Stream, READERS);
-    for _ in 0..options.rounds.unwrap_or(100) {
+    for _ in 0..options.rounds.unwrap_or(5) {
         if !stage.expect_progress(CALLS, Duration::from_mins(2)).await? {
             break;
         }
