@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use crate::bus::Topic;
 use crate::measure;
-use crate::realtime::Hub;
-use crate::realtime::topic::{self, What};
+use crate::realtime::topic::{self, Of, What};
 use crate::store::StoreError;
 use crate::store::deliveries::{self, Fate, Settled};
 
@@ -134,7 +133,7 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
     for attempt in attempts.iter().filter(|a| held.contains(&a.id)) {
         log(attempt);
         count(attempt);
-        tell(&shared.hub, attempt);
+        tell(shared, attempt);
         // A delivery that ended lets the next one of its task go.
         wake |= !matches!(attempt.fate, Fate::Retry(_));
     }
@@ -145,13 +144,23 @@ async fn try_settle(shared: &Shared, batch: &[Unsettled]) -> Result<(), Refused>
 }
 
 /// Tells those who listen here of an attempt that failed. It is told once, and not kept for who doesn't hear it.
-fn tell(hub: &Hub, attempt: &Settled) {
+///
+/// What it says of an endpoint is for who sees all that goes there: a topic of one schema, or of its task, tells of the
+/// endpoints that hear of that schema alone.
+fn tell(shared: &Shared, attempt: &Settled) {
     let (next, dead) = match attempt.fate {
         Fate::Delivered => return,
         Fate::Retry(after) => (Some(attempt.started.plus(attempt.duration).plus(after)), None),
         Fate::Dead(reason) => (None, Some(reason)),
     };
-    hub.tell(topic::Topic::all(What::AttemptFailed, &attempt.schema, attempt.task_id), || {
+    let registry = shared.registry.current();
+    let is_its_own = registry
+        .endpoint(attempt.endpoint)
+        .and_then(|endpoint| endpoint.schemas())
+        .is_some_and(|schemas| schemas.iter().all(|schema| *schema == attempt.schema));
+    let topics = topic::Topic::all(What::AttemptFailed, &attempt.schema, attempt.task_id)
+        .filter(|topic| is_its_own || topic.of == Of::Everything);
+    shared.hub.tell(topics, || {
         json!({
             "event_id": attempt.event_id,
             "event_type": attempt.kind.as_str(),

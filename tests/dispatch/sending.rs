@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use task_inbox::app::endpoints::{self, EndpointChange};
 use task_inbox::app::webhook_keys;
 use task_inbox::app::{App, Principal};
 use task_inbox::outbound::Policy;
@@ -28,6 +29,7 @@ on_both_engines!(
     a_private_address_is_refused_and_seen,
     every_attempt_sends_the_same_bytes,
     an_attempt_that_fails_is_told_to_who_listens,
+    an_endpoint_of_several_schemas_is_told_of_to_who_sees_all,
 );
 
 async fn a_signed_webhook_verifies(engine: Engine) {
@@ -272,4 +274,23 @@ async fn an_attempt_that_fails_is_told_to_who_listens(engine: Engine) {
     f.hurry().await;
     f.until("SELECT count(*) FROM deliveries", 0).await;
     assert!(member.take().frames.is_empty());
+}
+
+async fn an_endpoint_of_several_schemas_is_told_of_to_who_sees_all(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut receiver = Receiver::start([Answer::Status(500)]).await;
+    f.install("s", "https://nobody.example/", "hook_events: []").await;
+    let change = EndpointChange { url: Some(receiver.url.clone()), ..EndpointChange::default() };
+    endpoints::create(f.app(), &Principal::cli(), change, None).await.expect("registered");
+    let (all, one) = (f.app().tail.hub().join(), f.app().tail.hub().join());
+    for (member, topic) in [(&all, "delivery:attempt:fail"), (&one, "delivery:attempt:fail.s")] {
+        let topic = Topic::parse(topic).expect("a topic");
+        member.listen([(topic, Grant { holder: Uuid::nil(), schema: None })]);
+    }
+    f.post("s").await;
+    receiver.next().await;
+    while all.take().frames.is_empty() {
+        all.changed().await;
+    }
+    assert!(one.take().frames.is_empty(), "who sees one schema may not see what hears of others");
 }
