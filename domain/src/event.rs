@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::binding::Binding;
 use crate::cursor::LogCursor;
 use crate::schema::HookAuth;
 use crate::schema::HookBody;
@@ -37,6 +38,10 @@ pub enum EventType {
     TaskCancelled,
     /// Its sender changed what a task says.
     TaskAmended,
+    /// A task's time ran out, and its type says of no state where it should go.
+    TaskExpired,
+    /// A newer task took a task's place.
+    TaskSuperseded,
     /// A schema version was installed.
     SchemaVersionCreated,
     /// A schema was removed with its tasks.
@@ -53,7 +58,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::TaskCreated,
         Self::TaskStateChanged,
         Self::TaskAssigned,
@@ -62,6 +67,8 @@ impl EventType {
         Self::TaskEscalated,
         Self::TaskCancelled,
         Self::TaskAmended,
+        Self::TaskExpired,
+        Self::TaskSuperseded,
         Self::SchemaVersionCreated,
         Self::SchemaRemoved,
         Self::EndpointPaused,
@@ -81,6 +88,8 @@ impl EventType {
             Self::TaskEscalated => "task.escalated",
             Self::TaskCancelled => "task.cancelled",
             Self::TaskAmended => "task.amended",
+            Self::TaskExpired => "task.expired",
+            Self::TaskSuperseded => "task.superseded",
             Self::SchemaVersionCreated => "schema.version_created",
             Self::SchemaRemoved => "schema.removed",
             Self::EndpointPaused => "endpoint.paused",
@@ -102,6 +111,8 @@ impl EventType {
                 | Self::TaskEscalated
                 | Self::TaskCancelled
                 | Self::TaskAmended
+                | Self::TaskExpired
+                | Self::TaskSuperseded
         )
     }
 
@@ -162,6 +173,47 @@ struct TaskBody<'a> {
     /// Only if there is a guard: other events have the bytes that they had before there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     guard: Option<Passed>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<Bound>,
+}
+
+impl<'a> TaskBody<'a> {
+    /// What is said of every task.
+    fn of(task: &'a Task, previous_state: Option<&'a str>, actor: &'a Actor) -> Self {
+        Self {
+            task,
+            ttype: &task.ttype,
+            previous_state,
+            actor,
+            reason: None,
+            output: None,
+            update_meta: None,
+            guard: None,
+            bound: None,
+        }
+    }
+}
+
+/// What is said of a transition beside the task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    /// Why.
+    pub reason: Option<String>,
+    /// Why its guard let it pass, if it has one.
+    pub guard: Option<Passed>,
+    /// What it is bound to, if its type binds decisions.
+    pub bound: Option<Bound>,
+}
+
+/// What a decision is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bound {
+    /// The version that was decided about.
+    pub version: i64,
+    /// The values.
+    #[serde(flatten)]
+    pub binding: Binding,
 }
 
 fn of_task(id: Uuid, kind: EventType, task: &Task, body: &TaskBody<'_>) -> Event {
@@ -184,69 +236,46 @@ fn to_json(value: &impl Serialize) -> String {
 
 /// The event of a task that was posted.
 pub fn task_created(id: Uuid, task: &Task, actor: &Actor) -> Event {
-    let body = TaskBody {
-        task,
-        ttype: &task.ttype,
-        previous_state: None,
-        actor,
-        reason: None,
-        output: None,
-        update_meta: task.meta.as_ref(),
-        guard: None,
-    };
+    let body = TaskBody { update_meta: task.meta.as_ref(), ..TaskBody::of(task, None, actor) };
     of_task(id, EventType::TaskCreated, task, &body)
 }
 
-/// The event of a transition; `guard` says why its guard let it pass, if it has one.
-pub fn state_changed(
-    id: Uuid,
-    before: &Task,
-    after: &Task,
-    actor: &Actor,
-    reason: Option<&str>,
-    guard: Option<Passed>,
-) -> Event {
+/// The event of a transition.
+pub fn state_changed(id: Uuid, before: &Task, after: &Task, actor: &Actor, said: Said) -> Event {
+    let Said { reason, guard, bound } = said;
     let body = TaskBody {
-        task: after,
-        ttype: &after.ttype,
-        previous_state: before.state.as_deref(),
-        actor,
-        reason,
+        reason: reason.as_deref(),
         output: after.output.as_ref(),
-        update_meta: None,
         guard,
+        bound,
+        ..TaskBody::of(after, before.state.as_deref(), actor)
     };
     of_task(id, EventType::TaskStateChanged, after, &body)
 }
 
 /// The event of a task that its sender withdrew.
 pub fn task_cancelled(id: Uuid, before: &Task, after: &Task, actor: &Actor, reason: Option<&str>) -> Event {
-    let body = TaskBody {
-        task: after,
-        ttype: &after.ttype,
-        previous_state: before.state.as_deref(),
-        actor,
-        reason,
-        output: None,
-        update_meta: None,
-        guard: None,
-    };
+    let body = TaskBody { reason, ..TaskBody::of(after, before.state.as_deref(), actor) };
     of_task(id, EventType::TaskCancelled, after, &body)
 }
 
 /// The event of a task whose sender changed what it says; `patch` is what was merged into it.
 pub fn task_amended(id: Uuid, after: &Task, actor: &Actor, reason: Option<&str>, patch: &Document) -> Event {
-    let body = TaskBody {
-        task: after,
-        ttype: &after.ttype,
-        previous_state: after.state.as_deref(),
-        actor,
-        reason,
-        output: None,
-        update_meta: Some(patch),
-        guard: None,
-    };
+    let body =
+        TaskBody { reason, update_meta: Some(patch), ..TaskBody::of(after, after.state.as_deref(), actor) };
     of_task(id, EventType::TaskAmended, after, &body)
+}
+
+/// The event of a task whose time ran out.
+pub fn task_expired(id: Uuid, before: &Task, after: &Task, actor: &Actor, said: &str) -> Event {
+    let body = TaskBody { reason: Some(said), ..TaskBody::of(after, before.state.as_deref(), actor) };
+    of_task(id, EventType::TaskExpired, after, &body)
+}
+
+/// The event of a task whose place a newer one took: `superseded_by` of the task says which.
+pub fn task_superseded(id: Uuid, before: &Task, after: &Task, actor: &Actor) -> Event {
+    let body = TaskBody::of(after, before.state.as_deref(), actor);
+    of_task(id, EventType::TaskSuperseded, after, &body)
 }
 
 /// The event of an installed schema version.

@@ -8,10 +8,13 @@
 //! imports this crate; it imports nothing of the service.
 
 pub mod actor;
+pub mod binding;
+pub mod changes;
 pub mod cursor;
 pub mod document;
 pub mod event;
 pub mod log;
+pub mod merge_key;
 pub mod merge_patch;
 pub mod rate;
 pub mod schema;

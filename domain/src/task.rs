@@ -78,6 +78,16 @@ pub struct Task {
     pub callback_url: Option<String>,
     /// Tasks with the same key replace each other.
     pub merge_key: Option<String>,
+    /// When its time is over, if its type has `timeouts` and it waits. Like the two below, only there where there is
+    /// one: what every task had before has the bytes that it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The task whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<Uuid>,
+    /// The task that took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<Uuid>,
     /// 1 when posted, +1 on each change.
     pub version: i64,
     /// The type's name. Beside the task on the wire (`ttype`), not in it.

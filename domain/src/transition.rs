@@ -5,15 +5,17 @@
 //! state exist, is the output valid) is checked before any lock, by [`Decision::check`].
 
 pub mod sender;
+pub mod waiting;
 
 use uuid::Uuid;
 
+use crate::binding::Binding;
 use crate::event::guard::Passed;
-use crate::event::{self, Event};
+use crate::event::{self, Bound, Event, Said};
 use crate::schema::validate::Problem;
 use crate::schema::{TaskType, UNSET};
 use crate::task::{Phase, Task};
-use crate::{Actor, Document, Timestamp};
+use crate::{Actor, Document, Timestamp, merge_key};
 
 /// What a sender posts, after parsing.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct NewTask {
     pub external_id: Option<String>,
     /// Where its events go besides the schema's endpoints.
     pub callback_url: Option<String>,
+    /// What other tasks it replaces; `None` takes it from `meta`, if the type says where it stands.
+    pub merge_key: Option<String>,
 }
 
 /// What a person or program decides about a task.
@@ -97,6 +101,9 @@ pub enum Refusal {
     /// The task is resolved, cancelled, expired or superseded: its sender has no more say.
     #[error("the task is {0}: only one that waits for a decision can be changed or withdrawn")]
     Over(&'static str),
+    /// A newer task has taken the task's place, so that it can't be opened again.
+    #[error("the task {0} has taken its place: it can't be opened again")]
+    Replaced(Uuid),
     /// The transition has a guard, which was not asked about the task as it is.
     #[error(
         "the task is at version {current}, about which the application server was not asked: it changed meanwhile"
@@ -138,10 +145,20 @@ pub fn create(
     if let Some(input) = &ttype.input {
         problems.extend(input.check("/meta", new.meta.as_ref()));
     }
+    let merge_key = match new.merge_key {
+        Some(key) => Some(key),
+        None => merge_key::of(ttype, new.meta.as_ref()).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        }),
+    };
     if !problems.is_empty() {
         return Err(problems);
     }
     let task = Task {
+        expires_at: ttype.expiry(state.as_deref(), now),
+        supersedes: None,
+        superseded_by: None,
         id: new.id,
         created: now,
         updated: now,
@@ -158,7 +175,7 @@ pub fn create(
         priority: None,
         due_at: None,
         callback_url: new.callback_url,
-        merge_key: None,
+        merge_key,
         version: 1,
         ttype: ttype.name.clone(),
         decided_by: None,
@@ -250,21 +267,32 @@ pub fn apply(
         None => None,
     };
     let resolved = ttype.is_resolved(to);
+    // A clock that was set back must not make a history that runs backwards.
+    let now = now.max(task.updated);
+    let expires_at = match task.phase {
+        _ if resolved || ttype.is_final(to) => None,
+        Phase::Open => task.expires_at,
+        _ => ttype.expiry(to, now),
+    };
     let changed = Task {
         state: decision.state.clone(),
         resolved,
         phase: if resolved { Phase::Resolved } else { Phase::Open },
         output: decision.output.clone(),
-        // A clock that was set back must not make a history that runs backwards.
-        updated: now.max(task.updated),
+        updated: now,
+        expires_at,
         version: task.version + 1,
         decided_by: Some(actor.clone()),
-        decided_at: Some(now.max(task.updated)),
+        decided_at: Some(now),
         ..task.clone()
     };
-    let reason = decision.reason.as_deref();
-    let passed = consent.map(|consent| consent.passed);
-    let event = event::state_changed(event_id, task, &changed, actor, reason, passed);
+    let binding = Binding::of(ttype, task.meta.as_ref());
+    let said = Said {
+        reason: decision.reason.clone(),
+        guard: consent.map(|consent| consent.passed),
+        bound: binding.map(|binding| Bound { version: task.version, binding }),
+    };
+    let event = event::state_changed(event_id, task, &changed, actor, said);
     Ok(Outcome::Changed { task: Box::new(changed), event })
 }
 

@@ -41,7 +41,8 @@ fn keys(text: &str) -> Vec<String> {
 fn transitions() -> impl Strategy<Value = (Event, Task, Actor)> {
     (uuids(), tasks(), tasks(), actors(), prop::option::of("\\PC{0,20}")).prop_map(
         |(id, before, after, actor, reason)| {
-            (state_changed(id, &before, &after, &actor, reason.as_deref(), None), after, actor)
+            let said = Said { reason, ..Said::default() };
+            (state_changed(id, &before, &after, &actor, said), after, actor)
         },
     )
 }
@@ -84,6 +85,9 @@ fn a_webhook_is_this_text() {
         due_at: None,
         callback_url: None,
         merge_key: None,
+        expires_at: None,
+        supersedes: None,
+        superseded_by: None,
         version: 1,
         ttype: "flag-content".to_owned(),
         decided_by: None,
@@ -107,7 +111,8 @@ fn a_webhook_is_this_text() {
     let before = task.clone();
     task.state = Some("block".to_owned());
     task.output = Some(crate::testing::document(r#"{"n": 1}"#));
-    let changed = state_changed(Uuid::from_u128(5), &before, &task, &actor, Some("spam \"x\""), None);
+    let said = Said { reason: Some("spam \"x\"".to_owned()), ..Said::default() };
+    let changed = state_changed(Uuid::from_u128(5), &before, &task, &actor, said.clone());
     assert_eq!(
         changed.webhook_body(6, &HookAuth::Hmac, HookBody::Output),
         r#"{"task_id":"00000000-0000-0000-0000-000000000001","state":"block","output":{"n": 1},"reason":"spam \"x\""}"#
@@ -115,8 +120,8 @@ fn a_webhook_is_this_text() {
     assert_eq!(changed.actor, "key:00000000-0000-0000-0000-000000000003");
     // A guarded transition says so, behind everything else; all others have the bytes that they always had.
     assert!(changed.body.ends_with(r#","update_meta":null}"#), "{}", changed.body);
-    let passed = Some(Passed::Unreachable);
-    let guarded = state_changed(Uuid::from_u128(5), &before, &task, &actor, Some("spam \"x\""), passed);
+    let said = Said { guard: Some(Passed::Unreachable), ..said };
+    let guarded = state_changed(Uuid::from_u128(5), &before, &task, &actor, said);
     let rest = changed.body.strip_suffix('}').expect("an object");
     assert_eq!(guarded.body, format!(r#"{rest},"guard":"unreachable"}}"#));
 }

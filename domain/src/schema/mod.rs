@@ -13,8 +13,9 @@ pub mod validate;
 pub mod version;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::EventType;
+use crate::{EventType, Timestamp};
 pub use guard::{Guard, OnError};
 use validate::Validator;
 pub use version::SchemaVersion;
@@ -158,6 +159,30 @@ pub struct TaskType {
     pub hook_events: Option<Vec<EventType>>,
     /// Whom to ask before a task of it is moved.
     pub guard: Option<Guard>,
+    /// How long a task waits, and what becomes of it then.
+    pub timeout: Option<Timeout>,
+    /// What a decision is bound to: JSON pointers (RFC 6901) into the task, all of them into `meta`.
+    pub binds: Vec<String>,
+    /// JSON pointers into `meta`: tasks that have the same values there replace each other.
+    pub merge_key: Vec<String>,
+}
+
+/// `timeouts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeout {
+    /// How long a task waits for a decision, from when it was posted or reopened.
+    pub after: Duration,
+    /// What becomes of it then.
+    pub then: OnTimeout,
+}
+
+/// What becomes of a task that nobody decided in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// It is over, in whatever state it is.
+    Expire,
+    /// The service moves it to its `final_state`; `None` is unset.
+    Move(Option<String>),
 }
 
 /// The word for the absent state where one must be written: in `transitions` and in texts.
@@ -197,6 +222,21 @@ impl TaskType {
     /// The guard that is asked before a task goes to a state, if there is one.
     pub fn guard_of(&self, to: Option<&str>) -> Option<&Guard> {
         self.guard.as_ref().filter(|guard| guard.is_of(to))
+    }
+
+    /// When the time of a task is over that begins to wait at `now` in `state`; none if it doesn't wait, or is where
+    /// time would move it.
+    pub fn expiry(&self, state: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+        let timeout = self.timeout.as_ref().filter(|_| !self.is_resolved(state) && !self.is_final(state))?;
+        Some(now.plus(timeout.after))
+    }
+
+    /// Whether time moves tasks to this state.
+    pub fn is_final(&self, state: Option<&str>) -> bool {
+        self.timeout.as_ref().is_some_and(|timeout| match &timeout.then {
+            OnTimeout::Move(to) => to.as_deref() == state,
+            OnTimeout::Expire => false,
+        })
     }
 
     /// The states that a task in `from` may go to, in the schema's order.

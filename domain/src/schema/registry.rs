@@ -9,7 +9,9 @@ use std::fmt;
 
 use super::relax::relaxes;
 use super::validate::Validator;
-use super::{HookAuth, HookBody, OnError, Schema, SchemaVersion, TaskType, UNSET, Unsupported};
+use super::{
+    HookAuth, HookBody, OnError, OnTimeout, Schema, SchemaVersion, TaskType, Timeout, UNSET, Unsupported,
+};
 
 /// One difference between two versions of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +248,40 @@ impl Found {
             self.harmless(&path("hook_events"), "changed");
         }
         self.guard(old, new);
+        self.waiting(old, new);
+    }
+
+    /// What concerns a task while it waits.
+    fn waiting(&mut self, old: &TaskType, new: &TaskType) {
+        let path = |key: &str| format!("{}.{key}", old.name);
+        if old.timeout != new.timeout {
+            let what = match &new.timeout {
+                None => "tasks wait for ever now".to_owned(),
+                Some(Timeout { after, then: OnTimeout::Expire }) => {
+                    format!("tasks expire after {} s now", after.as_secs())
+                }
+                Some(Timeout { after, then: OnTimeout::Move(to) }) => {
+                    let to = to.as_deref().unwrap_or(UNSET);
+                    format!("tasks that nobody decides go to {to} after {} s now", after.as_secs())
+                }
+            };
+            self.harmless(&path("timeouts"), what);
+        }
+        for pointer in new.binds.iter().filter(|pointer| !old.binds.contains(pointer)) {
+            // Who decides must say what they saw from the first one on; a further one asks nothing more of them.
+            let breaking = old.binds.is_empty();
+            self.push(&path("binds"), format!("decisions are bound to {pointer}, too"), breaking);
+        }
+        for pointer in old.binds.iter().filter(|pointer| !new.binds.contains(pointer)) {
+            self.breaking(&path("binds"), format!("decisions are not bound to {pointer} any more"));
+        }
+        if old.merge_key != new.merge_key {
+            let what = match new.merge_key.join(", ") {
+                none if none.is_empty() => "tasks don't replace each other any more".to_owned(),
+                pointers => format!("tasks with the same {pointers} replace each other now"),
+            };
+            self.breaking(&path("merge_key"), what);
+        }
     }
 
     /// Who decides must now be ready for a refusal that the state machine does not have; everything else

@@ -6,7 +6,7 @@ use super::{Outcome, Refusal};
 use crate::schema::TaskType;
 use crate::schema::validate::Problem;
 use crate::task::{Phase, Task};
-use crate::{Actor, Document, Timestamp, event, merge_patch};
+use crate::{Actor, Document, Timestamp, event, merge_key, merge_patch};
 
 /// A task that its sender withdraws.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub fn cancel(
         return Err(Refusal::Stale { expected, current: task.version });
     }
     waits(task)?;
-    let changed = Task { phase: Phase::Cancelled, ..next(task, now) };
+    let changed = Task { phase: Phase::Cancelled, expires_at: None, ..next(task, now) };
     let event = event::task_cancelled(event_id, task, &changed, actor, cancellation.reason.as_deref());
     Ok(Outcome::Changed { task: Box::new(changed), event })
 }
@@ -92,8 +92,16 @@ impl Amendment {
     ) -> Result<Self, Vec<Problem>> {
         let meta = Document::parse_object(&merge_patch::merge(task.meta.as_ref(), &patch))
             .map_err(|error| vec![Problem::new("/meta", format!("with this merged in, it {error}"))])?;
-        let problems =
+        let mut problems =
             ttype.input.as_ref().map(|input| input.check("/meta", Some(&meta))).unwrap_or_default();
+        // What other tasks know it by stays: it would take another's place, or leave its own.
+        let key = |meta: Option<&Document>| merge_key::of(ttype, meta).ok().flatten();
+        if key(task.meta.as_ref()) != key(Some(&meta)) {
+            let pointers = ttype.merge_key.join(", ");
+            let detail =
+                format!("tasks are merged by {pointers}, which therefore can't change: post a new task");
+            problems.push(Problem::new("/meta", detail));
+        }
         if problems.is_empty() {
             Ok(Self { patch, meta, reason, version: task.version })
         } else {
@@ -110,7 +118,7 @@ fn waits(task: &Task) -> Result<(), Refusal> {
 }
 
 /// The task as its next version, changed in nothing else.
-fn next(task: &Task, now: Timestamp) -> Task {
+pub(super) fn next(task: &Task, now: Timestamp) -> Task {
     Task { updated: now.max(task.updated), version: task.version + 1, ..task.clone() }
 }
 
@@ -137,6 +145,7 @@ mod tests {
             meta: Some(document(r#"{"url":"http://a","n":1}"#)),
             external_id: None,
             callback_url: None,
+            merge_key: None,
         };
         create(new, &ttype(), &Actor::cli(), Uuid::nil(), Timestamp::from_micros(100)).expect("valid").0
     }

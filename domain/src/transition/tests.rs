@@ -51,6 +51,7 @@ fn new_task(state: Option<&str>) -> NewTask {
         meta: Some(document(r#"{"url":"http://a"}"#)),
         external_id: Some("order-1".to_owned()),
         callback_url: None,
+        merge_key: None,
     }
 }
 
@@ -268,6 +269,7 @@ proptest! {
                     None => prop_assert!(ttype.guard_of(target).is_some()),
                 }
             }
+            Err(Refusal::Replaced(by)) => prop_assert!(false, "{by}: that is known to the store alone"),
             Err(Refusal::Over(name)) => prop_assert!(false, "{name}: that is said to senders"),
             Err(Refusal::Ended(name)) => {
                 prop_assert!(!repeated && decision.expected_version.is_none_or(|v| v == task.version));

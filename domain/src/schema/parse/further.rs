@@ -17,7 +17,7 @@ use super::{MAX_DESCRIPTION, MAX_TITLE, hook};
 use crate::schema::{Guard, OnError, UNSET};
 
 /// Longest list of these keys.
-const MAX_ITEMS: usize = 100;
+pub(super) const MAX_ITEMS: usize = 100;
 
 /// Longest duration: ten years, in seconds.
 const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
@@ -53,10 +53,7 @@ fn callback_hosts(at: &At<'_>, findings: &mut Findings) -> Option<Vec<String>> {
 
 /// Reads a task type's guard, and checks the rest of its keys.
 pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findings) -> Option<Guard> {
-    note(fields, &["binds", "undo", "approvals", "roles", "timeouts", "merge_key"], findings);
-    if let Some(at) = fields.get("binds") {
-        texts(&at, "a list of JSON pointers into the task, e.g. [/meta/amount]", findings);
-    }
+    note(fields, &["undo", "approvals", "roles"], findings);
     if let Some(at) = fields.get("undo") {
         duration(&at, findings);
     }
@@ -69,17 +66,6 @@ pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findi
     if let Some(at) = fields.get("priority") {
         at.integer(findings, i32::MIN.into(), i32::MAX.into());
     }
-    if let Some(at) = fields.get("timeouts") {
-        timeouts(&at, states, findings);
-    }
-    if let Some(at) = fields.get("merge_key") {
-        let what = "a JSON pointer into meta, e.g. /user_id, or a list of them";
-        if matches!(at.node.value, Value::List(_)) {
-            texts(&at, what, findings);
-        } else {
-            at.short_text(findings, what, MAX_TITLE);
-        }
-    }
     if let Some(at) = fields.get("actions") {
         for item in at.list(findings, "a list of actions", MAX_ITEMS).iter().flatten() {
             action(item, states, findings);
@@ -88,7 +74,7 @@ pub(super) fn of_type(fields: &Fields<'_>, states: &States, findings: &mut Findi
     fields.get("guard").and_then(|at| guard(&at, states, findings))
 }
 
-fn note(fields: &Fields<'_>, keys: &[&str], findings: &mut Findings) {
+pub(super) fn note(fields: &Fields<'_>, keys: &[&str], findings: &mut Findings) {
     for key in keys {
         if let (Some(at), Some(place)) = (fields.get(key), fields.key_place(key)) {
             findings.unsupported(place, &at.path);
@@ -97,7 +83,7 @@ fn note(fields: &Fields<'_>, keys: &[&str], findings: &mut Findings) {
 }
 
 /// A number and its unit: `6s`, `15m`, `2h`, `7d`, `2w`.
-fn duration(at: &At<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn duration(at: &At<'_>, findings: &mut Findings) -> Option<Duration> {
     const WHAT: &str = "a duration such as 6s, 15m, 2h, 7d or 2w";
     let text = at.text(findings, WHAT)?;
     let seconds = text.char_indices().next_back().and_then(|(end, unit)| {
@@ -119,12 +105,6 @@ fn duration(at: &At<'_>, findings: &mut Findings) -> Option<Duration> {
         None => at.error(findings, format!("{} is not {WHAT}", quoted(text))),
     }
     None
-}
-
-fn texts(at: &At<'_>, what: &str, findings: &mut Findings) {
-    for item in at.list(findings, what, MAX_ITEMS).iter().flatten() {
-        item.short_text(findings, "text", MAX_TITLE);
-    }
 }
 
 /// A host name, or a wildcard for one level of names below one; in lower case.
@@ -244,29 +224,6 @@ fn roles(at: &At<'_>, states: &States, findings: &mut Findings) {
 fn role_names(at: &At<'_>, findings: &mut Findings) {
     for item in at.list(findings, "a list of roles", MAX_ITEMS).iter().flatten() {
         name(item, findings, "a role's name");
-    }
-}
-
-fn timeouts(at: &At<'_>, states: &States, findings: &mut Findings) {
-    let keys = ["after", "remind", "escalate_to", "final_state"];
-    let Some(fields) = at.fields(findings, "timeouts", &keys) else { return };
-    if let Some(at) = fields.get("after") {
-        duration(&at, findings);
-    }
-    if let Some(at) = fields.get("remind") {
-        if matches!(at.node.value, Value::List(_)) {
-            for item in at.list(findings, "a list of durations", MAX_ITEMS).iter().flatten() {
-                duration(item, findings);
-            }
-        } else {
-            duration(&at, findings);
-        }
-    }
-    if let Some(at) = fields.get("escalate_to") {
-        at.short_text(findings, "a person or a role", MAX_TITLE);
-    }
-    if let Some(at) = fields.get_or_null("final_state") {
-        let _ = states.state_or_unset(&at, findings);
     }
 }
 

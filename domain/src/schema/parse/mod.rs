@@ -20,6 +20,7 @@ mod tests;
 #[cfg(test)]
 mod tests_arbitrary;
 mod tree;
+mod waiting;
 
 pub use findings::ParseError;
 pub use names::{RULE as NAME_RULE, is_name, nearest};

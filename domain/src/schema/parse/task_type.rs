@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::findings::{Findings, Place};
 use super::read::{At, Fields};
 use super::states::States;
-use super::{MAX_DESCRIPTION, MAX_TITLE, further, hook, json, names};
+use super::{MAX_DESCRIPTION, MAX_TITLE, further, hook, json, names, waiting};
 use crate::schema::TaskType;
 use crate::schema::validate::Validator;
 
@@ -61,11 +61,16 @@ pub(super) fn read<'a>(
         hook: default.of_type(&fields, findings),
         hook_events: hook::events(&fields, findings),
         guard: further::of_type(&fields, &states, findings),
+        timeout: waiting::timeouts(&fields, &states, findings),
+        binds: waiting::binds(&fields, findings),
+        merge_key: waiting::merge_key(&fields, findings),
         pending_states: Vec::new(),
         resolved_states: Vec::new(),
     };
     let States { pending: pending_states, resolved: resolved_states, .. } = states;
-    (name, name.map(|_| TaskType { pending_states, resolved_states, ..task_type }))
+    let task_type = TaskType { pending_states, resolved_states, ..task_type };
+    waiting::check_timeout(&fields, &task_type, findings);
+    (name, name.map(|_| task_type))
 }
 
 fn output(fields: &Fields<'_>, states: &States, findings: &mut Findings) -> BTreeMap<String, Validator> {

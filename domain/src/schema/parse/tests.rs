@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::EventType;
-use crate::schema::{Guard, Hook, HookAuth, OnError};
+use crate::schema::{Guard, Hook, HookAuth, OnError, OnTimeout, Timeout};
 use crate::testing::indented;
 
 pub(super) const SAMPLE: &str = include_str!("../../../../schemas/sample.yml");
@@ -360,8 +360,8 @@ fn own_keys_are_ignored_everywhere() {
 #[test]
 fn keys_without_behaviour_are_checked_and_noted() {
     let text = with_type(
-        "binds: [/meta/amount]\nundo: 6s\napprovals: 2\nroles: [admin]\n\
-         timeouts: {after: 2h, remind: [30m, 1h], escalate_to: lead, final_state: s}\nmerge_key: /user\n\
+        "undo: 6s\napprovals: 2\nroles: [admin]\n\
+         timeouts: {after: 2h, remind: [30m, 1h], escalate_to: lead, final_state: s}\n\
          priority: 5\nactions: [{state: r, label: Yes, key: y, style: primary, confirm: true}]\nhook_events: [task.due]",
     ) + "callback_hosts: [example.com, '*.example.org']\nretention: {tasks: 365d}\nmigrate: {tasks: open, states: {t: {q: p}}}\n\
          calendar: {timezone: Europe/Berlin, days: [mon, fri], hours: '09:00-17:30', holidays: [2030-12-25]}\n";
@@ -370,12 +370,11 @@ fn keys_without_behaviour_are_checked_and_noted() {
     assert_eq!(
         paths,
         [
-            "tasktypes[0].binds",
             "tasktypes[0].undo",
             "tasktypes[0].approvals",
             "tasktypes[0].roles",
-            "tasktypes[0].timeouts",
-            "tasktypes[0].merge_key",
+            "tasktypes[0].timeouts.remind",
+            "tasktypes[0].timeouts.escalate_to",
             "retention",
             "migrate",
         ]
@@ -384,8 +383,7 @@ fn keys_without_behaviour_are_checked_and_noted() {
     for (lines, path) in [
         ("approvals: {r: 2}", "approvals"),
         ("roles: {r: [admin], unset: [ops]}", "roles"),
-        ("merge_key: [/a, /b]", "merge_key"),
-        ("timeouts: {final_state: ~}", "timeouts"),
+        ("timeouts: {after: 1d, remind: 2h}", "timeouts.remind"),
     ] {
         assert_eq!(valid(&with_type(lines)).unsupported[0].path, format!("tasktypes[0].{path}"));
     }
@@ -467,6 +465,62 @@ fn every_event_of_the_format_can_be_asked_for() {
 }
 
 #[test]
+fn what_happens_while_a_task_waits_is_read() {
+    let read = |lines: &str| valid(&with_type(lines)).task_types.remove(0);
+    let none = read("title: x");
+    assert_eq!((none.timeout, none.binds.len(), none.merge_key.len()), (None, 0, 0));
+    let all = read(
+        "timeouts: {after: 2h, final_state: r}\nbinds: [/meta/amount, /meta/a~1b~0/0, /meta]\nmerge_key: /user/id",
+    );
+    let after = std::time::Duration::from_secs(2 * 60 * 60);
+    assert_eq!(all.timeout, Some(Timeout { after, then: OnTimeout::Move(Some("r".to_owned())) }));
+    assert_eq!(all.binds, ["/meta/amount", "/meta/a~1b~0/0", "/meta"]);
+    assert_eq!(all.merge_key, ["/user/id"]);
+    assert_eq!(read("merge_key: [/a, /b]").merge_key, ["/a", "/b"]);
+    for (lines, then) in [
+        ("timeouts: {after: 2h}", OnTimeout::Expire),
+        ("timeouts: {after: 2h, final_state: ~}", OnTimeout::Move(None)),
+        ("timeouts: {after: 2h, final_state: unset}", OnTimeout::Move(None)),
+        ("timeouts: {after: 2h, final_state: p}", OnTimeout::Move(Some("p".to_owned()))),
+    ] {
+        assert_eq!(read(lines).timeout, Some(Timeout { after, then }), "{lines}");
+    }
+}
+
+#[test]
+fn what_could_not_happen_while_a_task_waits_is_refused() {
+    for (lines, said) in [
+        ("timeouts: {after: 1h, final_state: x}", "\"x\" is not a state"),
+        ("timeouts: {after: 1h, aftr: 1s}", "did you mean after?"),
+        ("timeouts: {final_state: r}", "timeouts.after: is missing"),
+        ("timeouts: 3h", "expected timeouts, found text"),
+        ("timeouts: {after: 1h, final_state: r}\noutput: {r: {type: object}}", "needs an output"),
+        (
+            "timeouts: {after: 1h, final_state: r}\nguard: {url: 'https://a.example/'}",
+            "the guard is asked about",
+        ),
+        (
+            "timeouts: {after: 1h, final_state: r}\ntransitions: {unset: [p, r], p: [unset]}",
+            "final_state is r, but transitions lead there from p not",
+        ),
+        ("binds: /meta", "expected a list of JSON pointers"),
+        ("binds: []", "is empty"),
+        ("binds: [/state]", "\"/state\" is not a pointer into meta"),
+        ("binds: [/metadata]", "is not a pointer into meta"),
+        ("binds: [meta]", "it begins with /"),
+        ("binds: [/meta/a, /meta/a]", "binds[1]: /meta/a is listed twice"),
+        ("merge_key: user", "\"user\" is not a JSON pointer (RFC 6901): it begins with /"),
+        ("merge_key: /a~2", "~ is written ~0"),
+        ("merge_key: [/a, /b~]", "merge_key[1]: "),
+        ("merge_key: {a: b}", "expected a JSON pointer into meta"),
+    ] {
+        let errors = refused(&with_type(lines));
+        assert!(errors.contains(said), "{lines}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+}
+
+#[test]
 fn keys_without_behaviour_have_shapes() {
     for (lines, said) in [
         ("undo: soon", "\"soon\" is not a duration such as 6s"),
@@ -479,15 +533,11 @@ fn keys_without_behaviour_have_shapes() {
         ("approvals: 0", "an integer from 1 to 20"),
         ("approvals: {p: 2}", "p is a pending state"),
         ("roles: [a b]", "roles[0]: \"a b\" is not a name"),
-        ("timeouts: {final_state: x}", "\"x\" is not a state"),
-        ("timeouts: {aftr: 1s}", "did you mean after?"),
-        ("timeouts: 3h", "expected timeouts, found text"),
         ("priority: high", "an integer from"),
         ("priority: 2147483648", "an integer from"),
         ("actions: [{label: x}]", "actions[0].state: is missing"),
         ("actions: [{state: r, style: red}]", "not one of default, primary, danger"),
         ("actions: [{state: r, key: ab}]", "longer than 1 characters"),
-        ("binds: /meta", "expected a list of JSON pointers"),
         ("title: ''", "found empty text"),
     ] {
         let errors = refused(&with_type(lines));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::schema::parse::parse;
+use crate::testing::indented;
 
 const BASE: &str = "\
 name: ti:a
@@ -100,6 +101,16 @@ fn breaking_changes_are_found() {
             "name: u\n",
             "name: u\n  guard: {url: 'http://b/'}\n",
             "breaking: u.guard: unset, r may be refused by the application server now",
+        ),
+        (
+            "name: u\n",
+            "name: u\n  binds: [/meta/a]\n",
+            "breaking: u.binds: decisions are bound to /meta/a, too",
+        ),
+        (
+            "name: u\n",
+            "name: u\n  merge_key: [/a, /b]\n",
+            "breaking: u.merge_key: tasks with the same /a, /b replace each other now",
         ),
     ] {
         let difference = after(from, to);
@@ -264,4 +275,33 @@ fn what_is_not_acted_on_is_not_installed() {
              column 3); take it out, or install a build that does"
         );
     }
+}
+
+#[test]
+fn what_happens_while_a_task_waits_is_compared() {
+    let with = |lines: &str| schema(&BASE.replace("name: u\n", &format!("name: u\n{}", indented(lines))));
+    let told = |from: &str, to: &str| -> Vec<String> {
+        compare(&with(from), &with(to)).changes.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        told("title: u", "title: u\ntimeouts: {after: 1h, final_state: r}"),
+        ["u.timeouts: tasks that nobody decides go to r after 3600 s now"]
+    );
+    assert_eq!(
+        told("timeouts: {after: 1h, final_state: r}", "timeouts: {after: 1h}"),
+        ["u.timeouts: tasks expire after 3600 s now"]
+    );
+    assert_eq!(told("timeouts: {after: 1h}", "x-note: none"), ["u.timeouts: tasks wait for ever now"]);
+    assert_eq!(
+        told("binds: [/meta/a]", "binds: [/meta/a, /meta/b]"),
+        ["u.binds: decisions are bound to /meta/b, too"]
+    );
+    assert_eq!(
+        told("binds: [/meta/a]\nmerge_key: /a", "title: u"),
+        [
+            "u: title or description changed",
+            "breaking: u.binds: decisions are not bound to /meta/a any more",
+            "breaking: u.merge_key: tasks don't replace each other any more",
+        ]
+    );
 }
