@@ -1,6 +1,6 @@
 //! The task inbox service: everything between the domain's rules and the outside world.
 //!
-//! Imports run downward only: `startup` over `http` and `dispatch`, over `app`, over `store`,
+//! Imports run downward only: `startup` over `http`, `dispatch` and `timers`, over `app`, over `store`,
 //! `outbound` and `bus`, over the `domain` crate. `docs/ARCHITECTURE.md` is the map.
 
 pub mod app;
@@ -15,3 +15,4 @@ pub mod shutdown;
 pub mod startup;
 pub mod store;
 pub mod telemetry;
+pub mod timers;

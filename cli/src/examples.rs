@@ -74,6 +74,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             "merge this into what the task says",
         )],
     ),
+    (
+        "wait",
+        &[
+            (
+                "wait 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --json",
+                "until somebody decides, over restarts of the server",
+            ),
+            ("wait 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --for 10m", "exit code 1 if nobody has by then"),
+        ],
+    ),
     ("cancel", &[("cancel 0193f1c2-7b1e-7c3a-9d4e-5f60718293a4 --reason 'done by hand'", "withdraw a task")]),
     (
         "tasks",

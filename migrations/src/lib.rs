@@ -16,6 +16,7 @@ mod m20261125_000006_maintenance;
 mod m20261127_000006_replays;
 mod m20261127_000008_receivers;
 mod m20261127_000009_queue;
+mod m20261128_000010_waiting;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000006_replays::Migration),
             Box::new(m20261127_000008_receivers::Migration),
             Box::new(m20261127_000009_queue::Migration),
+            Box::new(m20261128_000010_waiting::Migration),
         ]
     }
 }

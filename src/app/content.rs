@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use task_inbox_domain::log::Hash;
+use task_inbox_domain::merge_key;
 use task_inbox_domain::schema::Schema;
 use url::Url;
 
@@ -34,6 +35,13 @@ fn check_name(pointer: &str, text: Option<&str>) -> Result<()> {
 
 pub(super) fn check_external_id(text: Option<&str>) -> Result<()> {
     check_name("/external_id", text)
+}
+
+pub(super) fn check_merge_key(text: Option<&str>) -> Result<()> {
+    match text.map(merge_key::check) {
+        Some(Err(detail)) => Err(AppError::invalid("/merge_key", format!("merge_key {detail}"))),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn check_on_behalf_of(text: Option<&str>) -> Result<()> {
@@ -111,6 +119,10 @@ pub(super) fn content_hash(post: &PostTask) -> Hash {
     // Nothing where there is none: the same posts had these hashes before there were callbacks.
     if let Some(url) = &post.callback_url {
         field(&mut hash, b's', url.as_bytes());
+    }
+    // Likewise, and told from an address by its kind.
+    if let Some(key) = &post.merge_key {
+        field(&mut hash, b'm', key.as_bytes());
     }
     hash.finalize().into()
 }
@@ -197,6 +209,7 @@ mod tests {
             meta: meta.map(|m| Document::parse(m).expect("JSON")),
             external_id: None,
             callback_url: None,
+            merge_key: None,
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use task_inbox_domain::binding::Binding;
+use task_inbox_domain::changes::Change;
 use task_inbox_domain::schema::validate::Problem;
 use task_inbox_domain::transition;
 use task_inbox_domain::{Actor, Task, Timestamp};
@@ -10,6 +12,7 @@ use super::App;
 use super::vault::VaultError;
 use crate::store::StoreError;
 use crate::store::commit::CommitError;
+use crate::store::registry::InstalledType;
 
 /// A task as it stands, for whoever decided on an older one.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +25,8 @@ pub struct CurrentTask {
     pub decided_at: Option<Timestamp>,
     /// Where it may go from here.
     pub allowed_transitions: Vec<Option<String>>,
+    /// What a decision about it is bound to, if its type binds any.
+    pub binding: Option<Binding>,
 }
 
 /// Why a use case was refused or failed. Every text is for the caller, but that of
@@ -62,7 +67,12 @@ pub enum AppError {
         detail: String,
         /// The task as it stands.
         current: Box<CurrentTask>,
+        /// What has changed since; `None` where the log doesn't tell any more.
+        changes: Option<Vec<Change>>,
     },
+    /// A decision that doesn't say what was seen, though it is bound to it.
+    #[error("{0}")]
+    Unseen(String),
     /// That part of the log has been trimmed.
     #[error("{detail}")]
     Gone {
@@ -199,15 +209,17 @@ impl From<CommitError> for AppError {
 impl App {
     /// A task as it stands, with where it may go.
     pub(super) fn current(&self, task: Task) -> Box<CurrentTask> {
-        let allowed_transitions =
-            self.registry.current().type_by_id(task.ttype_id).map_or_else(Vec::new, |t| {
-                let allowed = transition::allowed(&task, t.ttype());
-                allowed.into_iter().map(|s| s.map(str::to_owned)).collect()
-            });
+        let registry = self.registry.current();
+        let ttype = registry.type_by_id(task.ttype_id).map(InstalledType::ttype);
+        let allowed_transitions = ttype.map_or_else(Vec::new, |ttype| {
+            let allowed = transition::allowed(&task, ttype);
+            allowed.into_iter().map(|s| s.map(str::to_owned)).collect()
+        });
         Box::new(CurrentTask {
             decided_by: task.decided_by.clone(),
             decided_at: task.decided_at,
             allowed_transitions,
+            binding: ttype.and_then(|ttype| Binding::of(ttype, task.meta.as_ref())),
             task,
         })
     }

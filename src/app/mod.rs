@@ -30,6 +30,7 @@ pub mod schemas;
 pub mod sender;
 pub mod targets;
 pub mod tasks;
+pub mod timeouts;
 pub mod vault;
 pub mod waiting;
 pub mod webhook_keys;

@@ -51,7 +51,7 @@ pub async fn cancel(
     let what = || What::Cancelled(cancellation.clone());
     match change(app, &task, &ttype, &said.actor(who), idem.as_ref(), what).await? {
         Ok(task) => tasks::view(app, task).await,
-        Err(refused) => Err(refused.into_error(app)),
+        Err(refused) => Err(refused.into_error(app).await),
     }
 }
 
@@ -85,7 +85,7 @@ pub async fn amend(
                     matches!(refused.refusal, Refusal::Stale { .. }) && said.expected_version.is_none();
                 attempts += 1;
                 if !moved {
-                    return Err(refused.into_error(app));
+                    return Err(refused.into_error(app).await);
                 }
                 if attempts == ATTEMPTS {
                     let detail =

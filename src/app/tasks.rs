@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use task_inbox_domain::binding::Binding;
+use task_inbox_domain::changes::{self, Change};
 use task_inbox_domain::cursor::TaskCursor;
 use task_inbox_domain::transition::{self, Decision, NewTask, Refusal};
 use task_inbox_domain::{Actor, Document, Task};
@@ -13,7 +15,7 @@ use super::error::Result;
 use super::{App, AppError, Permission, Principal, guards, maintenance};
 use crate::store::answers;
 use crate::store::commit::{
-    Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What,
+    self, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What,
 };
 use crate::store::log::{self, Logged};
 use crate::store::registry::{InstalledType, Registry};
@@ -40,6 +42,8 @@ pub struct PostTask {
     pub external_id: Option<String>,
     /// Where its events go besides the schema's endpoints.
     pub callback_url: Option<String>,
+    /// What other tasks it replaces; `None` takes it from `meta`, if the type says where it stands.
+    pub merge_key: Option<String>,
 }
 
 /// Whether a post made a task.
@@ -64,6 +68,11 @@ impl TaskView {
     /// Where the task may go from its state.
     pub fn allowed_transitions(&self) -> Vec<Option<&str>> {
         transition::allowed(&self.task, self.ttype.ttype())
+    }
+
+    /// What a decision about it is bound to, if its type binds any.
+    pub fn binding(&self) -> Option<Binding> {
+        Binding::of(self.ttype.ttype(), self.task.meta.as_ref())
     }
 }
 
@@ -133,6 +142,7 @@ async fn create_now(
     idem: Option<&Idempotency>,
 ) -> Result<(TaskView, Created)> {
     content::check_external_id(post.external_id.as_deref())?;
+    content::check_merge_key(post.merge_key.as_deref())?;
     let content_hash = content_hash(post);
     for _ in 0..ATTEMPTS {
         let (registry, ttype) = latest_type(app, who, &post.schema_name, &post.task).await?;
@@ -149,10 +159,18 @@ async fn create_now(
             meta: post.meta.clone(),
             external_id: post.external_id.clone(),
             callback_url: post.callback_url.clone(),
+            merge_key: post.merge_key.clone(),
         };
         let (task, event) = transition::create(new, ttype.ttype(), &who.actor, Uuid::now_v7(), App::now())
             .map_err(|problems| AppError::problems("the task does not match its type", problems))?;
-        let create = Create { task, entry: LogEntry::new(event), ttype, content_hash };
+        let create = Create {
+            task,
+            entry: LogEntry::new(event),
+            ttype,
+            content_hash,
+            asked_state: post.state.clone(),
+            actor: who.actor.clone(),
+        };
         let operation = Operation::Create(Box::new(create));
         match app.commit.submit(Member { registry, idempotency: idem.cloned(), operation }).await {
             Ok(reply) => {
@@ -247,6 +265,12 @@ pub async fn transition(
     decision
         .check(ttype.ttype())
         .map_err(|problems| AppError::problems("the decision does not match the task's type", problems))?;
+    if !ttype.ttype().binds.is_empty() && decision.expected_version.is_none() {
+        return Err(AppError::Unseen(format!(
+            "a decision about {} is bound to what was seen: send the ETag of the task that was shown as If-Match",
+            task.ttype
+        )));
+    }
     let actor = Actor { on_behalf_of, ..who.actor.clone() };
     // Nobody is asked about what is not done anyway.
     maintenance::written(&app.registry.current(), &task.schema)?;
@@ -255,7 +279,7 @@ pub async fn transition(
     let what = || What::Decided { decision: decision.clone(), consent };
     match change(app, &task, &ttype, &actor, idem.as_ref(), what).await? {
         Ok(task) => view(app, task).await,
-        Err(refused) => Err(refused.into_error(app)),
+        Err(refused) => Err(refused.into_error(app).await),
     }
 }
 
@@ -266,14 +290,30 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// What the caller is told: the task as it stands is part of it.
-    pub(super) fn into_error(self, app: &App) -> AppError {
+    /// What the caller is told: the task as it stands is part of it, and what has changed since it was read.
+    pub(super) async fn into_error(self, app: &App) -> AppError {
         let (detail, current) = (self.refusal.to_string(), app.current(*self.current));
         match self.refusal {
-            Refusal::Stale { .. } => AppError::Stale { detail, current },
+            Refusal::Stale { expected, .. } => {
+                let changes = changes_since(app, &current.task, expected).await;
+                AppError::Stale { detail, current, changes }
+            }
             _ => AppError::Conflict { detail, current: Some(current) },
         }
     }
+}
+
+/// What has changed of a task since an earlier version, as far as the log still tells: nothing of one that was never
+/// there, or was erased.
+async fn changes_since(app: &App, task: &Task, version: i64) -> Option<Vec<Change>> {
+    let then = log::task_at(&app.db, task.id, version).await;
+    let then = then.inspect_err(|error| tracing::debug!(%error, "what a task was can't be told")).ok()??;
+    let now = serde_json::to_value(task).ok()?;
+    // What tells of a change is no change itself.
+    let of_interest = |change: &Change| !["/updated", "/version"].contains(&change.pointer.as_str());
+    let mut changes = changes::between("", Some(&then), Some(&now));
+    changes.retain(of_interest);
+    Some(changes)
 }
 
 /// Changes a task that was read a moment ago.
@@ -288,7 +328,8 @@ pub(super) async fn change(
     for _ in 0..ATTEMPTS {
         let registry = app.registry.current();
         maintenance::written(&registry, &task.schema)?;
-        let change = Change { seen: task.clone(), ttype: ttype.clone(), what: what(), actor: actor.clone() };
+        let change =
+            commit::Change { seen: task.clone(), ttype: ttype.clone(), what: what(), actor: actor.clone() };
         let operation = Operation::Change(Box::new(change));
         match app.commit.submit(Member { registry, idempotency: idem.cloned(), operation }).await {
             Ok(reply) => return Ok(Ok(reply.task().clone())),

@@ -57,7 +57,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "TASK_INBOX_ROLES",
         "api,realtime,dispatcher,timers,ui",
-        "What this process does. Without `api` it serves health checks alone. `realtime`, `timers` and `ui` are known and do nothing yet.",
+        "What this process does. Without `api` it serves health checks alone. `timers` makes time-outs of tasks happen. `realtime` and `ui` are known and do nothing yet.",
     )
     .like("api,dispatcher"),
     Variable::new("TASK_INBOX_API_URL", "", "Where a process without the role `api` finds one that has it. Not used yet."),

@@ -6,6 +6,7 @@ use axum::http::header::{self, HeaderValue};
 use axum::response::Response;
 use serde::Serialize;
 use task_inbox_domain::Task;
+use task_inbox_domain::binding::Binding;
 
 use super::problem::Problem;
 use crate::app::{CurrentTask, TaskView};
@@ -49,17 +50,26 @@ impl Json {
         Ok(self)
     }
 
-    /// Adds a task as the API shows it: the wire object and, only here, `allowed_transitions`.
-    pub(super) fn task(&mut self, task: &Task, allowed: &impl Serialize) -> Result<&mut Self, Problem> {
+    /// Adds a task as the API shows it: the wire object and, only here, `allowed_transitions` and, where its type binds
+    /// decisions, `binding`.
+    pub(super) fn task(
+        &mut self,
+        task: &Task,
+        allowed: &impl Serialize,
+        binding: Option<&Binding>,
+    ) -> Result<&mut Self, Problem> {
         self.value(task)?;
         self.0.pop();
         self.raw(",\"allowed_transitions\":").value(allowed)?;
+        if let Some(binding) = binding {
+            self.raw(",\"binding\":").value(binding)?;
+        }
         Ok(self.raw("}"))
     }
 
     /// Adds the task of a view.
     pub(super) fn view(&mut self, view: &TaskView) -> Result<&mut Self, Problem> {
-        self.task(&view.task, &view.allowed_transitions())
+        self.task(&view.task, &view.allowed_transitions(), view.binding().as_ref())
     }
 
     /// The finished text as an answer.
@@ -115,7 +125,7 @@ fn with_etag(mut response: Response, task: &Task) -> Response {
 /// it can go from here.
 pub(super) fn current_members(current: &CurrentTask) -> Result<String, Problem> {
     let mut text = Json::new(",\"current\":");
-    text.task(&current.task, &current.allowed_transitions)?;
+    text.task(&current.task, &current.allowed_transitions, current.binding.as_ref())?;
     text.raw(",\"decided_by\":").value(&current.decided_by)?;
     text.raw(",\"decided_at\":").value(&current.decided_at)?;
     text.raw(",\"allowed_transitions\":").value(&current.allowed_transitions)?;

@@ -38,6 +38,7 @@ pub(super) enum Kind {
     UnsupportedMediaType,
     Invalid,
     UpgradeRequired,
+    Unseen,
     TooManyRequests,
     Internal,
     Unavailable,
@@ -45,7 +46,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Malformed,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -60,6 +61,7 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::Invalid,
         Self::UpgradeRequired,
+        Self::Unseen,
         Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
@@ -97,6 +99,11 @@ impl Kind {
             Self::UpgradeRequired => {
                 (StatusCode::UPGRADE_REQUIRED, "upgrade-required", "Another protocol is spoken here")
             }
+            Self::Unseen => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "precondition-required",
+                "The version that was seen must be told",
+            ),
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests for this key")
             }
@@ -302,7 +309,14 @@ impl From<AppError> for Problem {
                 let _ = write!(problem.0.members, ",\"guard\":{reason}");
                 problem
             }
-            AppError::Stale { detail, current } => Self::new(Kind::Stale, detail).with_current(&current),
+            AppError::Stale { detail, current, changes } => {
+                let mut problem = Self::new(Kind::Stale, detail).with_current(&current);
+                if let Some(changes) = changes {
+                    let _ = write!(problem.0.members, ",\"changes\":{}", serde_json::json!(changes));
+                }
+                problem
+            }
+            AppError::Unseen(detail) => Self::new(Kind::Unseen, detail),
             AppError::Gone { detail, floor } => {
                 let mut problem = Self::new(Kind::Gone, detail);
                 let cursor = LogCursor(floor).encode();

@@ -51,7 +51,10 @@ impl What {
     const fn of(kind: EventType) -> Option<Self> {
         match kind {
             EventType::TaskCreated => Some(Self::TaskCreated),
-            EventType::TaskStateChanged | EventType::TaskCancelled => Some(Self::StateUpdated),
+            EventType::TaskStateChanged
+            | EventType::TaskCancelled
+            | EventType::TaskExpired
+            | EventType::TaskSuperseded => Some(Self::StateUpdated),
             EventType::TaskAssigned => Some(Self::AssignmentUpdated),
             EventType::TaskCommented => Some(Self::CommentCreated),
             EventType::SchemaVersionCreated => Some(Self::SchemaVersionCreated),

@@ -41,6 +41,7 @@ use crate::realtime::Tail;
 use crate::store::commit::{self, Commit, Hooks, NoHooks};
 use crate::store::secrets::{self, StoredSecret};
 use crate::store::{RegistryCache, TaskReader};
+use crate::timers;
 use announce::Announce;
 
 /// How long a shutdown may take before what is under way is cancelled.
@@ -114,6 +115,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         tail,
     };
     let watching = tokio::spawn(watch::run(app.clone(), background.clone()));
+    let timing = config.has(Role::Timers).then(|| tokio::spawn(timers::run(app.clone(), stop.clone())));
     tokio::spawn(housekeeping::count(db.clone(), background.clone()));
     let housekeeping = tokio::spawn(housekeeping::run(
         db.clone(),
@@ -145,6 +147,9 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     // Both at once: a request that hangs must not take the attempts' time to end by themselves.
     let requests = async {
         let served = serving.await;
+        if let Some(timing) = timing {
+            let _ = timing.await;
+        }
         app.commit.close().await;
         served
     };

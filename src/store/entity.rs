@@ -114,6 +114,9 @@ pub mod tasks {
         #[sea_orm(column_type = "Text")]
         pub decided_by: Option<String>,
         pub decided_at: Option<i64>,
+        pub expires_at: Option<i64>,
+        pub supersedes: Option<Uuid>,
+        pub superseded_by: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -136,6 +139,28 @@ pub mod external_ids {
         pub task_id: Uuid,
         #[sea_orm(column_type = "Blob")]
         pub content_hash: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The newest task of each merge key.
+pub mod merge_keys {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "merge_keys")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+        pub schema_name: String,
+        #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+        pub ttype: String,
+        #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+        pub merge_key: String,
+        pub task_id: Uuid,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -11,8 +11,16 @@ use super::row::Row;
 use super::sql::Sql;
 
 /// The tables that grow with use.
-pub(super) const LARGE: [&str; 7] =
-    ["deliveries", "finished_deliveries", "attempts", "events", "tasks", "idempotency_keys", "external_ids"];
+pub(super) const LARGE: [&str; 8] = [
+    "deliveries",
+    "finished_deliveries",
+    "attempts",
+    "events",
+    "tasks",
+    "idempotency_keys",
+    "external_ids",
+    "merge_keys",
+];
 
 /// Of fewer rows, no plan takes long.
 const FEW: i64 = 1_000;

@@ -24,6 +24,10 @@ pub(super) const COLUMNS: &[Column] = &[
     ("meta", Ty::Text, Null::Maybe),
     ("external_id", Ty::Text, Null::Maybe),
     ("callback_url", Ty::Text, Null::Maybe),
+    ("merge_key", Ty::Text, Null::Maybe),
+    ("expires_at", Ty::Int, Null::Maybe),
+    ("supersedes", Ty::Uuid, Null::Maybe),
+    ("superseded_by", Ty::Uuid, Null::Maybe),
     ("version", Ty::Int, Null::Never),
 ];
 
@@ -42,6 +46,10 @@ pub(super) fn values(task: &Task) -> Vec<Value> {
         task.meta.as_ref().map(|m| m.as_str().to_owned()).into(),
         task.external_id.clone().into(),
         task.callback_url.clone().into(),
+        task.merge_key.clone().into(),
+        task.expires_at.map(Timestamp::as_micros).into(),
+        task.supersedes.into(),
+        task.superseded_by.into(),
         task.version.into(),
     ]
 }
@@ -59,6 +67,8 @@ pub(super) const CHANGED: &[Column] = &[
     ("version", Ty::Int, Null::Never),
     ("decided_by", Ty::Text, Null::Maybe),
     ("decided_at", Ty::Int, Null::Maybe),
+    ("expires_at", Ty::Int, Null::Maybe),
+    ("superseded_by", Ty::Uuid, Null::Maybe),
 ];
 
 pub(super) fn changed_values(task: &Task, amended: bool) -> Vec<Value> {
@@ -78,6 +88,8 @@ pub(super) fn changed_values(task: &Task, amended: bool) -> Vec<Value> {
         task.version.into(),
         decided_by.into(),
         task.decided_at.map(Timestamp::as_micros).into(),
+        task.expires_at.map(Timestamp::as_micros).into(),
+        task.superseded_by.into(),
     ]
 }
 
@@ -86,7 +98,7 @@ pub(super) fn changed_values(task: &Task, amended: bool) -> Vec<Value> {
 pub(super) const SELECT: &str =
     "SELECT id, created_at, updated_at, ttype_id, schema_name, ttype, semver, state,
     resolved, phase, user_id, meta, output, external_id, priority, due_at, callback_url, merge_key, version,
-    decided_by, decided_at FROM tasks";
+    decided_by, decided_at, expires_at, supersedes, superseded_by FROM tasks";
 
 pub(super) fn from_row(row: &QueryResult) -> Result<Task> {
     let time = |column: &str| -> Result<Option<Timestamp>> {
@@ -119,6 +131,9 @@ pub(super) fn from_row(row: &QueryResult) -> Result<Task> {
             .transpose()
             .map_err(|e| StoreError::Corrupt(format!("tasks.decided_by: {e}")))?,
         decided_at: time("decided_at")?,
+        expires_at: time("expires_at")?,
+        supersedes: row.get("supersedes")?,
+        superseded_by: row.get("superseded_by")?,
     })
 }
 
@@ -131,5 +146,20 @@ pub async fn get(db: &Db, id: Uuid) -> Result<Option<Task>> {
 /// The tasks with these ids, in no particular order.
 pub(super) async fn get_many(db: &Db, ids: Vec<Uuid>) -> Result<Vec<Task>> {
     let sql = Sql::new(db.engine(), SELECT).push(" WHERE id").any_id(ids);
+    sql.all(db.read()).await?.iter().map(from_row).collect()
+}
+
+/// Tasks whose time is over, by the database's clock: those after one of them in the order of their times, but none of
+/// these schemas.
+pub async fn due(db: &Db, after: Option<&Task>, but: &[&str], limit: u64) -> Result<Vec<Task>> {
+    let mut sql = Sql::new(db.engine(), SELECT).push(" WHERE expires_at IS NOT NULL AND expires_at <= {now}");
+    if let Some((expires_at, task)) = after.and_then(|task| Some((task.expires_at?, task))) {
+        sql = sql.push(" AND (expires_at, id) > (").bind(expires_at.as_micros());
+        sql = sql.push(", ").bind(task.id).push(")");
+    }
+    for schema in but {
+        sql = sql.push(" AND schema_name <> ").bind(*schema);
+    }
+    let sql = sql.push(" ORDER BY expires_at, id LIMIT ").bind(limit as i64);
     sql.all(db.read()).await?.iter().map(from_row).collect()
 }

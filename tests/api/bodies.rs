@@ -101,7 +101,6 @@ async fn refuses_what_is_not_built_yet(engine: Engine) {
         ("priority", json!(1)),
         ("due_at", json!("2030-01-01T00:00:00Z")),
         ("assignee", json!("0190a0a0-0000-7000-8000-000000000000")),
-        ("merge_key", json!("m")),
     ];
     for (field, value) in later {
         let mut with = body.clone();

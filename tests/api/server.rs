@@ -17,6 +17,7 @@ use task_inbox::outbound::{self, Client, Limits, Policy, Resolve, Resolving};
 use task_inbox::realtime::Tail;
 use task_inbox::store::commit::{Commit, NoHooks, Settings};
 use task_inbox::store::{Engine, RegistryCache, TaskReader};
+use task_inbox::timers;
 use task_inbox_domain::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -169,6 +170,7 @@ impl Server {
             commit,
             registry,
         };
+        tokio::spawn(timers::run(app.clone(), stop.clone()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let trusted_proxies = vec!["127.0.0.1/32".parse().expect("a net")];

@@ -96,11 +96,30 @@ impl Fixture {
             ),
             external_id: external_id.map(str::to_owned),
             callback_url: None,
+            merge_key: None,
         };
         let (task, event) =
             transition::create(new, ttype.ttype(), &Actor::cli(), Uuid::now_v7(), now()).expect("valid");
-        let create = Create { task, entry: LogEntry::new(event), ttype, content_hash: hash(content) };
+        let create = Create {
+            task,
+            entry: LogEntry::new(event),
+            ttype,
+            content_hash: hash(content),
+            asked_state: None,
+            actor: Actor::cli(),
+        };
         Member { registry, idempotency: None, operation: Operation::Create(Box::new(create)) }
+    }
+
+    /// A task to post that takes the place of others with this key.
+    pub(crate) fn merge(&self, key: &str, external_id: Option<&str>, content: &str) -> Member {
+        let mut member = self.post(external_id, content);
+        if let Operation::Create(create) = &mut member.operation {
+            create.task.merge_key = Some(key.to_owned());
+            let event = task_inbox_domain::event::task_created(Uuid::now_v7(), &create.task, &create.actor);
+            create.entry = LogEntry::new(event);
+        }
+        member
     }
 
     /// A decision to make, on the task as it was last answered.

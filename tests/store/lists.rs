@@ -41,10 +41,18 @@ async fn post(f: &Fixture, schema: &str, ttype: &str, state: Option<&str>, numbe
         meta: None,
         external_id: number.is_multiple_of(3).then(|| (number / 2).to_string()),
         callback_url: None,
+        merge_key: None,
     };
     let made = transition::create(new, ttype.ttype(), &Actor::cli(), Uuid::now_v7(), now());
     let (task, event) = made.expect("valid");
-    let create = Create { task, entry: LogEntry::new(event), ttype, content_hash: hash("x") };
+    let create = Create {
+        task,
+        entry: LogEntry::new(event),
+        ttype,
+        content_hash: hash("x"),
+        asked_state: None,
+        actor: Actor::cli(),
+    };
     let member = Member { registry, idempotency: None, operation: Operation::Create(Box::new(create)) };
     f.submit(member).await.expect("kept").task().clone()
 }

@@ -12,6 +12,7 @@ mod fixture;
 mod lists;
 mod log;
 mod maintenance;
+mod merging;
 mod migrations;
 mod overtaken;
 mod queues;

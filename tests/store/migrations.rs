@@ -126,6 +126,7 @@ async fn is_what_the_entities_say(engine: Engine) {
         task_types,
         tasks,
         external_ids,
+        merge_keys,
         idempotency_keys,
         events,
         log_head,

@@ -110,7 +110,9 @@ async fn removing_goes_on_over_many_pieces_and_leaves_what_is_anothers(engine: E
     }
     let removed = schemas::remove(&f.db, "shop", &Actor::cli(), now()).await.expect("runs").expect("there");
     assert_eq!((removed.tasks, removed.deleted), (2_200, true));
-    for (table, left) in [("tasks", 0), ("external_ids", 0), ("idempotency_keys", 0), ("deliveries", 2_200)] {
+    for (table, left) in
+        [("tasks", 0), ("external_ids", 0), ("merge_keys", 0), ("idempotency_keys", 0), ("deliveries", 2_200)]
+    {
         let sql = format!("SELECT count(*) FROM {table}");
         let row =
             connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await;

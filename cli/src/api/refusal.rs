@@ -44,6 +44,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the same request may go through a while later: there was no answer, or one that says so.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.status, None | Some(429 | 502 | 503 | 504))
+    }
+
     /// What a problem document says (RFC 9457).
     pub(crate) fn of_problem(status: u16, document: &Value) -> Self {
         let text = |name: &str| document[name].as_str().filter(|text| !text.is_empty());

@@ -73,6 +73,8 @@ pub(crate) enum Request {
     /// Post a task
     #[command(aliases = ["mk-task", "mk_task"])]
     Mktask(tasks::MkTask),
+    /// Wait until a task is decided, or does not wait any more
+    Wait(tasks::Wait),
     /// Decide a task
     Decide(tasks::Decide),
     /// Change what a task says that waits for a decision
@@ -190,6 +192,7 @@ async fn request(command: Request, api: &Api, is_json: bool) -> anyhow::Result<A
         Request::Schemas => schemas::list(api).await,
         Request::Tasktypes(args) => schemas::types(&args, api).await,
         Request::Mktask(args) => tasks::create(&args, api).await,
+        Request::Wait(args) => tasks::wait(&args, api).await,
         Request::Decide(args) => tasks::decide(&args, api).await,
         Request::Amend(args) => tasks::amend(&args, api).await,
         Request::Cancel(args) => tasks::cancel(&args, api).await,

@@ -1,8 +1,11 @@
-//! `mktask`, `decide`, `amend`, `cancel`, `tasks`.
+//! `mktask`, `wait`, `decide`, `amend`, `cancel`, `tasks`.
+
+use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use task_inbox::app::tasks::MAX_LIMIT;
+use task_inbox::config::duration;
 use task_inbox_domain::Document;
 use task_inbox_domain::cursor::TaskCursor;
 use task_inbox_domain::schema::UNSET;
@@ -10,6 +13,11 @@ use uuid::Uuid;
 
 use crate::api::{Api, Call, Refusal};
 use crate::output::{Answer, Cell, Table, list as items, shown, text};
+
+/// How long one request waits: less than any time-out between here and the server.
+const PIECE: Duration = Duration::from_secs(20);
+/// How long a server that is gone is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Arguments of `mktask`.
 #[derive(clap::Args)]
@@ -31,6 +39,19 @@ pub(crate) struct MkTask {
     /// Where else its events go, at one of the schema's callback_hosts
     #[arg(long, alias = "callback_url", value_name = "URL")]
     callback_url: Option<String>,
+    /// Take the place of the task of this type that waits under the same key
+    #[arg(long, alias = "merge_key", value_name = "KEY")]
+    merge_key: Option<String>,
+}
+
+/// Arguments of `wait`.
+#[derive(clap::Args)]
+pub(crate) struct Wait {
+    /// The task's id
+    task: Uuid,
+    /// How long at most, e.g. 90s or 8h; for ever if it is not said
+    #[arg(long = "for", value_name = "SPAN", value_parser = duration::parse)]
+    longest: Option<Duration>,
 }
 
 /// Arguments of `decide`.
@@ -117,12 +138,40 @@ fn cursor(text: &str) -> Result<String, String> {
 pub(crate) async fn create(args: &MkTask, api: &Api) -> anyhow::Result<Answer> {
     let body = json!({
         "schema_name": args.schema, "task": args.ttype, "state": args.state, "meta": args.meta,
-        "external_id": args.external_id, "callback_url": args.callback_url,
+        "external_id": args.external_id, "callback_url": args.callback_url, "merge_key": args.merge_key,
     });
     let reply = api.ask(Call::post(&["tasks"], &body).keyed()).await?;
     let id = text(&reply.json["task"], "id");
     let said = if reply.status == 201 { format!("posted {id}") } else { format!("{id} was there already") };
     Ok(Answer::new(reply.json.clone(), said))
+}
+
+pub(crate) async fn wait(args: &Wait, api: &Api) -> anyhow::Result<Answer> {
+    let begun = Instant::now();
+    let id = args.task.to_string();
+    let mut was_there = false;
+    loop {
+        let left = args.longest.map_or(PIECE, |longest| longest.saturating_sub(begun.elapsed()).min(PIECE));
+        let call = Call::get(&["tasks", &id, "wait"]).query("timeout", Some(format!("{}s", left.as_secs())));
+        match api.ask(call).await {
+            Ok(reply) if reply.status == 200 => {
+                let task = &reply.json["task"];
+                let state = task["state"].as_str().unwrap_or(UNSET);
+                let said = match text(task, "phase") {
+                    "resolved" => format!("{id} is {state}"),
+                    phase => format!("{id} is {phase}, in state {state}"),
+                };
+                return Ok(Answer::new(reply.json.clone(), said));
+            }
+            Ok(_) => was_there = true,
+            // A server that is restarted comes back.
+            Err(refusal) if was_there && refusal.may_pass() => tokio::time::sleep(PAUSE).await,
+            Err(refusal) => return Err(refusal.into()),
+        }
+        if args.longest.is_some_and(|longest| begun.elapsed() >= longest) {
+            anyhow::bail!("{id} still waits for a decision; ask again, nothing is missed meanwhile");
+        }
+    }
 }
 
 pub(crate) async fn decide(args: &Decide, api: &Api) -> anyhow::Result<Answer> {

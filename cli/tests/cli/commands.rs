@@ -61,6 +61,7 @@ const CASES: &[Case] = &[
         (&["other"], 1, "no schema \"other\"")),
     case("mktask", Anywhere, (&["ti:sample", "flag-content"], "posted "), &["task", "ttype"],
         (&["ti:sample", "x"], 1, "delete-acct, flag-content")),
+    case("wait", Anywhere, (&["{decided}"], " is block"), &["task", "ttype"], (&[NONE, "--for", "1s"], 1, NONE)),
     case("decide", Anywhere, (&["{task}", "block"], " is block now"), &["task"], (&["{task}", "x"], 1, "block, allow")),
     case("amend", Anywhere, (&["{task}", "--meta", "{\"n\":1}"], "is changed, at version 2"), &["task"],
         (&[NONE, "--meta", "{\"n\":1}"], 1, NONE)),
@@ -147,6 +148,7 @@ impl Inbox {
                 schema
             }
             "{task}" => text(&self.json(&["mktask", "ti:sample", "flag-content"])["task"]["id"]),
+            "{decided}" => text(&self.json(&["decide", &self.argument("{task}"), "block"])["task"]["id"]),
             "{key}" => text(&self.json(&["api_key", "--name", "gone"])["id"]),
             "{webhook_key}" => text(&self.json(&["webhook_key", "ti:sample", "--rotate"])["id"]),
             "{endpoint}" => {

@@ -45,7 +45,8 @@ use crate::http::problem::Problem;
                   ("decide" = (operation_id = "decideTask", parameters(("id" = "$response.body#/task/id"))))),
             example = json!(examples::task())),
         (status = 200, body = models::TaskAnswer,
-            description = "The same content had been posted under this `external_id` before: the task as it stands",
+            description = "The same content had been posted under this `external_id` before, or waits under this \
+                           `merge_key`: the task as it stands",
             example = json!(examples::task())),
         (status = 409, body = models::ConflictProblem, content_type = "application/problem+json",
             description = "The `external_id` names another task, or the `Idempotency-Key` came with another body"),
@@ -217,7 +218,9 @@ pub(in crate::http) async fn history(
             description = "Not possible from the task's state; the type's guard refused, or the task changed while it \
                            was asked; or the `Idempotency-Key` came with another body"),
         (status = 412, body = models::ConflictProblem, content_type = "application/problem+json",
-            description = "The task is at another version than `If-Match`"),
+            description = "The task is at another version than `If-Match`: `changes` tells what is another now"),
+        (status = 428, body = models::Problem, content_type = "application/problem+json",
+            description = "The type binds decisions to what was seen, and no `If-Match` says what that was"),
         problems::Authenticated, problems::NotFound, problems::WithBody,
     )
 )]

@@ -1,7 +1,7 @@
 //! One transaction of the group commit.
 //!
-//! Locks are taken in one order, sorted within each kind: idempotency keys, external ids, tasks, the
-//! log's head. The head comes last and is released by the commit that follows.
+//! Locks are taken in one order, sorted within each kind: idempotency keys, external ids, merge keys,
+//! tasks, the log's head. The head comes last and is released by the commit that follows.
 //!
 //! On PostgreSQL everything is written by one statement, so that the head is held for no round trip but
 //! the commit's. Where no key's row must be made or found before, that statement is the whole transaction:
@@ -9,7 +9,7 @@
 //! they still stand so. If one was overtaken, the batch is run again, on what it reads under locks. SQLite's
 //! transaction is two texts there: one that begins it and reads, one that writes and commits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use sea_orm::{DatabaseTransaction, QueryResult};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::fold::{Folded, Loaded, NewDelivery, Plan, fold};
 use super::keys;
 use super::member::{CommitError, Member, Reply};
+use super::merge;
 use super::queue::Context;
 use super::write::{Written, leased, write, write_postgres, write_sqlite};
 use crate::store::deliveries::Leased;
@@ -209,7 +210,7 @@ async fn run_in_two(
 ) -> std::result::Result<Done, Failed> {
     let reads = |sql: Sql| {
         let sql = sql.push(log::HEAD);
-        if plan.tasks.is_empty() { sql } else { locked_tasks(sql.push("; "), plan) }
+        if plan.tasks.is_empty() { sql } else { locked_tasks(sql.push("; "), &plan.tasks) }
     };
     let fold = |loaded| {
         let now = Timestamp::from(chrono::Utc::now());
@@ -301,11 +302,17 @@ async fn lock(
     if !plan.external.is_empty() {
         bearers = keys::lock_external(context, transaction, members, plan, &mut loaded).await?;
     }
+    let mut changing = plan.tasks.clone();
+    if !plan.merges.is_empty() {
+        loaded.holders = merge::lock(context, transaction, members, plan).await?;
+        changing.extend(loaded.holders.values().filter_map(|holder| holder.task));
+    }
     let engine = context.db.engine();
-    if !plan.tasks.is_empty() {
-        let sql = locked_tasks(Sql::new(engine, ""), plan);
+    if !changing.is_empty() {
+        let sql = locked_tasks(Sql::new(engine, ""), &changing);
         load_tasks(&sql.all(transaction).await?, &mut loaded)?;
     }
+    bearers.retain(|bearer| !changing.contains(bearer));
     if !bearers.is_empty() {
         let sql = Sql::new(engine, tasks::SELECT).push(" WHERE id").any_id(bearers);
         load_tasks(&sql.all(transaction).await?, &mut loaded)?;
@@ -313,9 +320,9 @@ async fn lock(
     Ok(loaded)
 }
 
-/// Adds the statement that locks the tasks that are decided and reads them.
-fn locked_tasks(sql: Sql, plan: &Plan) -> Sql {
-    sql.push(tasks::SELECT).push(" WHERE id").any_id(plan.tasks.iter().copied()).push(" ORDER BY id {locked}")
+/// Adds the statement that locks the tasks that are changed and reads them.
+fn locked_tasks(sql: Sql, ids: &BTreeSet<Uuid>) -> Sql {
+    sql.push(tasks::SELECT).push(" WHERE id").any_id(ids.iter().copied()).push(" ORDER BY id {locked}")
 }
 
 fn load_tasks(rows: &[QueryResult], loaded: &mut Loaded) -> Result<()> {

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use task_inbox_domain::log::Hash;
-use task_inbox_domain::transition::{self, Outcome, sender};
-use task_inbox_domain::{Task, Timestamp};
+use task_inbox_domain::transition::{self, Outcome, Refusal, sender, waiting};
+use task_inbox_domain::{Actor, Phase, Task, Timestamp, event};
 use uuid::Uuid;
 
 use super::Hooks;
 use super::member::{Change, CommitError, Create, Idempotency, LogEntry, Member, Operation, Reply, What};
+use super::merge::{Holder, MergeKey, merge_key};
 use crate::store::registry::{Heard, InstalledType, Registry};
 
 /// The sender's own name for a task: schema and external id.
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     pub(super) idempotency: BTreeMap<Hash, usize>,
     /// External ids, likewise.
     pub(super) external: BTreeMap<ExternalId, usize>,
+    /// Merge keys of tasks that are posted, or may be opened again, likewise.
+    pub(super) merges: BTreeMap<MergeKey, usize>,
     /// Tasks that are changed.
     pub(super) tasks: BTreeSet<Uuid>,
 }
@@ -41,8 +44,14 @@ impl Plan {
                     if let Some(id) = external_id(&create.task) {
                         plan.external.entry(id).or_insert(i);
                     }
+                    if let Some(key) = merge_key(&create.task) {
+                        plan.merges.entry(key).or_insert(i);
+                    }
                 }
                 Operation::Change(change) => {
+                    if let Some(key) = merge_key(&change.seen).filter(|_| change.may_open()) {
+                        plan.merges.entry(key).or_insert(i);
+                    }
                     plan.tasks.insert(change.seen.id);
                 }
             }
@@ -52,7 +61,7 @@ impl Plan {
 
     /// Whether some member is known again by a key or a name, whose row must be made or found first.
     pub(super) fn has_keys(&self) -> bool {
-        !self.idempotency.is_empty() || !self.external.is_empty()
+        !self.idempotency.is_empty() || !self.external.is_empty() || !self.merges.is_empty()
     }
 }
 
@@ -69,7 +78,9 @@ pub(super) struct Loaded {
     pub(super) made: BTreeSet<Hash>,
     /// Tasks that bear external ids: the content's hash and the task's id.
     pub(super) external: HashMap<ExternalId, (Hash, Uuid)>,
-    /// Tasks by id: those that are changed, locked, and those that bear external ids.
+    /// Whose place a post with a merge key takes.
+    pub(super) holders: HashMap<MergeKey, Holder>,
+    /// Tasks by id: those that are changed or whose place is taken, locked, and those that bear external ids.
     pub(super) tasks: HashMap<Uuid, Task>,
 }
 
@@ -121,6 +132,8 @@ pub(super) struct Folded {
     pub(super) unanswered: Vec<Hash>,
     /// External ids that the batch bound to tasks.
     pub(super) bound: HashMap<ExternalId, Uuid>,
+    /// Who is the newest of each merge key now.
+    pub(super) holders: HashMap<MergeKey, Holder>,
 }
 
 impl Folded {
@@ -144,6 +157,7 @@ pub(super) fn fold(
         state.folded.outcomes.push(outcome);
     }
     let State { loaded, mut folded, .. } = state;
+    folded.holders = loaded.holders;
     folded.unanswered = loaded.made.into_iter().filter(|key| !folded.answers.contains_key(key)).collect();
     folded
 }
@@ -194,13 +208,58 @@ impl State<'_> {
                     Err(CommitError::ExternalIdTaken(Box::new(task)))
                 };
             }
-            self.loaded.external.insert(id.clone(), (create.content_hash, create.task.id));
-            self.loaded.tasks.insert(create.task.id, create.task.clone());
-            self.folded.bound.insert(id, create.task.id);
         }
-        self.folded.created.push(create.task.clone());
-        self.record(create.entry.clone(), &create.task, &create.ttype);
-        Ok(Reply::Created(create.task.clone()))
+        let key = merge_key(&create.task);
+        let pending = key.as_ref().and_then(|key| self.pending(key));
+        let (task, entry) = match &pending {
+            Some((pending, _)) if create.repeats(pending) => return Ok(Reply::Existing(pending.clone())),
+            Some((pending, _)) => {
+                let task = Task { supersedes: Some(pending.id), ..create.task.clone() };
+                let event = event::task_created(create.entry.event.id, &task, &create.actor);
+                (task, LogEntry::new(event))
+            }
+            None => (create.task.clone(), create.entry.clone()),
+        };
+        if let Some(id) = external_id(&task) {
+            self.loaded.external.insert(id.clone(), (create.content_hash, task.id));
+            self.loaded.tasks.insert(task.id, task.clone());
+            self.folded.bound.insert(id, task.id);
+        }
+        if let Some(holder) = key.and_then(|key| self.loaded.holders.get_mut(&key)) {
+            holder.task = Some(task.id);
+            self.loaded.tasks.insert(task.id, task.clone());
+        }
+        self.folded.created.push(task.clone());
+        self.record(entry, &task, &create.ttype);
+        if let Some((pending, ttype)) = pending {
+            self.supersede(&pending, &ttype, &task, &create.actor);
+        }
+        Ok(Reply::Created(task))
+    }
+
+    /// The task that waits under a merge key, with its type.
+    fn pending(&self, key: &MergeKey) -> Option<(Task, InstalledType)> {
+        let holder = self.loaded.holders.get(key)?.task?;
+        let task = self.loaded.tasks.get(&holder).filter(|task| task.phase == Phase::Open)?;
+        Some((task.clone(), self.registry.type_by_id(task.ttype_id)?.clone()))
+    }
+
+    /// Lets a task take the place of one that waits.
+    fn supersede(&mut self, pending: &Task, ttype: &InstalledType, by: &Task, actor: &Actor) {
+        let outcome = waiting::supersede(pending, by.id, actor, Uuid::now_v7(), self.now);
+        let Outcome::Changed { task, event } = outcome else { return };
+        self.loaded.tasks.insert(task.id, (*task).clone());
+        // One that this batch keeps is kept as it is at its end.
+        match self.folded.created.iter_mut().find(|created| created.id == task.id) {
+            Some(created) => created.clone_from(&task),
+            None => drop(self.folded.changed.insert(task.id, (*task).clone())),
+        }
+        self.record(LogEntry::new(event), &task, ttype);
+    }
+
+    /// The newer task with a task's merge key, if there is one.
+    fn replaced_by(&self, task: &Task) -> Option<Uuid> {
+        self.loaded.holders.get(&merge_key(task)?)?.task.filter(|newest| *newest != task.id)
     }
 
     fn change(&mut self, change: &Change) -> Result<Reply, CommitError> {
@@ -213,9 +272,18 @@ impl State<'_> {
             }
             What::Cancelled(cancellation) => sender::cancel(task, cancellation, actor, event, now),
             What::Amended(amendment) => sender::amend(task, amendment, actor, event, now),
+            What::TimedOut(at) => waiting::time_out(task, ttype.ttype(), *at, event, now),
         };
         match outcome {
             Ok(Outcome::Unchanged) => Ok(Reply::Changed(task.clone())),
+            Ok(Outcome::Changed { task: after, .. })
+                if task.phase != Phase::Open
+                    && after.phase == Phase::Open
+                    && let Some(by) = self.replaced_by(task) =>
+            {
+                let refusal = Refusal::Replaced(by);
+                Err(CommitError::Refused { refusal, current: Box::new(task.clone()) })
+            }
             Ok(Outcome::Changed { task, event }) => {
                 self.loaded.tasks.insert(task.id, (*task).clone());
                 self.folded.changed.insert(task.id, (*task).clone());

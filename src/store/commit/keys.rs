@@ -178,7 +178,9 @@ fn answer(task: &Task) -> Result<String> {
 /// Whether a key's row was made with this answer: that of the first member that brought it.
 fn was_foreseen(first: &Member, body_hash: &Hash, reply: &Reply) -> bool {
     let (Operation::Create(create), Reply::Created(task)) = (&first.operation, reply) else { return false };
-    create.task.id == task.id && first.idempotency.as_ref().is_some_and(|i| i.body_hash == *body_hash)
+    create.task.id == task.id
+        && create.task.supersedes == task.supersedes
+        && first.idempotency.as_ref().is_some_and(|i| i.body_hash == *body_hash)
 }
 
 /// Keeps the answers under the keys that were made, and removes keys and names that a refused

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use task_inbox_domain::log::{Hash, digest};
 use task_inbox_domain::transition::sender::{Amendment, Cancellation};
 use task_inbox_domain::transition::{Consent, Decision, Refusal};
-use task_inbox_domain::{Actor, Event, Task};
+use task_inbox_domain::{Actor, Event, Task, Timestamp};
 
 use crate::store::registry::{InstalledType, Registry};
 
@@ -56,6 +56,16 @@ pub enum Operation {
     Change(Box<Change>),
 }
 
+impl Operation {
+    /// The task that is kept or changed, as it was before.
+    pub(super) fn task(&self) -> &Task {
+        match self {
+            Self::Create(create) => &create.task,
+            Self::Change(change) => &change.seen,
+        }
+    }
+}
+
 /// A task to keep.
 #[derive(Debug)]
 pub struct Create {
@@ -68,6 +78,25 @@ pub struct Create {
     /// SHA-256 of what the sender sent, by meaning: decides whether a second post with the same
     /// `external_id` is the same.
     pub content_hash: Hash,
+    /// The state that the sender asked for, if one was.
+    pub asked_state: Option<String>,
+    /// Who posts it.
+    pub actor: Actor,
+}
+
+impl Create {
+    /// Whether a task that waits says just this already, so that this one need not take its place.
+    pub(super) fn repeats(&self, pending: &Task) -> bool {
+        let meta = match (&self.task.meta, &pending.meta) {
+            (None, None) => true,
+            (Some(new), Some(old)) => new.same_value(old),
+            _ => false,
+        };
+        meta && self.task.ttype_id == pending.ttype_id
+            && self.task.external_id == pending.external_id
+            && self.task.callback_url == pending.callback_url
+            && (self.asked_state.is_none() || self.asked_state == pending.state)
+    }
 }
 
 /// A task to change.
@@ -84,6 +113,16 @@ pub struct Change {
     pub actor: Actor,
 }
 
+impl Change {
+    /// Whether a task that is over may wait again after it.
+    pub(super) fn may_open(&self) -> bool {
+        match &self.what {
+            What::Decided { decision, .. } => !self.ttype.ttype().is_resolved(decision.state.as_deref()),
+            What::Cancelled(_) | What::Amended(_) | What::TimedOut(_) => false,
+        }
+    }
+}
+
 /// What becomes of a task.
 #[derive(Debug)]
 pub enum What {
@@ -98,6 +137,8 @@ pub enum What {
     Cancelled(Cancellation),
     /// Its sender changes what it says.
     Amended(Amendment),
+    /// The time is over that it had.
+    TimedOut(Timestamp),
 }
 
 /// What became of a member, once it is durable.
@@ -105,7 +146,8 @@ pub enum What {
 pub enum Reply {
     /// The task was kept just now (or, with an idempotency key, the first time).
     Created(Task),
-    /// The same content had been posted under this `external_id` before: the task as it stands.
+    /// The same content had been posted under this `external_id` before, or waits under this merge key: the task as it
+    /// stands.
     Existing(Task),
     /// It was changed (or had been changed so before).
     Changed(Task),

@@ -8,6 +8,7 @@ mod batch;
 mod fold;
 mod keys;
 mod member;
+mod merge;
 mod queue;
 mod write;
 

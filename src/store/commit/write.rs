@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::fold::{Folded, Plan};
 use super::keys;
 use super::member::Member;
+use super::merge;
 use super::queue::Context;
 use crate::store::log::{self, Append, Head};
 use crate::store::registry::Registry;
@@ -32,6 +33,7 @@ pub(super) async fn write(
     plan: &Plan,
 ) -> Result<Written> {
     keys::finish(context, transaction, folded, members, plan).await?;
+    merge::finish(context, transaction, folded).await?;
     if folded.entries.is_empty() {
         return Ok(Some((HashMap::new(), 0)));
     }
@@ -117,7 +119,7 @@ fn changed(folded: &Folded) -> Rows {
 const CHANGE: &str =
     "UPDATE tasks AS t SET updated_at = r.updated_at, state = r.state, resolved = r.resolved,
         phase = r.phase, meta = COALESCE(r.meta, t.meta), output = r.output, version = r.version, decided_by = r.decided_by,
-        decided_at = r.decided_at FROM ";
+        decided_at = r.decided_at, expires_at = r.expires_at, superseded_by = r.superseded_by FROM ";
 
 const DELIVERIES: &[Column] = &[
     ("id", Ty::Uuid, Null::Never),

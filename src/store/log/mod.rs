@@ -17,7 +17,7 @@ use crate::store::error::{Result, StoreError};
 use crate::store::row::Row;
 use crate::store::sql::{Column, Null, Rows, Sql, Ty};
 
-pub use read::{EventFilter, Page, ReadError, history, read};
+pub use read::{EventFilter, Page, ReadError, history, read, task_at};
 
 /// An event at its place in the log.
 #[derive(Clone, Debug, PartialEq)]

@@ -208,3 +208,21 @@ pub async fn history<T>(db: &Db, task: Uuid, mut line: impl FnMut(Logged) -> T) 
     .await?;
     Ok(lines)
 }
+
+/// A task as it was at one of its versions, as the log tells it; nothing if there was none, or it was erased or trimmed.
+pub async fn task_at(db: &Db, task: Uuid, version: i64) -> Result<Option<serde_json::Value>> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        task: Option<serde_json::Value>,
+    }
+    let sql = Sql::new(db.engine(), "SELECT ")
+        .push(COLUMNS)
+        .push(" FROM events WHERE task_id = ")
+        .bind(task)
+        .push(" AND version = ")
+        .bind(version)
+        .push(" ORDER BY seq DESC LIMIT 1");
+    let Some(row) = sql.one(db.read()).await? else { return Ok(None) };
+    let body = from_row(&row)?.event.body;
+    Ok(serde_json::from_str::<Body>(&body).ok().and_then(|body| body.task))
+}

@@ -56,6 +56,7 @@ pub async fn count(db: &Db, name: &str) -> Result<Option<Removal>> {
 pub async fn remove(db: &Db, name: &str, actor: &Actor, now: Timestamp) -> Result<Option<Removal>> {
     let Some(counted) = close(db, name, actor, now).await? else { return Ok(None) };
     while drop_piece(db, "external_ids", name).await? {}
+    while drop_piece(db, "merge_keys", name).await? {}
     while drop_piece(db, "tasks", name).await? {}
     walk(db, Walked::IdempotencyKeys, name).await?;
     walk(db, Walked::Deliveries, name).await?;

@@ -1,5 +1,6 @@
 //! Problem documents.
 
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Actor, Task};
@@ -57,8 +58,22 @@ pub(in crate::http) struct ConflictProblem {
     decided_at: Option<String>,
     /// The states that it can go to from here.
     allowed_transitions: Option<Vec<Option<String>>>,
+    /// Only where the task has changed since `If-Match`: what is another now, without the version itself.
+    changes: Option<Vec<ChangeSince>>,
     /// Only where the type's guard refused.
     guard: Option<GuardRefusal>,
+}
+
+/// A value of a task that is another now.
+#[derive(ToSchema)]
+pub(in crate::http) struct ChangeSince {
+    /// Where: a JSON pointer (RFC 6901) into the task.
+    #[schema(example = "/meta/amount")]
+    pointer: String,
+    /// What was there; absent if nothing was.
+    from: Option<Value>,
+    /// What is there now; absent if nothing is.
+    to: Option<Value>,
 }
 
 /// A cursor whose part of the log has been trimmed.

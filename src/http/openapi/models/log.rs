@@ -111,12 +111,18 @@ pub(in crate::http) enum EventType {
     /// A task was passed on because nobody decided it in time. Not made by this version yet.
     #[schema(rename = "task.escalated")]
     TaskEscalated,
-    /// Its sender withdrew a task. Not made by this version yet.
+    /// Its sender withdrew a task.
     #[schema(rename = "task.cancelled")]
     TaskCancelled,
-    /// Its sender changed what a task says. Not made by this version yet.
+    /// Its sender changed what a task says.
     #[schema(rename = "task.amended")]
     TaskAmended,
+    /// A task's time ran out, and its type says of no state where it should go.
+    #[schema(rename = "task.expired")]
+    TaskExpired,
+    /// A newer task took a task's place.
+    #[schema(rename = "task.superseded")]
+    TaskSuperseded,
     /// A schema version was installed.
     #[schema(rename = "schema.version_created")]
     SchemaVersionCreated,

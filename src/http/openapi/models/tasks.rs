@@ -34,6 +34,10 @@ pub(in crate::http) struct PostTask {
         example = "https://hooks.shop.example/order/4711"
     )]
     callback_url: Option<String>,
+    /// Takes the place of the task of this type that waits under the same key; absent: what the type's `merge_key` finds
+    /// in `meta`, if it declares one.
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    merge_key: Option<String>,
 }
 
 /// A decision.
@@ -153,14 +157,37 @@ pub(in crate::http) struct Task {
     /// Where else its events go.
     #[schema(required = true)]
     callback_url: Option<String>,
-    /// Tasks with the same key replace each other. Not available yet.
+    /// Of the tasks of a type that have the same key, the newest takes the place of the one that waits.
     #[schema(required = true)]
     merge_key: Option<String>,
+    /// When its time is over. Only while it waits, and if its type has `timeouts`.
+    #[schema(format = DateTime, nullable = false)]
+    expires_at: Option<String>,
+    /// The task whose place it took. Only if there is one.
+    #[schema(nullable = false)]
+    supersedes: Option<Uuid>,
+    /// The task that took its place. Only if there is one.
+    #[schema(nullable = false)]
+    superseded_by: Option<Uuid>,
     /// 1 when posted, +1 on each change; the `ETag`.
     #[schema(minimum = 1)]
     version: i64,
     /// The states that it can go to from here; null is unset. In the API only.
     allowed_transitions: Vec<Option<String>>,
+    /// What a decision about it is bound to. In the API only, and only if its type declares `binds`.
+    #[schema(nullable = false)]
+    binding: Option<Binding>,
+}
+
+/// The values that a decision is bound to.
+#[derive(ToSchema)]
+pub(in crate::http) struct Binding {
+    /// `sha256:` and the SHA-256 of the JSON object `{path: value}`, in its canonical form (RFC 8785).
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    hash: String,
+    /// JSON pointers (RFC 6901) into the task.
+    #[schema(example = json!(["/meta/amount"]))]
+    paths: Vec<String>,
 }
 
 /// A task with the name of its type.
@@ -204,11 +231,31 @@ pub(in crate::http) struct TaskType {
     initial_state: Option<String>,
     /// States that need a reason.
     reason_required: Vec<String>,
+    /// How long its tasks wait, and what becomes of them then; null: for ever.
+    #[schema(required = true)]
+    timeouts: Option<Timeouts>,
+    /// What a decision is bound to: JSON pointers (RFC 6901) into the task.
+    binds: Vec<String>,
+    /// JSON pointers into `meta`: tasks that have the same values there replace each other.
+    merge_key: Vec<String>,
     /// JSON Schema (2020-12) of `meta`.
     #[schema(required = true)]
     input: Option<Value>,
     /// JSON Schema of `output`, by resolved state.
     output: BTreeMap<String, Value>,
+}
+
+/// How long tasks of a type wait.
+#[derive(ToSchema)]
+pub(in crate::http) struct Timeouts {
+    /// How long, from when a task was posted or reopened.
+    #[schema(example = "24h")]
+    after: String,
+    /// Whether a task expires then, in whatever state it is.
+    expires: bool,
+    /// Else, the state that it goes to; null is unset.
+    #[schema(required = true)]
+    final_state: Option<String>,
 }
 
 /// A page of tasks.

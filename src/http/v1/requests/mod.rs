@@ -42,8 +42,9 @@ pub(super) fn post_task(body: &[u8]) -> Result<PostTask, Problem> {
         meta: fields.object("meta"),
         external_id: fields.name("external_id", ANY),
         callback_url: fields.name("callback_url", MAX_URL),
+        merge_key: fields.name("merge_key", ANY),
     };
-    fields.not_yet(&["priority", "due_at", "assignee", "merge_key"]);
+    fields.not_yet(&["priority", "due_at", "assignee"]);
     fields.finish()?;
     Ok(post)
 }
