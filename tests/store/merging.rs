@@ -38,6 +38,25 @@ async fn rows(f: &Fixture) -> i64 {
     row.try_get_by_index(0).expect("a number")
 }
 
+/// That one of these waits, and all others hang together: from it back to the one that was first.
+async fn hang_together(f: &Fixture, ids: &[Uuid]) {
+    let mut kept = Vec::new();
+    for id in ids {
+        let task = task(f, *id).await;
+        assert_eq!(kinds(f, *id).await.len() as i64, task.version);
+        kept.push(task);
+    }
+    let waiting: Vec<&Task> = kept.iter().filter(|task| task.phase == Phase::Open).collect();
+    assert_eq!(waiting.len(), 1, "one waits");
+    let (mut length, mut at) = (1, waiting[0]);
+    while let Some(before) = at.supersedes {
+        let older = kept.iter().find(|task| task.id == before).expect("one of them");
+        assert_eq!((older.superseded_by, older.phase), (Some(at.id), Phase::Superseded));
+        (length, at) = (length + 1, older);
+    }
+    assert_eq!(length, ids.len());
+}
+
 async fn a_newer_task_takes_the_place_of_one_that_waits(engine: Engine) {
     let f = Fixture::new(engine).await;
     let first = f.submit(f.merge("k", None, "a")).await.expect("kept").task().clone();
@@ -92,15 +111,8 @@ async fn many_in_one_batch_follow_each_other(engine: Engine) {
     members.extend((0..20).map(|i| f.merge("l", (i == 7).then_some("named"), &i.to_string())));
     let replies = f.submit_all(members).await;
     for key in replies.chunks(20) {
-        let ids: Vec<Uuid> = key.iter().map(|reply| reply.as_ref().expect("kept").task().id).collect();
-        for (i, id) in ids.iter().enumerate() {
-            let kept = task(&f, *id).await;
-            let (before, after) = (i.checked_sub(1).map(|i| ids[i]), ids.get(i + 1).copied());
-            assert_eq!((kept.supersedes, kept.superseded_by), (before, after), "{i}");
-            assert_eq!(kept.phase, if after.is_some() { Phase::Superseded } else { Phase::Open });
-            let versions = log::history(&f.db, *id, |logged| logged.event.version).await.expect("read");
-            assert_eq!(versions.len() as i64, kept.version);
-        }
+        let posted: Vec<_> = key.iter().map(|reply| reply.as_ref().expect("kept").task().id).collect();
+        hang_together(&f, &posted).await;
     }
     assert_eq!(rows(&f).await, 2);
 }
@@ -117,20 +129,8 @@ async fn of_many_at_once_by_two_processes_one_waits(engine: Engine) {
         async move { commit.submit(member).await.expect("kept").task().clone() }
     });
     let posted = futures_util::future::join_all(posts).await;
-    let mut kept = Vec::new();
-    for task_posted in &posted {
-        kept.push(task(&f, task_posted.id).await);
-    }
-    let waiting: Vec<&Task> = kept.iter().filter(|task| task.phase == Phase::Open).collect();
-    assert_eq!(waiting.len(), 1, "one waits");
-    // All others hang together: from the one that waits back to the one that was first.
-    let (mut length, mut at) = (1, waiting[0]);
-    while let Some(before) = at.supersedes {
-        let older = kept.iter().find(|task| task.id == before).expect("one of them");
-        assert_eq!((older.superseded_by, older.phase), (Some(at.id), Phase::Superseded));
-        (length, at) = (length + 1, older);
-    }
-    assert_eq!(length, POSTS);
+    let posted: Vec<_> = posted.iter().map(|task| task.id).collect();
+    hang_together(&f, &posted).await;
     assert_eq!(rows(&f).await, 1);
     other.close().await;
     db.close().await.expect("closes");
