@@ -1,0 +1,162 @@
+// What happens to refunds. Each story says what it does, and fails where something else happens.
+
+import assert from 'node:assert/strict'
+import type { Parts } from './parts.js'
+
+type Story = (parts: Parts, tell: (line: string) => void) => Promise<void>
+
+/** A refund that needs a person. */
+const large = (order: string) => ({ order, cents: 129_00, why: 'arrived broken' })
+
+/** That money went out, and how much; and that a person was asked once. */
+async function settled(parts: Parts, order: string, cents: number | undefined): Promise<void> {
+  assert.equal(await parts.paid(order), cents, 'what was given back')
+  assert.equal(await parts.questions(order), 1, 'how often a person was asked')
+}
+
+const small: Story = async (parts, tell) => {
+  await parts.submit('order-1', { order: 'order-1', cents: 19_99, why: 'too small' })
+  assert.deepEqual(await parts.outcome('order-1'), { outcome: 'refunded', cents: 1999, allowed_by: 'limit' })
+  assert.equal(await parts.questions('order-1'), 0)
+  tell('19.99 go back, and nobody is asked.')
+}
+
+const serviceDies: Story = async (parts, tell) => {
+  const order = 'order-2'
+  const invocation = await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  tell(`129.00 are more than software may give back: task ${id} asks a person.`)
+  await parts.status(invocation, 'suspended')
+  tell('The workflow is suspended: it waits in Restate, and nothing of it runs.')
+  await parts.service.kill()
+  tell('The workflow service is killed.')
+  await parts.run('decide', id, 'approved', '--output', '{"cents": 9900}')
+  await parts.callback(id, 'delivered', ({ status }) => status === 'delivered')
+  tell('A person approves 99.00. Restate has taken the decision, and nobody is there to act on it.')
+  assert.equal(await parts.paid(order), undefined)
+  await parts.service.start()
+  tell('The workflow service is started again.')
+  assert.deepEqual(await parts.outcome(order), { outcome: 'refunded', cents: 9900, allowed_by: 'person' })
+  await settled(parts, order, 9900)
+  tell('The workflow goes on by itself: 99.00 went back, once.')
+}
+
+const restateDies: Story = async (parts, tell) => {
+  const order = 'order-3'
+  await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.restate.kill()
+  tell(`Restate is killed, while task ${id} waits.`)
+  await parts.run('decide', id, 'approved', '--output', '{"cents": 12900}')
+  await parts.callback(id, 'tried', ({ attempts }) => attempts > 0)
+  tell('A person approves all of it. The callback finds nobody, and will be tried again.')
+  await parts.restate.start()
+  tell('Restate is started again.')
+  assert.deepEqual(await parts.outcome(order), { outcome: 'refunded', cents: 12900, allowed_by: 'person' })
+  await settled(parts, order, 12900)
+  const { attempts } = await parts.callback(id, 'delivered', ({ status }) => status === 'delivered')
+  assert.ok(attempts > 1, `it took ${attempts} attempts`)
+  tell(`The callback was taken at attempt ${attempts}, and 129.00 went back.`)
+}
+
+const inboxDies: Story = async (parts, tell) => {
+  const order = 'order-4'
+  await parts.inbox.kill()
+  const invocation = await parts.submit(order, large(order))
+  await parts.status(invocation, 'backing-off')
+  tell('The inbox is down, so that the workflow can ask nobody. Restate tries again.')
+  await parts.inbox.start()
+  const { id } = await parts.question(order)
+  tell(`The inbox is started: task ${id} asks.`)
+  await parts.inbox.kill()
+  await parts.inbox.start()
+  tell('The inbox is killed, and started again: the task is there.')
+  await parts.run('decide', id, 'rejected', '--reason', 'the photo shows another parcel')
+  assert.deepEqual(await parts.outcome(order), { outcome: 'rejected', reason: 'the photo shows another parcel' })
+  await settled(parts, order, undefined)
+  tell('A person rejects it, and says why. Nothing went back, and the workflow is over.')
+}
+
+const answerIsLost: Story = async (parts, tell) => {
+  const order = 'order-5'
+  const lost = parts.way.lose()
+  const invocation = await parts.submit(order, large(order))
+  await lost
+  const { id } = await parts.question(order)
+  tell(`The workflow asks, but never hears that task ${id} is there.`)
+  await parts.run('decide', id, 'approved', '--output', '{"cents": 5000}')
+  await parts.callback(id, 'delivered', ({ status }) => status === 'delivered')
+  tell('A person decides. The decision is there before the workflow knows that it has asked.')
+  await parts.service.kill()
+  parts.way.mend()
+  await parts.service.start()
+  tell('The workflow service is killed, and started again: it asks once more.')
+  assert.deepEqual(await parts.outcome(order), { outcome: 'refunded', cents: 5000, allowed_by: 'person' })
+  await settled(parts, order, 5000)
+  await parts.status(invocation, 'completed')
+  tell('It is one task all the same, and 50.00 went back.')
+}
+
+const withdrawn: Story = async (parts, tell) => {
+  const order = 'order-6'
+  await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.run('amend', id, '--meta', '{"why": "arrived broken, and the customer called"}')
+  tell('The sender adds what the customer said. That ends no question, and calls nobody back.')
+  await parts.run('cancel', id, '--reason', 'the customer keeps it')
+  assert.deepEqual(await parts.outcome(order), { outcome: 'withdrawn', reason: 'the customer keeps it' })
+  await settled(parts, order, undefined)
+  tell('The sender withdraws it: the workflow hears of that, too, and is over.')
+}
+
+const twice: Story = async (parts, tell) => {
+  const order = 'order-7'
+  await parts.submit(order, large(order))
+  const question = await parts.question(order)
+  await parts.run('decide', question.id, 'approved', '--output', '{"cents": 100}')
+  const delivery = await parts.callback(question.id, 'delivered', ({ status }) => status === 'delivered')
+  const first = await parts.outcome(order)
+  assert.deepEqual(first, { outcome: 'refunded', cents: 100, allowed_by: 'person' })
+  const { delivery: resent } = await parts.run('deliveries', 'resend', delivery.id)
+  await parts.callback(question.id, 'delivered again', ({ id, status }) => id === resent.id && status === 'delivered')
+  assert.deepEqual(await parts.outcome(order), first)
+  await settled(parts, order, 100)
+  tell('The callback comes twice, the second time when the workflow is over: it is taken, and changes nothing.')
+}
+
+const cancelled: Story = async (parts, tell) => {
+  const order = 'order-8'
+  const invocation = await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.administer(invocation, 'cancel')
+  await assert.rejects(parts.outcome(order), /cancel/i)
+  const { task } = await parts.client.wait(id, { timeout: 10 })
+  assert.equal(task.phase, 'cancelled')
+  await settled(parts, order, undefined)
+  tell('An operator cancels the workflow: the question goes out of the inbox.')
+}
+
+const noCallback: Story = async (parts, tell) => {
+  const order = 'order-9'
+  await parts.service.kill()
+  await parts.service.start({ LOOK_EVERY: '1' })
+  await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.run('rmschema', 'refunds', '--yes')
+  tell(`Somebody removes the schema with all its tasks, ${id} among them. No callback will ever come.`)
+  assert.deepEqual(await parts.outcome(order), { outcome: 'withdrawn', reason: 'the task is gone' })
+  assert.equal(await parts.paid(order), undefined)
+  tell('The workflow looks from time to time, and is over.')
+}
+
+export const STORIES: [string, Story][] = [
+  ['A small refund', small],
+  ['The workflow service dies, and a person decides meanwhile', serviceDies],
+  ['Restate dies, and a person decides meanwhile', restateDies],
+  ['The inbox dies before the question, and between question and decision', inboxDies],
+  ['The answer is lost, and the decision is faster than the workflow', answerIsLost],
+  ['The task is amended, and withdrawn', withdrawn],
+  ['The callback comes twice', twice],
+  ['The workflow is cancelled', cancelled],
+  ['Nobody calls back', noCallback],
+]
