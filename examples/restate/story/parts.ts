@@ -7,10 +7,10 @@ import { arch, platform, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { type Ingress, connect } from '@restatedev/restate-sdk-clients'
+import { type Ingress, Opts, connect } from '@restatedev/restate-sdk-clients'
 import { type Task, TaskInbox } from 'task-inbox'
 import type { RefundOutcome, RefundRequest, RefundWorkflow } from '../src/refund.js'
-import { Program, freePort, until } from './program.js'
+import { PATIENCE, Program, freePort, until } from './program.js'
 import { Way } from './way.js'
 
 const execute = promisify(execFile)
@@ -75,7 +75,7 @@ export class Parts {
     await set('webhook_key', 'refunds')
     const may = (...permissions: string[]) => permissions.flatMap((permission) => ['--permission', permission])
     const own = await set('api_key', '--name', 'refund-workflow', ...may('tasks:read', 'tasks:write'))
-    const people = ['tasks:read', 'tasks:write', 'tasks:resolve', 'endpoints:read', 'endpoints:write']
+    const people = ['tasks:read', 'tasks:write', 'tasks:resolve', 'endpoints:read', 'endpoints:write', 'schemas:write']
     const { key } = await set('api_key', '--name', 'people', ...may(...people))
 
     const way = await Way.open(ports.way, ports.inbox)
@@ -137,7 +137,7 @@ export class Parts {
 
   /** Waits for a refund's end. */
   async outcome(id: string): Promise<RefundOutcome> {
-    return this.#workflow(id).workflowAttach()
+    return this.#workflow(id).workflowAttach(Opts.from({ timeout: PATIENCE }))
   }
 
   /** Waits until a refund's question is in the inbox. */
@@ -150,9 +150,10 @@ export class Parts {
 
   /** How many tasks have ever been made for a refund. */
   async questions(id: string): Promise<number> {
-    const answer = await fetch(`${this.#url}/api/v1/events?schema=refunds&type=task.created&limit=1000`, {
+    const answer = await fetch(`${this.#url}/api/v1/events?schema=refunds&type=task.created&limit=100`, {
       headers: { 'api-key': this.#key },
     })
+    if (!answer.ok) throw new Error(await answer.text())
     const { events } = (await answer.json()) as { events: { data: { task: Task } }[] }
     return events.filter(({ data }) => data.task.external_id === id).length
   }
@@ -195,10 +196,11 @@ export class Parts {
     if (!answer.ok) throw new Error(await answer.text())
   }
 
-  /** Resolves an awakeable, as the inbox does; gives the status of the answer. */
-  async resolve(callback: string, value: unknown): Promise<number> {
+  /** Posts something to a callback's address that is not the inbox's. */
+  async forge(callback: string | null, value: unknown): Promise<void> {
     const headers = { 'content-type': 'application/json' }
-    return (await fetch(callback, { method: 'POST', headers, body: JSON.stringify(value) })).status
+    const answer = await fetch(callback ?? '', { method: 'POST', headers, body: JSON.stringify(value) })
+    if (!answer.ok) throw new Error(await answer.text())
   }
 
   /** What was given back for a refund; `undefined` if nothing was. */

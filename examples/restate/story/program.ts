@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 /** How long anything may take to happen, in milliseconds. */
-const PATIENCE = 30_000
+export const PATIENCE = 30_000
 
 export class Program {
   readonly #name: string

@@ -124,8 +124,58 @@ const twice: Story = async (parts, tell) => {
   tell('The callback comes twice, the second time when the workflow is over: it is taken, and changes nothing.')
 }
 
-const cancelled: Story = async (parts, tell) => {
+const tooMuch: Story = async (parts, tell) => {
   const order = 'order-8'
+  await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.run('decide', id, 'approved', '--output', '{"cents": 1290000}')
+  await assert.rejects(parts.outcome(order), /1290000 cents were approved, and 12900 paid/)
+  await settled(parts, order, undefined)
+  tell('A slip of the finger approves 12,900.00. The workflow fails, and nothing goes back.')
+}
+
+const forged: Story = async (parts, tell) => {
+  const order = 'order-9'
+  await parts.submit(order, large(order))
+  const { id, callback_url } = await parts.question(order)
+  await parts.forge(callback_url, { type: 'task.state_changed', data: {} })
+  await assert.rejects(parts.outcome(order), /this is no decision/)
+  const { task } = await parts.client.wait(id, { timeout: 10 })
+  assert.equal(task.phase, 'cancelled')
+  await settled(parts, order, undefined)
+  tell('The workflow fails, and the question goes out of the inbox.')
+}
+
+const again: Story = async (parts, tell) => {
+  const order = 'order-10'
+  const first = await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.run('decide', id, 'approved', '--output', '{"cents": 700}')
+  await parts.outcome(order)
+  await parts.administer(first, 'purge')
+  await parts.submit(order, large(order))
+  console.log(await parts.outcome(order).catch((e) => e))
+  await settled(parts, order, 700)
+  tell('Restate has forgotten it, and it is started once more')
+}
+
+const powerCut: Story = async (parts, tell) => {
+  const order = 'order-11'
+  await parts.submit(order, large(order))
+  const { id } = await parts.question(order)
+  await parts.restate.kill()
+  await parts.run('decide', id, 'approved', '--output', '{"cents": 8000}')
+  await parts.callback(id, 'tried', ({ attempts }) => attempts > 0)
+  await Promise.all([parts.inbox.kill(), parts.service.kill()])
+  tell('Restate is killed, a person approves 80.00, and the other two are killed.')
+  await Promise.all([parts.inbox.start(), parts.restate.start(), parts.service.start()])
+  assert.deepEqual(await parts.outcome(order), { outcome: 'refunded', cents: 8000, allowed_by: 'person' })
+  await settled(parts, order, 8000)
+  tell('All are started, and 80.00 go back.')
+}
+
+const cancelled: Story = async (parts, tell) => {
+  const order = 'order-12'
   const invocation = await parts.submit(order, large(order))
   const { id } = await parts.question(order)
   await parts.administer(invocation, 'cancel')
@@ -137,7 +187,7 @@ const cancelled: Story = async (parts, tell) => {
 }
 
 const noCallback: Story = async (parts, tell) => {
-  const order = 'order-9'
+  const order = 'order-13'
   await parts.service.kill()
   await parts.service.start({ LOOK_EVERY: '1' })
   await parts.submit(order, large(order))
@@ -157,6 +207,10 @@ export const STORIES: [string, Story][] = [
   ['The answer is lost, and the decision is faster than the workflow', answerIsLost],
   ['The task is amended, and withdrawn', withdrawn],
   ['The callback comes twice', twice],
+  ['More is approved than was paid', tooMuch],
+  ['Something else posts to the callback', forged],
+  ['again', again],
+  ['The power is cut', powerCut],
   ['The workflow is cancelled', cancelled],
   ['Nobody calls back', noCallback],
 ]
