@@ -56,7 +56,8 @@ export class Program {
         said ||= ready.test(line)
       })
     await until(`${this.#name} is ready`, async () => {
-      if (child.pid === undefined || child.exitCode !== null) throw new Error(`${this.#name} ended`)
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`${this.#name} ended`)
       if (ready instanceof RegExp) return said || undefined
       return (await ready().catch(() => false)) || undefined
     })
