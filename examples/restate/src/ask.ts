@@ -1,6 +1,6 @@
 // How a workflow asks a person. This is the part to take along; nothing of it is about refunds.
 
-import { CancelledError, type Context, TerminalError, TimeoutError } from '@restatedev/restate-sdk'
+import { CancelledError, type Context, TerminalError, TimeoutError, serde } from '@restatedev/restate-sdk'
 import type { PostTask, Task } from 'task-inbox'
 import type { Inbox } from './inbox.js'
 
@@ -43,7 +43,8 @@ interface Standing {
  * The task's type must send nothing but what ends the question: see `refunds.yml`.
  */
 export async function ask(ctx: Context, desk: Desk, question: Question): Promise<Answer> {
-  const { id, promise } = ctx.awakeable<unknown>()
+  // As bytes: what is no JSON would be read again and again, and never get through.
+  const { id, promise } = ctx.awakeable(serde.binary)
   const task = { ...question, callback_url: new URL(`/restate/awakeables/${id}/resolve`, desk.ingress).href }
   let asked = false
   try {
@@ -83,8 +84,14 @@ function standing(task: Task): Standing {
 }
 
 /** What the awakeable was resolved with: `hook_body: output`, or something that is not the inbox's. */
-function checked(value: unknown): Answer {
-  const { state, output, reason } = (value ?? {}) as Partial<Answer>
+function checked(body: Uint8Array): Answer {
+  let value: Partial<Answer> | null = null
+  try {
+    value = JSON.parse(new TextDecoder().decode(body))
+  } catch {
+    // It is no decision either.
+  }
+  const { state, output, reason } = value ?? {}
   if (state === undefined || output === undefined || reason === undefined)
     throw new TerminalError('this is no decision: has the schema hook_body: output?')
   return { state, output, reason }

@@ -197,9 +197,8 @@ export class Parts {
   }
 
   /** Posts something to a callback's address that is not the inbox's. */
-  async forge(callback: string | null, value: unknown): Promise<void> {
-    const headers = { 'content-type': 'application/json' }
-    const answer = await fetch(callback ?? '', { method: 'POST', headers, body: JSON.stringify(value) })
+  async forge(callback: string | null, body: string): Promise<void> {
+    const answer = await fetch(callback ?? '', { method: 'POST', body })
     if (!answer.ok) throw new Error(await answer.text())
   }
 

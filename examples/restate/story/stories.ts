@@ -135,14 +135,15 @@ const tooMuch: Story = async (parts, tell) => {
 }
 
 const forged: Story = async (parts, tell) => {
-  const order = 'order-9'
-  await parts.submit(order, large(order))
-  const { id, callback_url } = await parts.question(order)
-  await parts.forge(callback_url, { type: 'task.state_changed', data: {} })
-  await assert.rejects(parts.outcome(order), /this is no decision/)
-  const { task } = await parts.client.wait(id, { timeout: 10 })
-  assert.equal(task.phase, 'cancelled')
-  await settled(parts, order, undefined)
+  for (const [order, body] of [['order-9', '{"type": "task.state_changed", "data": {}}'], ['order-9-too', 'hello']] as const) {
+    await parts.submit(order, large(order))
+    const { id, callback_url } = await parts.question(order)
+    await parts.forge(callback_url, body)
+    await assert.rejects(parts.outcome(order), /this is no decision/)
+    const { task } = await parts.client.wait(id, { timeout: 10 })
+    assert.equal(task.phase, 'cancelled')
+    await settled(parts, order, undefined)
+  }
   tell('The workflow fails, and the question goes out of the inbox.')
 }
 
