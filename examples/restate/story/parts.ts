@@ -142,7 +142,8 @@ export class Parts {
 
   /** Waits until a refund's question is in the inbox. */
   async question(id: string): Promise<Task> {
-    for await (const { data } of this.client.subscribe({ schema: 'refunds', type: 'task.created' })) {
+    const filter = { schema: 'refunds', type: 'task.created', signal: AbortSignal.timeout(PATIENCE) } as const
+    for await (const { data } of this.client.subscribe(filter)) {
       if (data.task?.external_id === id) return (await this.client.get(data.task.id)).task
     }
     throw new Error('the log ended')
