@@ -49,7 +49,7 @@ clients: ## The clients in TypeScript and Python: types, generated files, and ev
 
 .PHONY: example-restate
 example-restate: ## A Restate workflow that waits for a person, while each part is killed
-	@scripts/tools nodejs npm
+	@scripts/tools nodejs npm curl jq
 	@scripts/packages clients/typescript examples/restate
 	$(CARGO) build -p task-inbox-cli
 	scripts/example-restate
