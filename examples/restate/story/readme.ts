@@ -88,7 +88,7 @@ async function open(name: string, text: string): Promise<void> {
   closeSync(log)
   terminals.set(name, child)
   let ready = false
-  createInterface({ input: child.stdout }).on('line', (line) => (ready ||= line.startsWith('listening on')))
+  createInterface({ input: child.stdout! }).on('line', (line) => (ready ||= line.startsWith('listening on')))
   const health = `http://127.0.0.1:${ports['9070']}/health`
   await until(`${name} is ready`, async () => {
     if (child.exitCode !== null) throw new Error(`${name} ended`)
