@@ -41,6 +41,7 @@ export class Inbox {
       method: 'POST',
       headers: { 'api-key': this.#key, 'content-type': 'application/json' },
       body: JSON.stringify({ reason }),
+      signal: AbortSignal.timeout(30_000),
     })
     // 409: it was decided meanwhile. 404: it is gone.
     if (!answer.ok && answer.status !== 409 && answer.status !== 404) throw new Error(await answer.text())
