@@ -66,12 +66,9 @@ export async function ask(ctx: Context, desk: Desk, question: Question): Promise
       })
     }
   } catch (error) {
-    // What was cancelled, or can't go on, waits no more, and nobody should be asked for nothing. Whether or not the task's id
-    // came through, posting again tells it.
+    // What was cancelled, or can't go on, waits no more, and nobody should be asked for nothing.
     if (error instanceof CancelledError || (error instanceof TerminalError && asked))
-      await ctx.run('withdraw', async () => {
-        await desk.inbox.withdraw((await desk.inbox.post(task)).id, 'the workflow does not wait any more')
-      })
+      await ctx.run('withdraw', () => desk.inbox.withdraw(task, 'the workflow does not wait any more'))
     throw error
   }
 }

@@ -35,8 +35,16 @@ export class Inbox {
     })
   }
 
-  /** Withdraws a task, if it still waits. */
-  async withdraw(id: string, reason: string): Promise<void> {
+  /** Withdraws a task, if it still waits. Whether or not it is known to be there, posting it again tells its id. */
+  async withdraw(task: PostTask, reason: string): Promise<void> {
+    let id: string
+    try {
+      id = (await this.#client.post(task)).task.id
+    } catch (error) {
+      // It never was, or its schema is gone, and it with that.
+      if (error instanceof ProblemError && [...FINAL, 404].includes(error.status)) return
+      throw error
+    }
     const answer = await fetch(new URL(`/api/v1/tasks/${id}/cancel`, this.#url), {
       method: 'POST',
       headers: { 'api-key': this.#key, 'content-type': 'application/json' },

@@ -195,7 +195,7 @@ const cancelled: Story = async (parts, tell) => {
 }
 
 const noCallback: Story = async (parts, tell) => {
-  const [paused, removed] = ['order-14', 'order-15']
+  const [paused, removed, last] = ['order-14', 'order-15', 'order-16']
   await parts.service.kill()
   await parts.service.start({ LOOK_EVERY: '1' })
   await parts.submit(paused, large(paused))
@@ -213,6 +213,11 @@ const noCallback: Story = async (parts, tell) => {
   assert.deepEqual(await parts.outcome(removed), { outcome: 'withdrawn', reason: 'the task is gone' })
   assert.equal(await parts.paid(removed), undefined)
   tell('Somebody removed the schema with all its tasks. The workflow found that, too, and is over.')
+  const invocation = await parts.submit(last, large(last))
+  await parts.status(invocation, 'backing-off')
+  await parts.administer(invocation, 'cancel')
+  await assert.rejects(parts.outcome(last), /cancel/i)
+  tell('The next one can ask nobody, and is cancelled: there is nothing to withdraw, and it is over as well.')
 }
 
 export const STORIES: [string, Story][] = [
