@@ -30,6 +30,7 @@ test: ## Installs what the tests need, and runs every test
 	scripts/with-postgres $(CARGO) test --workspace
 	$(MAKE) contract
 	$(MAKE) clients
+	$(MAKE) example-restate
 	$(MAKE) faults-short
 
 .PHONY: contract
@@ -45,6 +46,13 @@ clients: ## The clients in TypeScript and Python: types, generated files, and ev
 	@scripts/packages clients/typescript clients/python
 	$(CARGO) build -p task-inbox-cli
 	scripts/clients
+
+.PHONY: example-restate
+example-restate: ## A Restate workflow that waits for a person, while each part is killed
+	@scripts/tools nodejs npm curl jq
+	@scripts/packages clients/typescript examples/restate
+	$(CARGO) build -p task-inbox-cli
+	scripts/example-restate
 
 .PHONY: contract-long
 contract-long: ## The same with more cases, and others every time (10 minutes)
