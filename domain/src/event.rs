@@ -349,17 +349,16 @@ impl Event {
         match (auth, shape) {
             (HookAuth::Hmac, HookBody::Full) => self.envelope(seq),
             (HookAuth::Head { .. }, HookBody::Full) => head_body(&self.body),
-            // Of what is no task's there is no decision, and four nulls tell nothing.
+            // Of what is no task's there is no decision, and five nulls tell nothing.
             (_, HookBody::Output) if !self.kind.is_of_a_task() => self.envelope(seq),
             (_, HookBody::Output) => {
                 let parts = self.parts();
-                let state = parts
-                    .task
-                    .and_then(|t| serde_json::from_str::<StatePart<'_>>(t.get()).ok())
-                    .and_then(|t| t.state);
+                let StandParts { phase, state } =
+                    parts.task.and_then(|task| serde_json::from_str(task.get()).ok()).unwrap_or_default();
                 format!(
-                    r#"{{"task_id":{},"state":{},"output":{},"reason":{}}}"#,
+                    r#"{{"task_id":{},"phase":{},"state":{},"output":{},"reason":{}}}"#,
                     self.task_id.map_or_else(|| "null".to_owned(), |id| format!("\"{id}\"")),
+                    raw(phase),
                     raw(state),
                     raw(parts.output),
                     raw(parts.reason)
@@ -390,8 +389,10 @@ fn parts(body: &str) -> BodyParts<'_> {
     serde_json::from_str(body).unwrap_or(BodyParts { task: None, ttype: None, reason: None, output: None })
 }
 
-#[derive(serde::Deserialize)]
-struct StatePart<'a> {
+#[derive(Default, serde::Deserialize)]
+struct StandParts<'a> {
+    #[serde(borrow, default)]
+    phase: Option<&'a RawValue>,
     #[serde(borrow, default)]
     state: Option<&'a RawValue>,
 }

@@ -40,7 +40,7 @@ use crate::outbound::{self, Policy};
 use crate::realtime::Tail;
 use crate::store::commit::{self, Commit, Hooks, NoHooks};
 use crate::store::secrets::{self, StoredSecret};
-use crate::store::{RegistryCache, TaskReader};
+use crate::store::{Engine, RegistryCache, TaskReader, deliveries};
 use crate::timers;
 use announce::Announce;
 
@@ -76,6 +76,13 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let bus = Bus::start(&config.bus, &db, &background);
     let tail = Tail::start(&db, &bus, stop.clone(), &background);
     let (client, targets) = (client(config)?, Arc::new(Targets::default()));
+    if db.engine() == Engine::Sqlite {
+        // A server that was killed left them.
+        let released = deliveries::release_all(&db).await.context("what was under way can't be taken up")?;
+        if released > 0 {
+            tracing::info!(released, "webhooks that were under way when the last server ended go out again");
+        }
+    }
     let dispatcher = if config.has(Role::Dispatcher) {
         check_secrets(&secrets::all(&db).await?, &vault)?;
         let parts = dispatch::Parts {

@@ -92,8 +92,8 @@ async fn a_decision_about_what_it_was_is_told_what_changed(engine: Engine) {
         stale["changes"],
         json!([
             {"pointer": "/meta/amount", "from": 12.5, "to": 1250},
-            {"pointer": "/meta/by", "to": {"name": "x"}},
             {"pointer": "/meta/note", "from": "rent"},
+            {"pointer": "/meta/by", "to": {"name": "x"}},
             {"pointer": "/state", "from": null, "to": "hold"},
         ])
     );
@@ -123,7 +123,7 @@ async fn reading_decides_nothing(engine: Engine) {
     for path in ["state?state=block", "cancel", "?state=block"] {
         let path = format!("/api/v1/tasks/{id}/{path}");
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            server.request(method, &path).header("if-match", "\"1\"").send().await;
+            server.request(method, &path).header("if-match", "\"1\"").open().await;
         }
     }
     assert_eq!(server.get(&format!("/api/v1/tasks/{id}")).await.ok(200)["task"], task);

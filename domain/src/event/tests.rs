@@ -115,7 +115,7 @@ fn a_webhook_is_this_text() {
     let changed = state_changed(Uuid::from_u128(5), &before, &task, &actor, said.clone());
     assert_eq!(
         changed.webhook_body(6, &HookAuth::Hmac, HookBody::Output),
-        r#"{"task_id":"00000000-0000-0000-0000-000000000001","state":"block","output":{"n": 1},"reason":"spam \"x\""}"#
+        r#"{"task_id":"00000000-0000-0000-0000-000000000001","phase":"open","state":"block","output":{"n": 1},"reason":"spam \"x\""}"#
     );
     assert_eq!(changed.actor, "key:00000000-0000-0000-0000-000000000003");
     // A guarded transition says so, behind everything else; all others have the bytes that they always had.
@@ -198,9 +198,10 @@ proptest! {
     fn the_output_body_has_the_decision((event, task, _) in transitions(), seq in 1i64..) {
         for auth in [HookAuth::Hmac, HEAD()] {
             let text = event.webhook_body(seq, &auth, HookBody::Output);
-            prop_assert_eq!(keys(&text), ["task_id", "state", "output", "reason"]);
+            prop_assert_eq!(keys(&text), ["task_id", "phase", "state", "output", "reason"]);
             let body = read(&text);
             prop_assert_eq!(&body["task_id"], &json!(task.id));
+            prop_assert_eq!(&body["phase"], &json!(task.phase));
             prop_assert_eq!(&body["state"], &json!(task.state));
             prop_assert_eq!(&body["output"], &serde_json::to_value(&task.output).expect("a document"));
         }

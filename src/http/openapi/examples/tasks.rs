@@ -74,6 +74,7 @@ pub(super) fn ttype() -> Value {
         "schema_name": "shop", "semver": "1.2", "name": "refund", "title": "Refund",
         "description": "Money goes back", "pending_states": ["asked", "checked"],
         "resolved_states": ["paid", "refused"], "initial_state": "asked", "reason_required": ["refused"],
+        "timeouts": {"after": "3d", "expires": false, "final_state": "refused"}, "binds": [], "merge_key": ["/order"],
         "input": {
             "type": "object", "required": ["order"],
             "properties": {"order": {"type": "string"}, "amount": {"type": "number", "minimum": 0}},

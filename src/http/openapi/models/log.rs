@@ -33,6 +33,19 @@ pub(in crate::http) struct Actor {
     on_behalf_of: Option<String>,
 }
 
+/// What a decision is bound to.
+#[derive(ToSchema)]
+pub(in crate::http) struct Bound {
+    /// The version that was decided about.
+    #[schema(minimum = 1)]
+    version: i64,
+    /// `sha256:` and the SHA-256 of the JSON object `{path: value}`, in its canonical form (RFC 8785).
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    hash: String,
+    /// JSON pointers (RFC 6901) into the task.
+    paths: Vec<String>,
+}
+
 /// Why a guarded transition was let pass.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -79,6 +92,8 @@ pub(in crate::http) struct HistoryItem {
     output: Option<Value>,
     /// Why its guard let it pass; absent where it has none.
     guard: Option<GuardPassed>,
+    /// What the decision is bound to; absent where its type binds none.
+    bound: Option<Bound>,
     /// The event's place in the log.
     seq: i64,
 }
@@ -171,6 +186,8 @@ pub(in crate::http) struct EventData {
     update_meta: Option<Value>,
     /// Why its guard let it pass, in events of guarded transitions.
     guard: Option<GuardPassed>,
+    /// What the decision is bound to, in events of transitions whose type binds decisions.
+    bound: Option<Bound>,
     /// The schema's name, in events of a schema.
     schema: Option<String>,
     /// The version, in events of a schema.
