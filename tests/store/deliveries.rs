@@ -21,6 +21,7 @@ on_both_engines!(
     a_dead_delivery_lets_its_successor_go,
     a_410_disables_the_endpoint,
     leases_given_back_cost_no_attempt,
+    what_a_killed_server_left_goes_out_at_once,
     two_claimers_never_get_the_same,
 );
 
@@ -201,6 +202,21 @@ async fn leases_given_back_cost_no_attempt(engine: Engine) {
     deliveries::release(&f.db, &[(leased.id, leased.token)]).await.expect("runs");
     let again = claim(&f).await.remove(0);
     assert_eq!((again.id, again.attempts), (leased.id, 0));
+}
+
+async fn what_a_killed_server_left_goes_out_at_once(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    f.posted().await;
+    f.posted().await;
+    let lost = claim(&f).await;
+    assert!(lost.len() == 2 && claim(&f).await.is_empty());
+    assert_eq!(deliveries::release_all(&f.db).await.expect("released"), 2);
+    let again = claim(&f).await;
+    let ids = |leased: &[Leased]| leased.iter().map(|l| l.id).collect::<Vec<_>>();
+    assert_eq!(ids(&again), ids(&lost), "in their order");
+    // Should the dead one speak after all, nobody listens.
+    assert_eq!(settle(&f, &[settled(&lost[0], Fate::Delivered)]).await, 0);
+    assert_eq!(deliveries::release_all(&f.db).await.expect("released"), 2);
 }
 
 async fn two_claimers_never_get_the_same(engine: Engine) {
