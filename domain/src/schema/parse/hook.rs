@@ -10,17 +10,10 @@ use crate::webhook::signing::check_header_name;
 use crate::webhook::url::{self, MAX_URL};
 
 /// Every event that the format knows.
-const EVENTS: [&str; 9] = [
-    "task.created",
-    "task.state_changed",
-    "task.assigned",
-    "task.commented",
-    "task.due",
-    "task.escalated",
-    "task.cancelled",
-    "task.amended",
-    "schema.version_created",
-];
+fn event_names() -> Vec<&'static str> {
+    let known = |kind: &EventType| kind.is_of_a_task() || *kind == EventType::SchemaVersionCreated;
+    EventType::ALL.into_iter().filter(known).map(EventType::as_str).collect()
+}
 
 /// What a schema says for all its types.
 #[derive(Debug)]
@@ -121,14 +114,15 @@ fn auth(at: &At<'_>, findings: &mut Findings) -> Option<HookAuth> {
 /// `hook_events`.
 pub(super) fn events(fields: &Fields<'_>, findings: &mut Findings) -> Option<Vec<EventType>> {
     let at = fields.get("hook_events")?;
-    let items = at.list(findings, "a list of events, e.g. [task.state_changed]", EVENTS.len())?;
+    let known = event_names();
+    let items = at.list(findings, "a list of events, e.g. [task.state_changed]", known.len())?;
     let mut seen = Vec::new();
     let mut events = Vec::new();
     for item in &items {
         let Some(text) = item.text(findings, "the name of an event") else { continue };
-        if !EVENTS.contains(&text) {
-            let hint = match nearest(text, &EVENTS) {
-                hint if hint.is_empty() => format!("; known are {}", EVENTS.join(", ")),
+        if !known.contains(&text) {
+            let hint = match nearest(text, &known) {
+                hint if hint.is_empty() => format!("; known are {}", known.join(", ")),
                 hint => hint,
             };
             item.error(findings, format!("{} is not an event{hint}", quoted(text)));

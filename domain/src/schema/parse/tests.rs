@@ -458,9 +458,9 @@ fn reads_whom_to_ask_before_a_transition() {
 #[test]
 fn every_event_of_the_format_can_be_asked_for() {
     let all = "hook_events: [task.created, task.state_changed, task.assigned, task.commented, task.due, task.escalated,
-  task.cancelled, task.amended, schema.version_created]";
+  task.cancelled, task.amended, task.expired, task.superseded, schema.version_created]";
     let schema = valid(&with_top(all));
-    assert_eq!(schema.hook_events.len(), 9);
+    assert_eq!(schema.hook_events.len(), 11);
     assert!(schema.unsupported.is_empty());
 }
 

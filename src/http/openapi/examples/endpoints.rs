@@ -31,7 +31,7 @@ fn registered() -> Value {
         "id": "0199b8e0-4410-7c2b-b7f9-0d52c6a1e93f", "origin": "registered", "schema": null,
         "url": "https://ops.example/hooks/inbox", "event_types": [
             "task.created", "task.state_changed", "task.assigned", "task.commented", "task.due", "task.escalated",
-            "task.cancelled", "task.amended", "schema.version_created", "schema.removed",
+            "task.cancelled", "task.amended", "task.expired", "task.superseded", "schema.version_created", "schema.removed",
         ],
         "states": ["unset", "granted"], "headers": {"x-tenant": "***"}, "rate": "100/s", "timeout": "5s",
         "description": "the warehouse", "waiting": 0,
