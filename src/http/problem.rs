@@ -311,8 +311,8 @@ impl From<AppError> for Problem {
             }
             AppError::Stale { detail, current, changes } => {
                 let mut problem = Self::new(Kind::Stale, detail).with_current(&current);
-                if let Some(changes) = changes {
-                    let _ = write!(problem.0.members, ",\"changes\":{}", serde_json::json!(changes));
+                if let Some(Ok(changes)) = changes.map(|changes| serde_json::to_string(&changes)) {
+                    let _ = write!(problem.0.members, ",\"changes\":{changes}");
                 }
                 problem
             }
