@@ -21,6 +21,15 @@ const UP: &[&str] = &[
     "ALTER TABLE tasks ADD COLUMN supersedes {uuid}",
     "ALTER TABLE tasks ADD COLUMN superseded_by {uuid}",
     "CREATE INDEX tasks_expiring ON tasks (expires_at, id) WHERE expires_at IS NOT NULL",
+    // What ended without a decision lies apart: there may be thousands of older versions for each task that waits. `~`
+    // begins no state's name.
+    "DROP INDEX tasks_ranges",
+    "CREATE INDEX tasks_ranges ON tasks (schema_name, ttype, (CASE WHEN phase IN ('open', 'resolved')
+        THEN coalesce(state, '') ELSE '~' || coalesce(state, '') END), id)",
+    "DROP INDEX tasks_unresolved",
+    "CREATE INDEX tasks_waiting ON tasks (id) WHERE phase = 'open'",
+    "DROP INDEX tasks_assignee_unresolved",
+    "CREATE INDEX tasks_assignee_waiting ON tasks (user_id, id) WHERE user_id IS NOT NULL AND phase = 'open'",
     // The newest task of each merge key. The row is the lock that two posts with the same key meet at.
     "CREATE TABLE merge_keys (
         schema_name text NOT NULL,
@@ -33,6 +42,12 @@ const UP: &[&str] = &[
 
 const DOWN: &[&str] = &[
     "DROP TABLE merge_keys",
+    "DROP INDEX tasks_assignee_waiting",
+    "CREATE INDEX tasks_assignee_unresolved ON tasks (user_id, id) WHERE user_id IS NOT NULL AND NOT resolved",
+    "DROP INDEX tasks_waiting",
+    "CREATE INDEX tasks_unresolved ON tasks (id) WHERE NOT resolved",
+    "DROP INDEX tasks_ranges",
+    "CREATE INDEX tasks_ranges ON tasks (schema_name, ttype, (coalesce(state, '')), id)",
     "DROP INDEX tasks_expiring",
     "ALTER TABLE tasks DROP COLUMN superseded_by",
     "ALTER TABLE tasks DROP COLUMN supersedes",

@@ -1,7 +1,8 @@
 //! Lists of tasks, oldest first.
 //!
 //! A page must cost the same in a small inbox and in a large one, whatever it is filtered by. The
-//! index `tasks_ranges` holds the tasks of each schema, type and state in the order of their ids,
+//! index `tasks_ranges` holds the tasks of each schema, type and state in the order of their ids, those apart that ended
+//! without a decision,
 //! and the registry knows which of these there are: a filter becomes the few ranges that it lets
 //! through, and a page is merged from their beginnings. Left to itself, a planner that believes
 //! states to be spread evenly reads a million decided tasks to find the first that waits.
@@ -80,8 +81,15 @@ impl TaskFilter {
     }
 }
 
-/// Schema, type and state; unset is no text.
+/// Schema, type and state; unset is no text. Of tasks that ended without a decision, the state has [`ENDED`] before it.
 type Range = (String, String, String);
+
+/// Before a state: no name begins with it.
+const ENDED: &str = "~";
+
+/// The state of a range that a task is in, just as the index has it.
+const RANGE: &str = "CASE WHEN x.phase IN ('open', 'resolved')
+    THEN coalesce(x.state, '') ELSE '~' || coalesce(x.state, '') END";
 
 /// Beyond so many ranges a list is read in the order of ids and filtered: something is found soon.
 const MAX_RANGES: usize = 64;
@@ -101,8 +109,11 @@ fn ranges(filter: &TaskFilter, registry: &Registry) -> Option<Vec<Range>> {
             }
             let resolved = ttype.is_resolved(state);
             let range = (schema.clone(), ttype.name.clone(), state.unwrap_or_default().to_owned());
-            if *found.entry(range).or_insert(resolved) != resolved {
+            if *found.entry(range.clone()).or_insert(resolved) != resolved {
                 return None;
+            }
+            if !resolved && filter.phase.is_none() {
+                found.insert((range.0, range.1, format!("{ENDED}{}", range.2)), false);
             }
         }
     }
@@ -156,16 +167,16 @@ fn merged_postgres(ranges: Vec<Range>, filter: &TaskFilter, after: Option<Uuid>,
     let sql = Sql::new(Engine::Postgres, SELECT).push(" WHERE id = ANY(ARRAY(SELECT x.id FROM ");
     let sql = rows
         .table(sql)
-        .push(
+        .push(&format!(
             " AS r CROSS JOIN LATERAL (SELECT x.id FROM tasks x
-             WHERE (x.schema_name, x.ttype, coalesce(x.state, ''), x.id) > (r.schema_name, r.ttype, r.state, ",
-        )
+             WHERE (x.schema_name, x.ttype, {RANGE}, x.id) > (r.schema_name, r.ttype, r.state, "
+        ))
         .bind(after.unwrap_or_default())
-        .push(") AND (x.schema_name, x.ttype, coalesce(x.state, ''), x.id) <= (r.schema_name, r.ttype, r.state, ")
+        .push(&format!(") AND (x.schema_name, x.ttype, {RANGE}, x.id) <= (r.schema_name, r.ttype, r.state, "))
         .bind(Uuid::max())
         .push(")");
     let sql = among(sql, filter)
-        .push(" ORDER BY x.schema_name, x.ttype, coalesce(x.state, ''), x.id LIMIT ")
+        .push(&format!(" ORDER BY x.schema_name, x.ttype, {RANGE}, x.id LIMIT "))
         .bind(limit as i64)
         .push(") AS x ORDER BY x.id LIMIT ")
         .bind(limit as i64);
@@ -181,7 +192,7 @@ fn merged_sqlite(ranges: &[Range], filter: &TaskFilter, after: Option<Uuid>, lim
             .bind(schema.as_str())
             .push(" AND ttype = ")
             .bind(ttype.as_str())
-            .push(" AND coalesce(state, '') = ")
+            .push(&format!(" AND {RANGE} = "))
             .bind(state.as_str())
             .push(" AND id > ")
             .bind(after.unwrap_or_default());
@@ -190,7 +201,7 @@ fn merged_sqlite(ranges: &[Range], filter: &TaskFilter, after: Option<Uuid>, lim
     sql.push(") ORDER BY id LIMIT ").bind(limit as i64).push(") ORDER BY id")
 }
 
-/// What a range's state says already, but for tasks that end without a decision.
+/// What a range says already, but for states that are resolved ones in one version alone.
 fn among(sql: Sql, filter: &TaskFilter) -> Sql {
     match filter.phase {
         Some(phase) => sql.push(" AND x.phase = ").bind(phase.as_str()),
@@ -217,12 +228,10 @@ fn filtered(engine: Engine, filter: &TaskFilter, after: Option<Uuid>, limit: u64
     if let Some(id) = after {
         sql = sql.push(" AND id > ").bind(id);
     }
-    // An open task is in no resolved state; said twice, so that the index of those is taken.
-    if filter.phase == Some(Phase::Open) {
-        sql = sql.push(" AND NOT resolved");
-    }
     match filter.phase {
-        Some(phase @ (Phase::Open | Phase::Resolved)) => sql = sql.push(" AND phase = ").bind(phase.as_str()),
+        // In words, so that the index of those is taken.
+        Some(Phase::Open) => sql = sql.push(" AND phase = 'open'"),
+        Some(Phase::Resolved) => sql = sql.push(" AND phase = 'resolved'"),
         Some(ended) => {
             sql = sql.push(" AND phase NOT IN ('open', 'resolved') AND phase = ").bind(ended.as_str());
         }
