@@ -17,6 +17,9 @@ pub const LONGEST: Duration = Duration::from_secs(55);
 /// How long is waited if nothing else is said.
 pub const USUAL: Duration = Duration::from_secs(50);
 
+/// How often it is seen whether the key has ended of who waits.
+const CHECK: Duration = Duration::from_secs(1);
+
 /// What a wait came to.
 #[derive(Clone, Debug)]
 pub struct Waited {
@@ -36,11 +39,19 @@ pub async fn wait(app: &App, who: &Principal, id: Uuid, timeout: Duration) -> Re
     loop {
         let view = tasks::get(app, &who, id).await?;
         let has_ended = view.task.phase != Phase::Open;
-        let heard = async { has_ended || !listener.changed().await };
-        if tokio::time::timeout_at(deadline, heard).await.unwrap_or(true) {
+        if has_ended {
             return Ok(Waited { view, has_ended });
         }
-        who = keys::again(app, &who)?;
+        loop {
+            let look = deadline.min(Instant::now() + CHECK);
+            let heard = tokio::time::timeout_at(look, listener.changed()).await;
+            who = keys::again(app, &who)?;
+            match heard {
+                Ok(true) => break,
+                Err(_) if look < deadline => {}
+                Ok(false) | Err(_) => return Ok(Waited { view, has_ended }),
+            }
+        }
         // What was told may be that its schema is gone, and the task with it, though its row may still be there.
         if log::head(&app.db).await?.registry != app.registry.current().number {
             app.registry.refresh(&app.db).await?;

@@ -19,6 +19,7 @@ on_both_engines!(
     many_wait_at_once,
     who_may_not_read_may_not_wait,
     a_key_that_ends_meanwhile_hears_nothing,
+    a_key_that_ends_ends_the_wait,
     a_task_that_goes_with_its_schema_ends_the_wait,
     a_server_that_stops_answers_at_once,
     odd_times_are_refused,
@@ -155,6 +156,29 @@ async fn a_key_that_ends_meanwhile_hears_nothing(engine: Engine) {
             server.decide(&task, "checked").send().await.ok(200);
         });
     waited.problem(403);
+}
+
+async fn a_key_that_ends_ends_the_wait(engine: Engine) {
+    let server = Server::start(engine).await;
+    let task = server.refund().await;
+    let id = task["id"].as_str().expect("an id");
+    let path = format!("/api/v1/tasks/{id}/wait?timeout={LONG}");
+    let soon = Duration::from_secs(2);
+    for expires in [None, Some(soon)] {
+        let permissions = Some(vec![Permission::TasksRead]);
+        let key = server.new_key(NewKey { permissions, expires, ..NewKey::default() }).await;
+        let begun = Instant::now();
+        let waited =
+            tokio::join!(server.bare(Method::GET, &path).header("api-key", &key.key).send(), async {
+                listened(&server, 1).await;
+                if expires.is_none() {
+                    keys::revoke(&server.app, &Principal::cli(), key.info.id).await.expect("revoked");
+                    server.app.keys.refresh(&server.app.db).await.expect("read");
+                }
+            });
+        waited.0.problem(403);
+        assert!(begun.elapsed() < Duration::from_secs(10), "though nothing happens to the task");
+    }
 }
 
 async fn a_task_that_goes_with_its_schema_ends_the_wait(engine: Engine) {
