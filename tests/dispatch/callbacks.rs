@@ -30,10 +30,8 @@ async fn post(f: &Fixture, callback: Option<&str>) -> Uuid {
     let post = PostTask {
         schema_name: "s".to_owned(),
         task: "t".to_owned(),
-        state: None,
-        meta: None,
-        external_id: None,
         callback_url: callback.map(str::to_owned),
+        ..PostTask::default()
     };
     tasks::create(f.app(), &Principal::cli(), post, None).await.expect("posted").0.task.id
 }

@@ -149,14 +149,7 @@ impl Fixture {
     }
 
     pub(crate) async fn post(&self, schema: &str) -> Uuid {
-        let post = PostTask {
-            schema_name: schema.to_owned(),
-            task: "t".to_owned(),
-            state: None,
-            meta: None,
-            external_id: None,
-            callback_url: None,
-        };
+        let post = PostTask { schema_name: schema.to_owned(), task: "t".to_owned(), ..PostTask::default() };
         tasks::create(self.app(), &Principal::cli(), post, None).await.expect("posted").0.task.id
     }
 
