@@ -29,6 +29,7 @@ mod health;
 mod idempotency;
 mod lists;
 mod maintenance;
+mod mcp;
 mod metrics;
 mod openapi;
 mod original;
