@@ -88,7 +88,8 @@ impl Upstream {
                 Setback::Final(why) => return tell(&request.failed(&why)),
                 Setback::Passing { why, pause, instead } => (why, pause, instead),
             };
-            let patience = if self.known(|known| known.was_reached) { self.patience } else { FIRST };
+            let was_reached = self.known(|known| known.was_reached);
+            let patience = if was_reached { self.patience } else { FIRST.min(self.patience) };
             // A connection that held for a while was none of the failures in a row.
             if was_told_at.elapsed() > LONGEST_PAUSE {
                 (away_since, pause) = (None, PAUSE);
@@ -123,7 +124,7 @@ impl Upstream {
             return self.whole(response, &media_type, tell).await;
         }
         self.is_there();
-        let mut events = pin!(SseStream::from_byte_stream(response.bytes_stream()));
+        let mut events = pin!(SseStream::from_bytes_stream(response.bytes_stream()));
         let lost = || Setback::passing(format!("the connection to {} was lost", self.remote.server()));
         loop {
             let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| lost())?;
