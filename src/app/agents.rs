@@ -61,7 +61,8 @@ pub async fn reason(app: &App, who: &Principal, id: Uuid) -> Result<Option<Strin
                 | EventType::TaskAmended
         );
         // What was erased says nothing.
-        (!is_beside_it).then(|| serde_json::from_str::<Said>(&logged.event.body).ok().and_then(|said| said.reason))
+        (!is_beside_it)
+            .then(|| serde_json::from_str::<Said>(&logged.event.body).ok().and_then(|said| said.reason))
     };
     Ok(tasks::history(app, who, id, said).await?.into_iter().flatten().last().flatten())
 }

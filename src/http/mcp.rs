@@ -35,12 +35,14 @@ async fn answer(State(http): State<Http>, Anytime(who): Anytime, call: Call) -> 
     let key = call::idempotency_key(&call.headers)?;
     // Visible ASCII.
     let idempotency_key = key.map(|key| String::from_utf8_lossy(key).into_owned());
-    let mut request = Request::post(call.uri).body(call.body).map_err(|e| Problem::internal(e.to_string()))?;
+    let mut request =
+        Request::post(call.uri).body(call.body).map_err(|e| Problem::internal(e.to_string()))?;
     *request.headers_mut() = call.headers;
     let mut response = http.mcp.answer(Caller { who, idempotency_key }, request).await.map(Body::new);
     // The edge says it, as of every answer: nothing of this is to be stored anywhere.
     response.headers_mut().remove(header::CACHE_CONTROL);
-    let is_text = response.headers().get(header::CONTENT_TYPE).is_none_or(|t| t.as_bytes().starts_with(b"text/plain"));
+    let is_text =
+        response.headers().get(header::CONTENT_TYPE).is_none_or(|t| t.as_bytes().starts_with(b"text/plain"));
     if response.status().is_success() || !is_text {
         return Ok(response);
     }

@@ -93,7 +93,9 @@ pub(super) fn outcome(view: &TaskView, beside: &Beside) -> CallToolResult {
 
 fn next(beside: &Beside) -> &'static str {
     match beside {
-        Beside { may_wait: false, .. } => "Keep the task_id; this key may not read decisions, so the answer goes elsewhere.",
+        Beside { may_wait: false, .. } => {
+            "Keep the task_id; this key may not read decisions, so the answer goes elsewhere."
+        }
         Beside { is_stopping: true, .. } => {
             "The server is being restarted, and the task is kept: call wait_for_decision with this task_id again."
         }

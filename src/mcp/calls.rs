@@ -60,11 +60,7 @@ struct GetTask {
 }
 
 impl Call<'_> {
-    pub(super) async fn answer(
-        &self,
-        kind: Kind,
-        arguments: &Arguments,
-    ) -> Result<CallToolResult, AppError> {
+    pub(super) async fn answer(&self, kind: Kind, arguments: &Arguments) -> Result<CallToolResult, AppError> {
         match kind {
             Kind::ListTaskTypes => self.list_task_types(arguments.as_type()?).await,
             Kind::RequestDecision => self.request_decision(arguments.as_type()?).await,
@@ -111,13 +107,13 @@ impl Call<'_> {
     }
 
     async fn wait_for_decision(&self, asked: WaitForDecision) -> Result<CallToolResult, AppError> {
-        let wanted = asked.wait_seconds.map_or(USUAL, seconds);
-        self.waited(asked.task_id, wanted, Beside::default()).await
+        let span = asked.wait_seconds.map_or(USUAL, seconds);
+        self.waited(asked.task_id, span, Beside::default()).await
     }
 
-    async fn waited(&self, id: Uuid, wanted: Duration, beside: Beside) -> Result<CallToolResult, AppError> {
-        let waited = waits::wait(self.app, &self.caller.who, id, wanted, self.context).await?;
-        let is_stopping = !wanted.is_zero() && !waited.has_ended && self.app.tail.is_ending();
+    async fn waited(&self, id: Uuid, span: Duration, beside: Beside) -> Result<CallToolResult, AppError> {
+        let waited = waits::wait(self.app, &self.caller.who, id, span, self.context).await?;
+        let is_stopping = !span.is_zero() && !waited.has_ended && self.app.tail.is_ending();
         self.told(&waited.view, Beside { is_stopping, ..beside }).await
     }
 

@@ -140,7 +140,8 @@ impl ServerHandler for Inbox {
         };
         let parts = context.extensions.get::<http::request::Parts>();
         let travelling = parts.and_then(|parts| parts.extensions.get::<Travelling>()).cloned();
-        let travelling = travelling.ok_or_else(|| ErrorData::internal_error("nobody says who calls", None))?;
+        let travelling =
+            travelling.ok_or_else(|| ErrorData::internal_error("nobody says who calls", None))?;
         let call = calls::Call { app: &self.app, caller: &travelling.caller, context: &context };
         let result = match arguments::read(&travelling.body, &declared.input) {
             Ok(arguments) => call.answer(declared.kind, &arguments).await,

@@ -29,19 +29,19 @@ pub(super) async fn wait(
     app: &App,
     who: &Principal,
     id: Uuid,
-    wanted: Duration,
+    span: Duration,
     context: &RequestContext<RoleServer>,
 ) -> Result<Waited, AppError> {
     let begun = Instant::now();
     let token = context.meta.get_progress_token();
     // By the rules of a version that a request names for itself, nothing is sent before there is something to tell.
     let is_silent = token.is_none() && context.meta.protocol_version().is_some();
-    let wanted = if is_silent { wanted.min(USUAL) } else { wanted };
-    let deadline = begun + wanted;
+    let span = if is_silent { span.min(USUAL) } else { span };
+    let deadline = begun + span;
     let tell = async |elapsed: Duration| {
-        let Some(token) = token.clone().filter(|_| !wanted.is_zero()) else { return };
+        let Some(token) = token.clone().filter(|_| !span.is_zero()) else { return };
         let progress = ProgressNotificationParam::new(token, elapsed.as_secs_f64().floor())
-            .with_total(wanted.as_secs_f64())
+            .with_total(span.as_secs_f64())
             .with_message(format!("waiting for a person to decide task {id}"));
         // Who doesn't read is not waited for.
         let _ = tokio::time::timeout(CHECK, context.peer.notify_progress(progress)).await;

@@ -11,7 +11,7 @@ use task_inbox_testkit::{Installation, Server};
 use crate::inbox::{Inbox, Place, schema_to};
 use crate::peer::{Peer, Reaction, problem};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const VERSION: &str = "2025-11-25";
 
 /// A running `mcp`; dropping it kills it.
@@ -25,7 +25,12 @@ impl Pipe {
     fn start(inbox: &Inbox, url: &str, key: &str, arguments: &[&str]) -> Self {
         let mut command = inbox.bare(&[&["mcp"], arguments].concat());
         command.env("TASK_INBOX_SERVER", url).env("TASK_INBOX_API_KEY", key);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
         let (told, stdout) = channel();
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         std::thread::spawn(move || {
@@ -54,7 +59,11 @@ impl Pipe {
 
     fn hello(&mut self) -> Value {
         let who = json!({"name": "t", "version": "1"});
-        self.request(&json!(0), "initialize", &json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": who}));
+        self.request(
+            &json!(0),
+            "initialize",
+            &json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": who}),
+        );
         let answer = self.next();
         self.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         answer
@@ -144,7 +153,10 @@ impl Site {
     async fn decide(&self) -> Value {
         let tasks = self.tasks().await;
         let [task] = tasks.as_slice() else { panic!("one task: {tasks:?}") };
-        self.there.cli(&["decide", task["id"].as_str().expect("an id"), "done", "--reason", "fine"]).await.expect("decided");
+        self.there
+            .cli(&["decide", task["id"].as_str().expect("an id"), "done", "--reason", "fine"])
+            .await
+            .expect("decided");
         task["id"].clone()
     }
 }
@@ -195,7 +207,10 @@ async fn a_wait_outlives_a_server_that_is_killed_or_stopped() {
         let id = site.decide().await;
         let _server = site.there.serve("again").await.expect("it serves");
         let told = pipe.waited();
-        assert_eq!((&told["task_id"], &told["status"], &told["reason"]), (&id, &json!("decided"), &json!("fine")));
+        assert_eq!(
+            (&told["task_id"], &told["status"], &told["reason"]),
+            (&id, &json!("decided"), &json!("fine"))
+        );
         assert_eq!(site.tasks().await.len(), 1, "asked once");
     }
 }
@@ -238,10 +253,16 @@ fn who_can_not_get_there_is_told_why() {
     assert!(said.contains("--server") && said.contains("TASK_INBOX_API_KEY"), "{said}");
     let mut pipe = Pipe::start(&inbox, "http://127.0.0.1:1", "ti_swordfish", &["--timeout", "300ms"]);
     let hello = pipe.hello();
-    assert!(hello["error"]["message"].as_str().is_some_and(|said| said.contains("nothing listens at")), "{hello}");
+    assert!(
+        hello["error"]["message"].as_str().is_some_and(|said| said.contains("nothing listens at")),
+        "{hello}"
+    );
     let called = pipe.call("list_task_types", &json!({}));
     assert_eq!(called["isError"], true);
-    assert!(called["content"][0]["text"].as_str().is_some_and(|said| said.contains("call again later")), "{called}");
+    assert!(
+        called["content"][0]["text"].as_str().is_some_and(|said| said.contains("call again later")),
+        "{called}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

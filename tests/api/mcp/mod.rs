@@ -66,7 +66,8 @@ async fn speaks_the_protocol(engine: Engine) {
             assert_eq!(tool[schema]["type"], "object", "{tool}");
             jsonschema::draft202012::new(&tool[schema]).expect("a schema");
         }
-        let changes = ["request_decision", "cancel_request"].contains(&tool["name"].as_str().expect("a name"));
+        let changes =
+            ["request_decision", "cancel_request"].contains(&tool["name"].as_str().expect("a name"));
         assert_eq!(tool["annotations"]["readOnlyHint"], !changes);
     }
     // There is nothing but calls.
@@ -93,12 +94,17 @@ async fn speaks_the_version_without_a_handshake(engine: Engine) {
         if name.is_empty() { request } else { request.header("mcp-name", &name) }
     };
     let (hello, _) = Stream::open(ask("server/discover", json!({}), json!({}))).await.finish().await;
-    assert!(hello["result"]["supportedVersions"].as_array().is_some_and(|v| v.contains(&json!("2026-07-28"))));
+    assert!(
+        hello["result"]["supportedVersions"].as_array().is_some_and(|v| v.contains(&json!("2026-07-28")))
+    );
     let arguments = json!({"schema": "ti:sample", "type": "flag-content", "wait_seconds": 3600});
     let asked = json!({"name": "request_decision", "arguments": arguments});
     let mut stream = Stream::open(ask("tools/call", asked, json!({"progressToken": "p"}))).await;
     let progress = stream.next().await.expect("at once");
-    assert_eq!((&progress["method"], &progress["params"]["progressToken"]), (&json!("notifications/progress"), &json!("p")));
+    assert_eq!(
+        (&progress["method"], &progress["params"]["progressToken"]),
+        (&json!("notifications/progress"), &json!("p"))
+    );
     let tasks = server.get("/api/v1/tasks").await.ok(200);
     server.decide(&tasks["tasks"][0], "allow").send().await.ok(200);
     let (answer, _) = stream.finish().await;
@@ -115,7 +121,10 @@ async fn tells_what_can_be_asked(engine: Engine) {
     assert_eq!((&refund["title"], &refund["description"]), (&json!("Refund"), &json!("Money goes back")));
     assert_eq!(refund["input"]["required"], json!(["order"]));
     assert_eq!(refund["output"]["paid"]["required"], json!(["amount"]));
-    assert_eq!(refund["states"], json!({"initial": "asked", "pending": ["asked", "checked"], "resolved": ["paid", "refused"]}));
+    assert_eq!(
+        refund["states"],
+        json!({"initial": "asked", "pending": ["asked", "checked"], "resolved": ["paid", "refused"]})
+    );
     assert_eq!(refund["reason_required"], json!(["refused"]));
     let tenant = Agent::new(&server, server.key(Some(&["ti:sample"]), &[Permission::TasksWrite]).await).await;
     let own = tenant.call("list_task_types", &json!({"schema": null})).await;
@@ -135,7 +144,10 @@ async fn every_decision_is_an_outcome(engine: Engine) {
     let server = Server::start(engine).await;
     let agent = agent(&server).await;
     let asked = agent.call("request_decision", &refund("17")).await;
-    assert_eq!((&asked["status"], &asked["state"], &asked["is_new"]), (&json!("pending"), &json!("asked"), &json!(true)));
+    assert_eq!(
+        (&asked["status"], &asked["state"], &asked["is_new"]),
+        (&json!("pending"), &json!("asked"), &json!(true))
+    );
     assert_eq!(asked["meta"], json!({"order": "17"}));
     assert!(asked["next"].as_str().is_some_and(|next| next.contains("wait_for_decision")));
     let task = json!({"id": asked["task_id"]});
@@ -145,8 +157,14 @@ async fn every_decision_is_an_outcome(engine: Engine) {
     server.decide_with(&task, &paid).send().await.ok(200);
     let told = agent.call("wait_for_decision", &id).await;
     assert_eq!((&told["status"], &told["state"]), (&json!("decided"), &json!("paid")));
-    assert_eq!((&told["output"], &told["reason"], &told["next"]), (&json!({"amount": 5.5}), &Value::Null, &Value::Null));
-    assert_eq!((&told["decided_by"]["kind"], &told["decided_by"]["on_behalf_of"]), (&json!("key"), &json!("Kim")));
+    assert_eq!(
+        (&told["output"], &told["reason"], &told["next"]),
+        (&json!({"amount": 5.5}), &Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        (&told["decided_by"]["kind"], &told["decided_by"]["on_behalf_of"]),
+        (&json!("key"), &json!("Kim"))
+    );
     assert!(told["decided_at"].is_string());
     // To refuse is as good an outcome as any, and so is what was said about it.
     let other = agent.call("request_decision", &refund("18")).await;
@@ -155,7 +173,10 @@ async fn every_decision_is_an_outcome(engine: Engine) {
     let id = json!({"task_id": other["task_id"]});
     let (answer, _) = agent.open("get_task", &id).await.finish().await;
     let told = agent.outcome("get_task", &answer);
-    assert_eq!((&told["state"], &told["reason"], &told["output"]), (&json!("refused"), &json!("they kept it"), &Value::Null));
+    assert_eq!(
+        (&told["state"], &told["reason"], &told["output"]),
+        (&json!("refused"), &json!("they kept it"), &Value::Null)
+    );
     let words = answer["result"]["content"][0]["text"].as_str().expect("a text");
     assert!(words.contains("is decided: refused.\nReason: they kept it\nBy: test"), "{words}");
 }
@@ -169,7 +190,8 @@ async fn what_is_wrong_is_pointed_at(engine: Engine) {
     found.sort_unstable();
     assert_eq!(found, ["/meta/amount", "/meta/order"]);
     assert!(said.contains("- /meta/amount: ") && said.contains("list_task_types"), "{said}");
-    let (said, document) = agent.refused("request_decision", &json!({"schema": "shop", "type": "refund"})).await;
+    let (said, document) =
+        agent.refused("request_decision", &json!({"schema": "shop", "type": "refund"})).await;
     assert_eq!(pointers(&document), ["/meta"], "{said}");
     for (arguments, pointer) in [
         (json!({"schema": "shop", "type": "refund", "mata": {}}), ""),
@@ -193,7 +215,8 @@ async fn what_is_wrong_is_pointed_at(engine: Engine) {
     assert!(said.contains("RFC 7493"), "{said}");
     let (said, document) = agent.refused("get_task", &json!({"task_id": "17"})).await;
     assert_eq!(pointers(&document), ["/task_id"], "{said}");
-    let (said, _) = agent.refused("wait_for_decision", &json!({"task_id": "0190a0a0-0000-7000-8000-000000000000"})).await;
+    let (said, _) =
+        agent.refused("wait_for_decision", &json!({"task_id": "0190a0a0-0000-7000-8000-000000000000"})).await;
     assert!(said.contains("there is no task"), "{said}");
     let unknown = agent.ask("tools/call", &json!({"name": "decide", "arguments": {}})).await;
     assert_eq!(unknown["error"]["code"], -32602);
@@ -255,11 +278,20 @@ async fn what_is_not_needed_any_more_is_withdrawn(engine: Engine) {
     assert_eq!((&told["status"], &told["reason"]), (&json!("cancelled"), &json!("found it")));
     // Who was too late is told what was decided.
     let asked = agent.call("request_decision", &refund("18")).await;
-    server.decide_with(&json!({"id": asked["task_id"]}), &json!({"state": "paid", "output": {"amount": 1}})).send().await.ok(200);
-    let (answer, _) = agent.open("cancel_request", &json!({"task_id": asked["task_id"]})).await.finish().await;
+    server
+        .decide_with(&json!({"id": asked["task_id"]}), &json!({"state": "paid", "output": {"amount": 1}}))
+        .send()
+        .await
+        .ok(200);
+    let (answer, _) =
+        agent.open("cancel_request", &json!({"task_id": asked["task_id"]})).await.finish().await;
     let told = agent.outcome("cancel_request", &answer);
     assert_eq!((&told["status"], &told["output"]), (&json!("decided"), &json!({"amount": 1})));
-    assert!(answer["result"]["content"][0]["text"].as_str().is_some_and(|text| text.starts_with("It was too late")));
+    assert!(
+        answer["result"]["content"][0]["text"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("It was too late"))
+    );
 }
 
 async fn a_key_does_what_it_may(engine: Engine) {
@@ -316,15 +348,38 @@ async fn what_is_no_request_of_the_protocol_is_refused(engine: Engine) {
     bare(&server, &ping).send().await.problem(401);
     bare(&server, &ping).header("api-key", "no such key").send().await.problem(403);
     let ask = || server.request(Method::POST, PATH).header("accept", ACCEPT);
-    server.request(Method::POST, PATH).header("accept", "application/json").json(&ping).send().await.problem(406);
+    server
+        .request(Method::POST, PATH)
+        .header("accept", "application/json")
+        .json(&ping)
+        .send()
+        .await
+        .problem(406);
     ask().text("text/plain", ping.to_string()).send().await.problem(415);
     for body in ["", "{", "[]", "17", r#"{"jsonrpc":"2.0"}"#] {
         let said = ask().text("application/json", body).send().await.problem(400);
         assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("JSON-RPC")), "{said}");
     }
-    ask().json(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": "x".repeat(600_000)}})).send().await.problem(413);
-    ask().header("mcp-protocol-version", "1999-01-01").json(&ping).open().await.error_for_status().expect_err("refused");
-    server.request(Method::POST, "/mcp?session=1").header("accept", ACCEPT).json(&ping).open().await.error_for_status().expect_err("refused");
+    ask()
+        .json(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": "x".repeat(600_000)}}))
+        .send()
+        .await
+        .problem(413);
+    ask()
+        .header("mcp-protocol-version", "1999-01-01")
+        .json(&ping)
+        .open()
+        .await
+        .error_for_status()
+        .expect_err("refused");
+    server
+        .request(Method::POST, "/mcp?session=1")
+        .header("accept", ACCEPT)
+        .json(&ping)
+        .open()
+        .await
+        .error_for_status()
+        .expect_err("refused");
     let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
     assert_eq!(ask().json(&answer).open().await.status(), 400, "nothing was asked");
 }
@@ -333,11 +388,14 @@ async fn pages_of_other_origins_may_not_call(engine: Engine) {
     let server = Server::start(engine).await;
     let agent = agent(&server).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    for origin in ["http://localhost:6274", "https://localhost", "http://127.0.0.1:8080", "http://[::1]:3000"] {
+    for origin in ["http://localhost:6274", "https://localhost", "http://127.0.0.1:8080", "http://[::1]:3000"]
+    {
         Stream::open(agent.request(&ping).header("origin", origin)).await.finish().await;
     }
     // Also one whose host was rebound to this address, so that host and origin are the same.
-    for origin in ["https://evil.example", "http://localhost.evil.example", "http://evil.example:8080", "null", "x"] {
+    for origin in
+        ["https://evil.example", "http://localhost.evil.example", "http://evil.example:8080", "null", "x"]
+    {
         let request = agent.request(&ping).header("origin", origin).header("host", "evil.example:8080");
         let said = request.send().await.problem(403);
         assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("Origin")), "{said}");

@@ -81,7 +81,10 @@ async fn who_waits_is_shown_that_it_goes_on(engine: Engine) {
     let mut last = -1.0;
     for _ in 0..2 {
         let told = stream.next().await.expect("it goes on");
-        assert_eq!((&told["method"], &told["params"]["progressToken"]), (&json!("notifications/progress"), &json!(4)));
+        assert_eq!(
+            (&told["method"], &told["params"]["progressToken"]),
+            (&json!("notifications/progress"), &json!(4))
+        );
         let progress = told["params"]["progress"].as_f64().expect("a number");
         assert!(progress > last, "{told}");
         last = progress;
@@ -119,7 +122,8 @@ async fn a_client_that_goes_ends_its_wait_and_nothing_else(engine: Engine) {
 
 async fn a_key_that_ends_ends_its_waits(engine: Engine) {
     let server = Server::start(engine).await;
-    let created = server.new_key(NewKey { permissions: Some(Permission::DEFAULT.to_vec()), ..NewKey::default() }).await;
+    let created =
+        server.new_key(NewKey { permissions: Some(Permission::DEFAULT.to_vec()), ..NewKey::default() }).await;
     let agent = Agent::new(&server, created.key.clone()).await;
     let asked = agent.call("request_decision", &refund("17")).await;
     let stream = agent.open("wait_for_decision", &wait_for(&asked, LONG)).await;

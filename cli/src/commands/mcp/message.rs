@@ -187,14 +187,22 @@ mod tests {
         let call = request(
             r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"get_task","_meta":{"io.modelcontextprotocol/protocolVersion":"v"}}}"#,
         );
-        assert_eq!((call.id.as_str(), call.name.as_deref(), call.version.as_deref()), ("\"a\"", Some("get_task"), Some("v")));
+        assert_eq!(
+            (call.id.as_str(), call.name.as_deref(), call.version.as_deref()),
+            ("\"a\"", Some("get_task"), Some("v"))
+        );
         assert_eq!(request(r#"{"id":0,"method":"ping"}"#).id, "0");
         let cancelled = br#"{"method":"notifications/cancelled","params":{"requestId":7}}"#;
         assert_eq!(read(cancelled), Heard::Cancelled("7".to_owned()));
         for nothing in [&br#"{"method":"notifications/initialized"}"#[..], br#"{"id":1,"result":{}}"#] {
             assert_eq!(read(nothing), Heard::Nothing);
         }
-        for (nonsense, code) in [(&b"{"[..], PARSE_ERROR), (b"\xff", PARSE_ERROR), (b"[]", INVALID_REQUEST), (b"{}", INVALID_REQUEST)] {
+        for (nonsense, code) in [
+            (&b"{"[..], PARSE_ERROR),
+            (b"\xff", PARSE_ERROR),
+            (b"[]", INVALID_REQUEST),
+            (b"{}", INVALID_REQUEST),
+        ] {
             let Heard::Nonsense(said) = read(nonsense) else { panic!("{nonsense:?}") };
             let said: Value = serde_json::from_str(&said).expect("JSON");
             assert_eq!((&said["error"]["code"], &said["id"]), (&json!(code), &Value::Null));
@@ -207,7 +215,10 @@ mod tests {
         let call = request(text);
         assert_eq!(call.after(Duration::from_millis(999)), text);
         let after = call.after(Duration::from_secs(21));
-        assert!(after.contains("\"wait_seconds\":39") && after.contains("12345678901234567890123"), "{after}");
+        assert!(
+            after.contains("\"wait_seconds\":39") && after.contains("12345678901234567890123"),
+            "{after}"
+        );
         assert!(call.after(Duration::from_secs(99)).contains("\"wait_seconds\":0"));
         let other = r#"{"id":1,"method":"tools/call","params":{"name":"x","arguments":{}}}"#;
         assert_eq!(request(other).after(Duration::from_secs(9)), other);
@@ -215,9 +226,13 @@ mod tests {
 
     #[test]
     fn progress_goes_on_where_it_was() {
-        let text = r#"{"method":"notifications/progress","params":{"progressToken":1,"progress":5.0,"total":30.0}}"#;
+        let text =
+            r#"{"method":"notifications/progress","params":{"progressToken":1,"progress":5.0,"total":30.0}}"#;
         let Some(Told::Before(line)) = told(text, Duration::from_secs(7)) else { panic!("progress") };
         let line: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!((line["params"]["progress"].as_f64(), line["params"]["total"].as_f64()), (Some(12.0), Some(37.0)));
+        assert_eq!(
+            (line["params"]["progress"].as_f64(), line["params"]["total"].as_f64()),
+            (Some(12.0), Some(37.0))
+        );
     }
 }

@@ -200,7 +200,8 @@ impl Upstream {
         if !is_passing {
             return Err(Setback::Final(why.trim_end_matches('.').to_owned()));
         }
-        let pause = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let pause =
+            headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         Err(Setback::Passing { why, pause, instead: None })
     }
 
