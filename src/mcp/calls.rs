@@ -126,8 +126,9 @@ impl Call<'_> {
                 Ok(answers::outcome(&view, &beside))
             }
             // Somebody was faster, which is an outcome, too.
-            Err(AppError::Conflict { current: Some(current), .. }) if current.task.phase != Phase::Open => {
-                who.may(Permission::TasksRead)?;
+            Err(AppError::Conflict { current: Some(current), .. })
+                if current.task.phase != Phase::Open && who.may(Permission::TasksRead).is_ok() =>
+            {
                 let view = tasks::get(self.app, who, current.task.id).await?;
                 let note = Some("It was too late to withdraw it.");
                 self.told(&view, Beside { note, ..Beside::default() }).await
