@@ -54,7 +54,8 @@ impl Stream {
         loop {
             if let Some((block, rest)) = self.buffer.split_once("\n\n") {
                 let data: String = block.lines().filter_map(|line| line.strip_prefix("data:")).collect();
-                self.buffer = rest.to_owned();
+                let rest = rest.to_owned();
+                self.buffer = rest;
                 if !data.trim().is_empty() {
                     return Some(serde_json::from_str(&data).unwrap_or_else(|e| panic!("{e}: {data}")));
                 }

@@ -209,7 +209,7 @@ async fn what_is_wrong_is_pointed_at(engine: Engine) {
     // The number would be another one for the person.
     let text = call_of("request_decision", &ask(json!({"order": "1", "amount": 0}))).to_string();
     let text = text.replace("\"amount\":0", "\"amount\":12345678901234567890123");
-    let large = agent.request(&json!(null)).text("application/json", text);
+    let large = server.request(Method::POST, PATH).header("accept", ACCEPT).text("application/json", text);
     let (answer, _) = Stream::open(large).await.finish().await;
     let (said, _) = client::refusal(&answer);
     assert!(said.contains("RFC 7493"), "{said}");
