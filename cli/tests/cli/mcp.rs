@@ -186,6 +186,17 @@ async fn an_agent_asks_and_is_answered() {
         pipe.say(line);
         assert_eq!(pipe.next()["error"]["code"], code);
     }
+    pipe.say(&"x".repeat(9 << 20));
+    let long = pipe.next();
+    assert!(long["error"]["message"].as_str().is_some_and(|said| said.contains("longer")), "{long}");
+    // A version without a handshake is that of each request.
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    pipe.request(&json!(8), "server/discover", &json!({"_meta": meta}));
+    assert!(pipe.next()["result"]["supportedVersions"].is_array());
     pipe.request(&json!(9), "no/such", &json!({}));
     assert_eq!(pipe.next()["error"]["code"], -32601);
     assert_eq!(pipe.close(), Some(0));

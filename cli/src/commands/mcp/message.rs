@@ -69,9 +69,17 @@ struct Meta {
     version: Option<String>,
 }
 
+fn nonsense(code: i64, what: &str) -> Heard {
+    Heard::Nonsense(error(&Value::Null, code, what))
+}
+
+/// In place of a line that is longer than any message.
+pub(super) fn too_long() -> Heard {
+    nonsense(INVALID_REQUEST, "the line is longer than any message may be")
+}
+
 /// Reads one line.
 pub(super) fn read(line: &[u8]) -> Heard {
-    let nonsense = |code: i64, what: &str| Heard::Nonsense(error(&Value::Null, code, what));
     let Ok(text) = std::str::from_utf8(line.trim_ascii()) else {
         return nonsense(PARSE_ERROR, "the line is not UTF-8");
     };

@@ -56,7 +56,7 @@ async fn pipe(upstream: Upstream) {
     while let Some(line) = said.recv().await {
         while calls.try_join_next().is_some() {}
         by_id.retain(|_, call| !call.is_finished());
-        match message::read(&line) {
+        match line.map_or_else(message::too_long, |line| message::read(&line)) {
             Heard::Request(request) => {
                 let id = request.id.clone();
                 let call = calls.spawn(answer(upstream.clone(), request, output.clone()));
@@ -83,9 +83,10 @@ async fn answer(upstream: Arc<Upstream>, request: Request, output: Output) {
     upstream.answer(&request, |line| output.write(line)).await;
 }
 
-/// Reads messages, one a line.
-fn listen(says: &mpsc::Sender<Vec<u8>>) {
+/// Reads messages, one a line; none in place of one that is too long.
+fn listen(says: &mpsc::Sender<Option<Vec<u8>>>) {
     let mut input = BufReader::new(std::io::stdin().lock());
+    let mut is_too_long = false;
     loop {
         let mut line = Vec::new();
         match input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
@@ -93,11 +94,15 @@ fn listen(says: &mpsc::Sender<Vec<u8>>) {
             Ok(_) => {}
         }
         if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") {
-            // What is left of it is no message. It goes on being refused, piece by piece.
-            line.truncate(1);
-            line[0] = b'!';
+            is_too_long = true;
+            continue;
         }
-        if !line.trim_ascii().is_empty() && says.blocking_send(line).is_err() {
+        // The rest of a line that was too long is no message of its own.
+        let line = (!std::mem::take(&mut is_too_long)).then_some(line);
+        if line.as_ref().is_some_and(|line| line.trim_ascii().is_empty()) {
+            continue;
+        }
+        if says.blocking_send(line).is_err() {
             return;
         }
     }

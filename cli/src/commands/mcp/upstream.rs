@@ -51,14 +51,22 @@ struct Known {
 /// Why there is no answer yet.
 enum Setback {
     /// It may go away: the server is being restarted, or is busy for a while.
-    Passing { why: String, pause: Option<Duration>, instead: Option<String> },
+    Passing {
+        why: String,
+        /// When the server wants to be asked again.
+        pause: Option<Duration>,
+        /// What to answer if it doesn't come back.
+        instead: Option<String>,
+        /// Whether it was there, and the answer had begun.
+        had_begun: bool,
+    },
     /// It stays so.
     Final(String),
 }
 
 impl Setback {
     fn passing(why: impl Into<String>) -> Self {
-        Self::Passing { why: why.into(), pause: None, instead: None }
+        Self::Passing { why: why.into(), pause: None, instead: None, had_begun: false }
     }
 }
 
@@ -79,19 +87,19 @@ impl Upstream {
         let mut pause = PAUSE;
         let mut away_since = None;
         loop {
-            let was_told_at = Instant::now();
+            let asked = Instant::now();
             let setback = match self.attempt(request, &key, begun.elapsed(), &mut tell).await {
                 Ok(()) => return,
                 Err(setback) => setback,
             };
-            let (why, wanted, instead) = match setback {
+            let (why, wanted, instead, had_begun) = match setback {
                 Setback::Final(why) => return tell(&request.failed(&why)),
-                Setback::Passing { why, pause, instead } => (why, pause, instead),
+                Setback::Passing { why, pause, instead, had_begun } => (why, pause, instead, had_begun),
             };
             let was_reached = self.known(|known| known.was_reached);
             let patience = if was_reached { self.patience } else { FIRST.min(self.patience) };
-            // A connection that held for a while was none of the failures in a row.
-            if was_told_at.elapsed() > LONGEST_PAUSE {
+            // A server that was there for a while has not been away since.
+            if had_begun && asked.elapsed() > LONGEST_PAUSE {
                 (away_since, pause) = (None, PAUSE);
             }
             let since = *away_since.get_or_insert_with(Instant::now);
@@ -125,7 +133,12 @@ impl Upstream {
         }
         self.is_there();
         let mut events = pin!(SseStream::from_bytes_stream(response.bytes_stream()));
-        let lost = || Setback::passing(format!("the connection to {} was lost", self.remote.server()));
+        let lost = || Setback::Passing {
+            why: format!("the connection to {} was lost", self.remote.server()),
+            pause: None,
+            instead: None,
+            had_begun: true,
+        };
         loop {
             let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| lost())?;
             let event = event.ok_or_else(lost)?.map_err(|_| lost())?;
@@ -148,7 +161,7 @@ impl Upstream {
             }
             Told::Stopping(line) => {
                 let why = format!("{} is being restarted", self.remote.server());
-                Err(Setback::Passing { why, pause: None, instead: Some(line) })
+                Err(Setback::Passing { why, pause: None, instead: Some(line), had_begun: true })
             }
             Told::Before(line) => {
                 tell(&line);
@@ -202,7 +215,7 @@ impl Upstream {
         }
         let pause =
             headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        Err(Setback::Passing { why, pause, instead: None })
+        Err(Setback::Passing { why, pause, instead: None, had_begun: false })
     }
 
     fn is_there(&self) {
