@@ -13,7 +13,6 @@ mod calls;
 mod tools;
 mod waits;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use http_body_util::Full;
 use http_body_util::combinators::BoxBody;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, PaginatedRequestParams,
-    ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+    ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -110,10 +109,6 @@ impl ServerHandler for Inbox {
                 Implementation::new("task-inbox", env!("CARGO_PKG_VERSION")).with_title("Task inbox"),
             )
             .with_instructions(INSTRUCTIONS)
-    }
-
-    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

@@ -1,6 +1,7 @@
 //! What agents call: the Model Context Protocol, at the level of its messages.
 
 mod client;
+mod refused;
 mod waits;
 
 use reqwest::Method;
@@ -10,7 +11,7 @@ use task_inbox::store::Engine;
 
 use crate::on_both_engines;
 use crate::server::{Server, column};
-use client::{ACCEPT, Agent, PATH, Stream, VERSION, bare, call_of, pointers};
+use client::{ACCEPT, Agent, PATH, Stream, VERSION, call_of, pointers};
 
 on_both_engines!(
     speaks_the_protocol,
@@ -22,8 +23,6 @@ on_both_engines!(
     what_is_not_needed_any_more_is_withdrawn,
     a_key_does_what_it_may,
     maintenance_keeps_from_asking_alone,
-    what_is_no_request_of_the_protocol_is_refused,
-    pages_of_other_origins_may_not_call,
 );
 
 async fn agent(server: &Server) -> Agent<'_> {
@@ -340,64 +339,4 @@ async fn maintenance_keeps_from_asking_alone(engine: Engine) {
     let wait = json!({"task_id": asked["task_id"], "wait_seconds": 0});
     assert_eq!(agent.call("wait_for_decision", &wait).await["status"], "pending");
     assert_eq!(agent.call("get_task", &id).await["status"], "pending");
-}
-
-async fn what_is_no_request_of_the_protocol_is_refused(engine: Engine) {
-    let server = Server::start(engine).await;
-    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    bare(&server, &ping).send().await.problem(401);
-    bare(&server, &ping).header("api-key", "no such key").send().await.problem(403);
-    let ask = || server.request(Method::POST, PATH).header("accept", ACCEPT);
-    server
-        .request(Method::POST, PATH)
-        .header("accept", "application/json")
-        .json(&ping)
-        .send()
-        .await
-        .problem(406);
-    ask().text("text/plain", ping.to_string()).send().await.problem(415);
-    for body in ["", "{", "[]", "17", r#"{"jsonrpc":"2.0"}"#] {
-        let said = ask().text("application/json", body).send().await.problem(400);
-        assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("JSON-RPC")), "{said}");
-    }
-    ask()
-        .json(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": "x".repeat(600_000)}}))
-        .send()
-        .await
-        .problem(413);
-    ask()
-        .header("mcp-protocol-version", "1999-01-01")
-        .json(&ping)
-        .open()
-        .await
-        .error_for_status()
-        .expect_err("refused");
-    server
-        .request(Method::POST, "/mcp?session=1")
-        .header("accept", ACCEPT)
-        .json(&ping)
-        .open()
-        .await
-        .error_for_status()
-        .expect_err("refused");
-    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
-    assert_eq!(ask().json(&answer).open().await.status(), 400, "nothing was asked");
-}
-
-async fn pages_of_other_origins_may_not_call(engine: Engine) {
-    let server = Server::start(engine).await;
-    let agent = agent(&server).await;
-    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    for origin in ["http://localhost:6274", "https://localhost", "http://127.0.0.1:8080", "http://[::1]:3000"]
-    {
-        Stream::open(agent.request(&ping).header("origin", origin)).await.finish().await;
-    }
-    // Also one whose host was rebound to this address, so that host and origin are the same.
-    for origin in
-        ["https://evil.example", "http://localhost.evil.example", "http://evil.example:8080", "null", "x"]
-    {
-        let request = agent.request(&ping).header("origin", origin).header("host", "evil.example:8080");
-        let said = request.send().await.problem(403);
-        assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("Origin")), "{said}");
-    }
 }
