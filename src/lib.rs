@@ -1,6 +1,6 @@
 //! The task inbox service: everything between the domain's rules and the outside world.
 //!
-//! Imports run downward only: `startup` over `http`, `dispatch` and `timers`, over `app`, over `store`,
+//! Imports run downward only: `startup` over `http`, `dispatch` and `timers`, over `mcp`, over `app`, over `store`,
 //! `outbound` and `bus`, over the `domain` crate. `docs/ARCHITECTURE.md` is the map.
 
 pub mod app;
@@ -8,6 +8,7 @@ pub mod bus;
 pub mod config;
 pub mod dispatch;
 pub mod http;
+pub mod mcp;
 pub mod measure;
 pub mod outbound;
 pub mod realtime;

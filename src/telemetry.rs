@@ -7,7 +7,7 @@ use tracing_subscriber::fmt;
 use crate::config::LogFormat;
 
 /// Chatter of libraries, which a filter must name to hear.
-const QUIET: &str = "sqlx::postgres::notice=warn,sea_orm_migration=warn";
+const QUIET: &str = "sqlx::postgres::notice=warn,sea_orm_migration=warn,rmcp=off";
 
 /// Starts writing log lines.
 ///

@@ -289,6 +289,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "mcp",
+        &[(
+            "mcp --server https://inbox.example.com",
+            "as the command of a server in an agent's settings, with TASK_INBOX_API_KEY in its environment",
+        )],
+    ),
+    (
         "login",
         &[
             ("login --server https://inbox.example.com", "asks for the key, and keeps both"),

@@ -13,6 +13,7 @@ mod error;
 mod patience;
 mod tokens;
 
+pub mod agents;
 pub mod audit;
 pub mod deliveries;
 pub mod duration;

@@ -1,15 +1,40 @@
 //! What becomes of tasks that nobody decided in time.
 
+use serde::Serialize;
+use task_inbox_domain::schema::{OnTimeout, Timeout};
 use task_inbox_domain::{Actor, Task};
 
-use super::App;
 use super::error::Result;
 use super::tasks::change;
+use super::{App, duration};
 use crate::store::commit::What;
 use crate::store::tasks;
 
 /// How many tasks are looked at and ended at once: they go together in few transactions.
 const PIECE: u64 = 256;
+
+/// What a type says of time, as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct Declared<'a> {
+    /// How long a task waits, e.g. `24h`.
+    pub after: String,
+    /// Whether it is over then, in whatever state it is.
+    pub expires: bool,
+    /// Else, where it goes; `None` is unset.
+    pub final_state: Option<&'a str>,
+}
+
+impl<'a> Declared<'a> {
+    /// What is shown of it.
+    pub fn of(timeout: &'a Timeout) -> Self {
+        let final_state = match &timeout.then {
+            OnTimeout::Expire => None,
+            OnTimeout::Move(to) => to.as_deref(),
+        };
+        let expires = timeout.then == OnTimeout::Expire;
+        Self { after: duration::write(timeout.after), expires, final_state }
+    }
+}
 
 /// Ends the waiting of all tasks whose time is over, but of those in maintenance, for which it goes on being over;
 /// returns how many ended. Several replicas may do so at the same moment: each task ends once.

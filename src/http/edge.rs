@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::problem::{Kind, Problem};
 use super::repeat::Repeat;
 use super::routes;
-use super::{docs, metrics, realtime, stream};
+use super::{docs, mcp, metrics, realtime, stream};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,7 +28,7 @@ pub(super) async fn edge(State(limit): State<Duration>, request: Request, next: 
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let others = [metrics::PATH, realtime::PATH];
+    let others = [metrics::PATH, realtime::PATH, mcp::PATH];
     let answers_json = route
         .as_ref()
         .map(|route| route.as_str().trim_end_matches('/'))

@@ -17,6 +17,7 @@ mod fields;
 pub mod fuzzing;
 mod health;
 mod local;
+mod mcp;
 mod metrics;
 mod openapi;
 mod origin;
@@ -83,6 +84,8 @@ struct Shared {
     /// The OpenAPI document, as served.
     openapi: Bytes,
     metrics: metrics::Kept,
+    /// What agents call.
+    mcp: crate::mcp::Endpoint,
 }
 
 impl std::ops::Deref for Http {
@@ -96,16 +99,18 @@ impl std::ops::Deref for Http {
 /// The whole API over these use cases.
 pub fn router(app: App, settings: Settings) -> Router {
     let (router, openapi) = routes::table();
+    let more = realtime::router().merge(mcp::router());
     let router = match settings {
         Settings { api: false, .. } => routes::probes(),
-        Settings { docs: true, .. } => router.merge(realtime::router()).merge(docs::router()),
-        _ => router.merge(realtime::router()),
+        Settings { docs: true, .. } => router.merge(more).merge(docs::router()),
+        _ => router.merge(more),
     };
     let router = router.merge(metrics::router());
     let whole = settings.timeout * 2;
     let openapi = Bytes::from(openapi::to_text(&openapi));
     routes::layered(
         router.with_state(Http(Arc::new(Shared {
+            mcp: crate::mcp::Endpoint::new(app.clone()),
             app,
             settings,
             openapi,

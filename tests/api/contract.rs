@@ -61,8 +61,8 @@ pub(crate) fn check(method: &Method, path: &str, answer: &Answer) {
     let operation = template(path).map(|t| &DOCUMENT["paths"][t][method.as_str().to_ascii_lowercase()]);
     let Some(operation) = operation.filter(|o| o.is_object()) else {
         assert!(
-            // Metrics are for who operates the service, and no part of the API; a WebSocket can't be described.
-            matches!(status, 404 | 405) || ["/metrics", "/realtime"].contains(&path),
+            // Metrics are for who operates the service, and no part of the API; a WebSocket and JSON-RPC can't be described.
+            matches!(status, 404 | 405) || ["/metrics", "/realtime", "/mcp"].contains(&path),
             "{method} {path}: {status} from an operation that is not described"
         );
         return;

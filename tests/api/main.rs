@@ -30,6 +30,7 @@ mod health;
 mod idempotency;
 mod lists;
 mod maintenance;
+mod mcp;
 mod merging;
 mod metrics;
 mod openapi;

@@ -22,6 +22,8 @@ const ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(200);
 /// A server that asks for a longer pause is told about, not waited for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// No stream lasts longer.
+const LONGEST_STREAM: Duration = Duration::from_hours(24);
 /// Nothing that the API answers is near this.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
@@ -116,6 +118,32 @@ impl Remote {
             Ok(reply) => Ok((reply.json, date)),
             Err(Setback::Busy(_, refusal) | Setback::Lost(refusal) | Setback::Final(refusal)) => Err(refusal),
         }
+    }
+
+    /// Posts JSON and returns the answer as it begins, which may be a stream of events; says why there is none. However
+    /// long it lasts: whoever reads it knows when it is too long.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<reqwest::Response, String> {
+        let request = self.client.post(format!("{}{path}", self.server)).headers(headers).body(body);
+        let request = request
+            .timeout(LONGEST_STREAM)
+            .header(API_KEY, self.key_header.clone())
+            .header(ACCEPT, "application/json, text/event-stream")
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("task-inbox-cli/", env!("CARGO_PKG_VERSION")));
+        let answer = tokio::time::timeout(self.timeout, request.send()).await;
+        let seconds = self.timeout.as_secs_f64();
+        let answer = answer.map_err(|_| format!("{} did not answer within {seconds} s", self.server))?;
+        answer.map_err(|e| failure::of(&e, &self.server, seconds).message)
+    }
+
+    /// The same refusal, which can't hold the key.
+    pub(crate) fn hide_key(&self, refusal: Refusal) -> Refusal {
+        refusal.without(&self.api_key)
     }
 
     async fn attempt(&self, call: &Call, idempotency_key: Option<&str>) -> Result<Reply, Setback> {

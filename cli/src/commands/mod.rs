@@ -10,6 +10,7 @@ mod keys;
 mod listen;
 mod login;
 mod maintenance;
+mod mcp;
 mod migrate;
 mod post_task;
 mod rekey;
@@ -43,6 +44,12 @@ pub(crate) enum Command {
     /// Post a task to a running server, as an application server would
     #[command(name = "post_task", alias = "post-task")]
     PostTask(post_task::PostTask),
+    /// Let an agent ask for decisions: the Model Context Protocol over stdin and stdout, for a running server
+    ///
+    /// For agents that start their servers as processes; those that speak streamable HTTP can use the server's /mcp
+    /// itself. A connection that breaks is made again, also while a decision is waited for; a server that is away for
+    /// longer than --timeout is told to the agent.
+    Mcp,
     /// Keep a server and a key for it, for commands that name neither a server nor a database
     Login,
     /// Forget a server that `login` kept
@@ -142,6 +149,7 @@ pub(crate) enum Alone {
 pub(crate) fn run(command: Command, place: &Where, is_json: bool) -> anyhow::Result<Option<Answer>> {
     match command {
         Command::Serve(args) => return serve::run(&args, place).map(|()| None),
+        Command::Mcp => return mcp::run(place).map(|()| None),
         Command::Alone(command) => return alone(&command, place).map(Some),
         _ => {}
     }
@@ -181,7 +189,9 @@ async fn work(command: Command, place: &Where, is_json: bool) -> anyhow::Result<
             api.close().await?;
             done
         }
-        Command::Serve(_) | Command::Alone(_) => unreachable!("they need no runtime of this kind"),
+        Command::Serve(_) | Command::Mcp | Command::Alone(_) => {
+            unreachable!("they need no runtime of this kind")
+        }
     }
 }
 

@@ -108,6 +108,7 @@ const CASES: &[Case] = &[
     case("rekey", Anywhere, (&[], "every webhook key is encrypted under the master key 1"), &["moved", "remaining", "master_key_id"],
         (&["x"], 2, "unexpected argument")),
     case("post_task", In("post_task.rs"), (&[], ""), &[], (&[], 1, "LOCAL_INBOUND_API_KEY is not set")),
+    case("mcp", In("mcp.rs"), (&[], ""), &[], (&["x"], 2, "unexpected argument")),
     case("login", In("login.rs"), (&[], ""), &[], (&["--timeout", "soon"], 2, "--timeout")),
     case("logout", In("login.rs"), (&[], ""), &[], (&["--profile", "none"], 1, "profile")),
     case("doctor", In("doctor.rs"), (&[], ""), &[], (&["x"], 2, "unexpected argument")),

@@ -17,6 +17,7 @@ mod keys;
 mod listen;
 mod login;
 mod maintenance;
+mod mcp;
 mod migrate;
 mod network;
 mod post_task;

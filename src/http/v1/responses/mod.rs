@@ -16,14 +16,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use task_inbox_domain::cursor::{LogCursor, TaskCursor};
 use task_inbox_domain::event::guard::Passed;
+use task_inbox_domain::schema::TaskType;
 use task_inbox_domain::schema::validate::Validator;
-use task_inbox_domain::schema::{OnTimeout, TaskType, Timeout};
 use task_inbox_domain::{Actor, Timestamp};
 use uuid::Uuid;
 
-use crate::app::duration;
 use crate::app::schemas::{InstallReport, RemovalReport, SchemaView};
 use crate::app::tasks::TaskList;
+use crate::app::timeouts;
 use crate::http::answer::{self, Json};
 use crate::http::problem::Problem;
 use crate::store::log::{Logged, Page};
@@ -85,7 +85,7 @@ struct TypeDto<'a> {
     resolved_states: &'a [String],
     initial_state: Option<&'a str>,
     reason_required: &'a [String],
-    timeouts: Option<TimeoutsDto<'a>>,
+    timeouts: Option<timeouts::Declared<'a>>,
     binds: &'a [String],
     merge_key: &'a [String],
     input: Option<&'a Value>,
@@ -111,31 +111,12 @@ impl<'a> TypeDto<'a> {
             resolved_states: &ttype.resolved_states,
             initial_state: ttype.initial_state.as_deref(),
             reason_required: &ttype.reason_required,
-            timeouts: ttype.timeout.as_ref().map(TimeoutsDto::of),
+            timeouts: ttype.timeout.as_ref().map(timeouts::Declared::of),
             binds: &ttype.binds,
             merge_key: &ttype.merge_key,
             input: ttype.input.as_ref().map(Validator::schema),
             output: ttype.output.iter().map(|(state, v)| (state.as_str(), v.schema())).collect(),
         }
-    }
-}
-
-/// How long tasks of a type wait.
-#[derive(Serialize)]
-struct TimeoutsDto<'a> {
-    after: String,
-    expires: bool,
-    final_state: Option<&'a str>,
-}
-
-impl<'a> TimeoutsDto<'a> {
-    fn of(timeout: &'a Timeout) -> Self {
-        let final_state = match &timeout.then {
-            OnTimeout::Expire => None,
-            OnTimeout::Move(to) => to.as_deref(),
-        };
-        let expires = timeout.then == OnTimeout::Expire;
-        Self { after: duration::write(timeout.after), expires, final_state }
     }
 }
 
