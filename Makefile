@@ -58,15 +58,15 @@ fuzz: ## Each fuzz target for a minute
 	scripts/fuzz 60
 
 .PHONY: faults
-faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (12 minutes)
-	@scripts/tools postgresql sqlite3 iproute2
+faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (20 minutes)
+	@scripts/tools postgresql sqlite3 iproute2 redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite
 	scripts/faults all --engine postgres
 
 .PHONY: faults-short
 faults-short: ## The same with a few rounds of each
-	@scripts/tools postgresql sqlite3 iproute2
+	@scripts/tools postgresql sqlite3 iproute2 redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite --rounds 2 --seconds 5
 	scripts/faults all --engine postgres --rounds 2 --seconds 5

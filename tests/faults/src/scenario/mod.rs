@@ -1,5 +1,6 @@
 //! The scenarios: each builds its stage, breaks something, and ends in the audit.
 
+mod bus;
 mod commit_cut;
 mod connections_cut;
 mod contention;
@@ -21,7 +22,7 @@ use crate::audit::Report;
 use crate::stage::Engine;
 
 /// Every scenario, and why one is for a single engine.
-pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 13] = [
+pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 14] = [
     ("kill9", None),
     (
         "kill9-replicas",
@@ -40,6 +41,7 @@ pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 13] = [
     ("contention", None),
     ("receiver", None),
     ("readers", None),
+    ("bus", Some((Engine::Postgres, "on SQLite there is one process, which has nobody to wake"))),
     ("tamper", None),
 ];
 
@@ -57,6 +59,7 @@ pub(crate) async fn run(name: &str, options: Options) -> Result<Report> {
         "disk-full" => disk_full::run(&options).await,
         "contention" => contention::run(&options).await,
         "receiver" => receiver::run(&options).await,
+        "bus" => bus::run(&options).await,
         "readers" => readers::run(&options).await,
         "tamper" => tamper::run(&options).await,
         _ => bail!("no scenario is called {name}"),
