@@ -71,6 +71,9 @@ enum Command {
     /// Kill Redis, kill NATS, and end the connections that LISTEN, each at random for a time (120 s), while one of two
     /// replicas writes and the other sends and is read from. PostgreSQL only: on SQLite there is nobody to wake
     Bus(Options),
+    /// Kill NATS and a replica that exports to it, in turn and with SIGKILL, at random points under load (40 rounds): two
+    /// replicas on PostgreSQL, one on SQLite
+    Export(Options),
     /// Change a byte, remove a row, swap two, cut the tail, each on a copy of a database, and let
     /// `audit verify` find it against a kept checkpoint
     Tamper(Options),
@@ -123,6 +126,7 @@ async fn main() -> Result<ExitCode> {
         Command::Receiver(options) => run("receiver", options).await?,
         Command::Readers(options) => run("readers", options).await?,
         Command::Bus(options) => run("bus", options).await?,
+        Command::Export(options) => run("export", options).await?,
         Command::Tamper(options) => run("tamper", options).await?,
         Command::All(options) => {
             let mut is_clean = true;

@@ -5,6 +5,7 @@ mod commit_cut;
 mod connections_cut;
 mod contention;
 mod disk_full;
+mod export;
 mod kill9;
 mod kill9_replicas;
 mod pg_restart;
@@ -22,7 +23,7 @@ use crate::audit::Report;
 use crate::stage::Engine;
 
 /// Every scenario, and why one is for a single engine.
-pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 14] = [
+pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 15] = [
     ("kill9", None),
     (
         "kill9-replicas",
@@ -42,6 +43,7 @@ pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 14] = [
     ("receiver", None),
     ("readers", None),
     ("bus", Some((Engine::Postgres, "on SQLite there is one process, which has nobody to wake"))),
+    ("export", None),
     ("tamper", None),
 ];
 
@@ -61,6 +63,7 @@ pub(crate) async fn run(name: &str, options: Options) -> Result<Report> {
         "receiver" => receiver::run(&options).await,
         "bus" => bus::run(&options).await,
         "readers" => readers::run(&options).await,
+        "export" => export::run(&options).await,
         "tamper" => tamper::run(&options).await,
         _ => bail!("no scenario is called {name}"),
     }

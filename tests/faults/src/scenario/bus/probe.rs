@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use task_inbox_testkit::Receiver;
 use task_inbox_testkit::receiver::Arrival;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,7 +45,7 @@ struct Post {
 pub(super) struct Probes(Vec<Post>);
 
 /// How long something took, of many.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Figures {
     pub(super) median: Duration,
     p99: Duration,
@@ -118,18 +119,17 @@ impl Probe {
 }
 
 impl Probes {
-    /// From the answer to the stream.
-    pub(super) fn to_stream(&self) -> Figures {
-        Figures::of(self.0.iter().map(|post| post.to_stream).collect())
-    }
-
-    /// From the answer to the webhook. What never came, the audit has found.
-    pub(super) fn to_webhook(&self, arrivals: &HashMap<String, Instant>) -> Figures {
-        let came = self.0.iter().filter_map(|post| {
-            let came = arrivals.get(&post.marker)?;
-            Some(came.saturating_duration_since(post.answered))
-        });
-        Figures::of(came.collect())
+    /// From the answer to the stream, and to the webhook.
+    pub(super) fn came(&self, receiver: &Receiver) -> [Figures; 2] {
+        let arrivals = receiver.inspect(arrivals);
+        let to_webhook = |post: &Post| {
+            let came = arrivals.get(&post.marker);
+            came.map_or(PATIENCE, |came| came.saturating_duration_since(post.answered))
+        };
+        [
+            Figures::of(self.0.iter().map(|post| post.to_stream).collect()),
+            Figures::of(self.0.iter().map(to_webhook).collect()),
+        ]
     }
 }
 
@@ -151,7 +151,7 @@ impl fmt::Display for Figures {
 }
 
 /// When the webhook of each post was first taken.
-pub(super) fn arrivals(journal: &[Arrival]) -> HashMap<String, Instant> {
+fn arrivals(journal: &[Arrival]) -> HashMap<String, Instant> {
     let mut arrivals = HashMap::new();
     for arrival in journal.iter().filter(|arrival| arrival.status == Some(200)) {
         if let Some(marker) = serde_json::from_slice(&arrival.body).ok().as_ref().and_then(marker) {
