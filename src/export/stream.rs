@@ -1,13 +1,13 @@
 //! The stream in NATS: where it ends, and adding to it.
 //!
 //! The stream itself is the truth about how far the export is: its last message names its event. Where that message is
-//! gone (the stream keeps messages for a time, or until they were taken), a bucket beside the stream knows.
+//! gone (the stream keeps messages for a time, or until they were taken), a stream beside it knows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{Context, ContextBuilder, PublishErrorKind};
-use async_nats::jetstream::kv::{self, Store};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, Stream as Named};
 use async_nats::{ConnectOptions, Event, HeaderMap};
@@ -23,9 +23,9 @@ use crate::store::log::Logged;
 /// The stream's name.
 pub(super) const STREAM: &str = "TASK_INBOX";
 
-/// The bucket's name, and that of its only key.
-const BUCKET: &str = "task-inbox-export";
-const POSITION: &str = "position";
+/// The stream that holds one message, which says how far the export is; and its subject.
+const NOTES: &str = "TASK_INBOX_EXPORT";
+const POSITION: &str = "task-inbox-export.position";
 
 /// The header that names an event's place in the log.
 const SEQ: &str = "Task-Inbox-Seq";
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Stream {
     context: Context,
     named: Named,
-    bucket: Store,
+    notes: Named,
     broken: Arc<Notify>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct End {
     pub(super) sequence: u64,
 }
 
-/// What the bucket holds.
+/// What is noted beside the stream.
 #[derive(Serialize, Deserialize)]
 struct Position {
     seq: i64,
@@ -83,21 +83,17 @@ impl Stream {
         };
         let named = context.get_or_create_stream(stream).await;
         let named = named.map_err(|e| ExportError::nats("the stream can't be made")(&e))?;
-        let bucket = kv::Config {
-            bucket: BUCKET.to_owned(),
-            description: "How far the task inbox's export is".to_owned(),
-            history: 1,
+        let notes = Config {
+            name: NOTES.to_owned(),
+            subjects: vec![POSITION.to_owned()],
+            description: Some(format!("How far the export to {STREAM} is")),
+            max_messages_per_subject: 1,
             num_replicas: named.cached_info().config.num_replicas,
-            ..kv::Config::default()
+            ..Config::default()
         };
-        let bucket = match context.get_key_value(BUCKET).await {
-            Ok(bucket) => bucket,
-            Err(_) => context
-                .create_key_value(bucket)
-                .await
-                .map_err(|e| ExportError::nats("the bucket for the position can't be made")(&e))?,
-        };
-        Ok(Self { context, named, bucket, broken })
+        let notes = context.get_or_create_stream(notes).await;
+        let notes = notes.map_err(|e| ExportError::nats("the stream for the position can't be made")(&e))?;
+        Ok(Self { context, named, notes, broken })
     }
 
     /// Waits until the connection is lost.
@@ -114,11 +110,7 @@ impl Stream {
         if sequence == 0 {
             return Ok(End { seq: 0, id: None, sequence });
         }
-        let last = match self.named.get_last_raw_message_by_subject(subject::ALL).await {
-            Ok(message) => Some(message),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
-            Err(error) => return Err(failed(&error)),
-        };
+        let last = last_of(&self.named, subject::ALL).await?;
         let told = last.as_ref().and_then(|message| exported(message));
         // Another one may have added to it since.
         let sequence = last.as_ref().map_or(sequence, |message| message.sequence.max(sequence));
@@ -135,9 +127,8 @@ impl Stream {
     }
 
     async fn noted(&self) -> Result<Option<Position>, ExportError> {
-        let text = self.bucket.get(POSITION).await;
-        let text = text.map_err(|e| ExportError::nats("the position can't be read")(&e))?;
-        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+        let message = last_of(&self.notes, POSITION).await?;
+        Ok(message.and_then(|message| serde_json::from_slice(&message.payload).ok()))
     }
 
     /// Adds events, the next ones after the end, and moves it. They are on their way together; each names the sequence
@@ -152,8 +143,9 @@ impl Stream {
         if let Some(event_id) = end.id.filter(|id| before != Some(*id)) {
             let position = Position { seq: end.seq, event_id, stream_sequence: end.sequence };
             let position = serde_json::to_vec(&position).expect("three values");
-            let put = self.bucket.put(POSITION, position.into()).await;
-            put.map_err(|e| ExportError::nats("the position can't be noted")(&e))?;
+            let failed = ExportError::nats("the position can't be noted");
+            let noted = self.context.publish(POSITION, position.into()).await.map_err(|e| failed(&e))?;
+            noted.await.map_err(|e| failed(&e))?;
         }
         Ok(published)
     }
@@ -217,12 +209,26 @@ async fn connect(url: &str, broken: &Arc<Notify>) -> Result<Context, ExportError
     Ok(ContextBuilder::new().timeout(PATIENCE).build(client))
 }
 
-/// Whether there is a server with JetStream.
+/// Whether there is a server with JetStream. The stream need not be there yet.
 pub(super) async fn look(url: &str) -> Result<(), ExportError> {
     let context = connect(url, &Arc::default()).await?;
-    let account = context.query_account().await;
-    account.map_err(|e| ExportError::nats("JetStream does not answer: is it switched on?")(&e))?;
-    Ok(())
+    let failed = ExportError::nats("JetStream does not answer (is it switched on?)");
+    match context.get_stream(STREAM).await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(told) if told.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(()),
+            _ => Err(failed(&error)),
+        },
+    }
+}
+
+/// The last message of a stream under some subjects, if there is one.
+async fn last_of(stream: &Named, subjects: &str) -> Result<Option<StreamMessage>, ExportError> {
+    match stream.get_last_raw_message_by_subject(subjects).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(ExportError::nats("the stream's last message can't be read")(&error)),
+    }
 }
 
 fn message(logged: &Logged, before: u64) -> PublishMessage {

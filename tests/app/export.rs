@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{self, Context};
+use serde_json::Value;
 use task_inbox::app::events::{self, After};
 use task_inbox::app::{App, Principal, tasks};
 use task_inbox::export;
@@ -60,6 +61,21 @@ async fn until(context: &Context, messages: u64) -> jetstream::stream::Stream {
             return stream;
         }
         assert!(begun.elapsed() < SOON, "the stream doesn't get to {messages}");
+        tokio::time::sleep(TRY).await;
+    }
+}
+
+/// Waits until this event is noted as the last one that was exported.
+async fn until_noted(context: &Context, seq: i64) {
+    let stream = context.get_stream("TASK_INBOX_EXPORT").await.expect("it is there");
+    let begun = Instant::now();
+    loop {
+        let noted = stream.get_last_raw_message_by_subject("task-inbox-export.position").await;
+        let noted = noted.ok().and_then(|noted| serde_json::from_slice::<Value>(&noted.payload).ok());
+        if noted.as_ref().is_some_and(|noted| noted["seq"] == seq) {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{noted:?} is noted");
         tokio::time::sleep(TRY).await;
     }
 }
@@ -123,19 +139,7 @@ async fn goes_on_where_it_stopped(engine: Engine) {
         let _exporting = export(app, &nats);
         assert_exported(app, &context, 1, 1).await;
         // Its place is noted right after that, for when no message tells it.
-        let bucket = async {
-            let bucket = context.get_key_value("task-inbox-export").await.ok()?;
-            let noted = bucket.get("position").await.ok()??;
-            serde_json::from_slice::<serde_json::Value>(&noted).ok()?["seq"].as_i64()
-        };
-        let (begun, mut noted) = (Instant::now(), bucket.await);
-        while noted != Some(log::head(&app.db).await.expect("read").seq) {
-            assert!(begun.elapsed() < SOON, "{noted:?} is noted");
-            tokio::time::sleep(TRY).await;
-            let bucket = context.get_key_value("task-inbox-export").await.expect("a bucket");
-            let text = bucket.get("position").await.expect("read").expect("noted");
-            noted = serde_json::from_slice::<serde_json::Value>(&text).expect("JSON")["seq"].as_i64();
-        }
+        until_noted(&context, log::head(&app.db).await.expect("read").seq).await;
     }
     // The message is there that tells it.
     post(app, 3).await;
@@ -143,6 +147,7 @@ async fn goes_on_where_it_stopped(engine: Engine) {
     {
         let _exporting = export(app, &nats);
         assert_exported(app, &context, 1, 1).await;
+        until_noted(&context, head).await;
     }
     // None is there: a stream that keeps them for a time, and it is over.
     let stream = until(&context, head as u64).await;
