@@ -73,13 +73,13 @@ faults-short: ## The same with a few rounds of each
 
 .PHONY: bench
 bench: ## Everything that is measured, beside the machine's limits; writes docs/BENCHMARKS.md (half an hour)
-	@scripts/tools postgresql sqlite3 nginx-light
+	@scripts/tools postgresql sqlite3 nginx-light redis-server nats-server
 	$(CARGO) build --release -p task-inbox-cli -p bench
 	$(CARGO) run --release -p bench -- all
 
 .PHONY: bench-quick
 bench-quick: ## The same with short runs on little data, to try out the measuring
-	@scripts/tools postgresql sqlite3 nginx-light
+	@scripts/tools postgresql sqlite3 nginx-light redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p bench
 	$(CARGO) run -p bench -- all --quick --output target/bench-quick
 

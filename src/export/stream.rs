@@ -175,13 +175,10 @@ impl Stream {
                 Ok(ack) => {
                     end.seq = logged.seq;
                     end.id = Some(logged.event.id);
-                    if ack.duplicate {
-                        // It was taken out of the stream since, and the position was lost.
-                        was_there = true;
-                    } else {
-                        end.sequence = ack.sequence;
-                        measure::exported(1);
-                    }
+                    end.sequence = end.sequence.max(ack.sequence);
+                    // It was taken out of the stream since, and the position was lost.
+                    was_there |= ack.duplicate;
+                    measure::exported(u64::from(!ack.duplicate));
                 }
                 Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
                     return Ok(if was_there { Published::Stored } else { Published::Overtaken });

@@ -17,6 +17,7 @@ use task_inbox_testkit::Broker;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::fixture::{Fixture, refund};
+use crate::on_both_engines;
 
 /// Far more than anything here takes.
 const SOON: Duration = Duration::from_secs(60);
@@ -47,7 +48,7 @@ async fn context(nats: &Broker) -> Context {
 async fn post(app: &App, count: usize) {
     for number in 0..count {
         let task = refund(&format!(r#"{{"order":"{number}"}}"#), None);
-        tasks::create(app, &Principal::cli(), task).await.expect("posted");
+        tasks::create(app, &Principal::cli(), task, None).await.expect("posted");
     }
 }
 
@@ -93,13 +94,9 @@ async fn assert_exported(app: &App, context: &Context, from: u64, event: i64) {
     let head = log::head(&app.db).await.expect("read").seq;
     let last = from + (head - event) as u64;
     let stream = until(context, last).await;
-    let page = events::list(
-        app,
-        &Principal::cli(),
-        After::Cursor(LogCursor(event - 1)),
-        EventFilter::default(),
-        events::MAX_LIMIT,
-    );
+    let after = After::Cursor(LogCursor(event - 1));
+    let who = Principal::cli();
+    let page = events::list(app, &who, after, EventFilter::default(), events::MAX_LIMIT);
     let page = page.await.expect("read");
     assert_eq!(page.seen, head);
     for (logged, sequence) in page.events.iter().zip(from..) {

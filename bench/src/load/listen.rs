@@ -35,9 +35,12 @@ const WARM_UP: u64 = 3;
 /// Where, how many, and how much they are told.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Listen {
+    /// The server that decisions go to.
     pub(crate) address: SocketAddr,
-    pub(crate) key: String,
+    /// The one that is listened to, of the same database; and its process.
+    pub(crate) told: SocketAddr,
     pub(crate) server: u32,
+    pub(crate) key: String,
     /// Listeners to each task.
     pub(crate) each: usize,
     /// Tasks.
@@ -91,7 +94,7 @@ async fn listen(order: &Listen) -> Result<Listened> {
     let token = token(&mut client, &order.key).await?;
     let places: Vec<usize> = (0..order.tasks).flat_map(|task| vec![task; order.each]).collect();
     for some in places.chunks(CONNECTING) {
-        let connecting = some.iter().map(|task| connect(order.address, &tasks[*task], &token));
+        let connecting = some.iter().map(|task| connect(order.told, &tasks[*task], &token));
         for (socket, task) in futures_util::future::join_all(connecting).await.into_iter().zip(some) {
             tokio::task::spawn_local(hear(socket?, *task, heard.clone()));
         }
