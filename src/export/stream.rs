@@ -131,9 +131,9 @@ impl Stream {
         Ok(message.and_then(|message| serde_json::from_slice(&message.payload).ok()))
     }
 
-    /// Adds events, the next ones after the end, and moves it. They are on their way together; each names the sequence
-    /// that the stream must have before it, so that what follows one that was lost is refused, and nobody else's
-    /// messages come in between.
+    /// Adds events, the next ones after the end, and moves it. They are on their way together: each names the sequence
+    /// that the stream must have before it, and the event. The sequence alone would let one in behind somebody else's
+    /// message, which has the place of the event that was refused for it.
     pub(super) async fn publish(&self, events: &[Logged], end: &mut End) -> Result<Published, ExportError> {
         let before = end.id;
         let published = tokio::select! {
@@ -157,8 +157,10 @@ impl Stream {
         };
         let mut sent = Vec::with_capacity(events.len());
         let mut unsent = None;
+        let mut previous = None;
         for (logged, before) in events.iter().zip(end.sequence..) {
-            match self.context.send_publish(subject::of(&logged.event), message(logged, before)).await {
+            let message = message(logged, before, previous.replace(logged.event.id));
+            match self.context.send_publish(subject::of(&logged.event), message).await {
                 Ok(ack) => sent.push((logged, ack)),
                 Err(error) => {
                     unsent = Some(failed(error.kind(), &error, logged.seq));
@@ -180,7 +182,7 @@ impl Stream {
                     was_there |= ack.duplicate;
                     measure::exported(u64::from(!ack.duplicate));
                 }
-                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                Err(error) if is_behind(error.kind()) => {
                     return Ok(if was_there { Published::Stored } else { Published::Overtaken });
                 }
                 Err(error) => return Err(failed(error.kind(), &error, logged.seq)),
@@ -228,12 +230,22 @@ async fn last_of(stream: &Named, subjects: &str) -> Result<Option<StreamMessage>
     }
 }
 
-fn message(logged: &Logged, before: u64) -> PublishMessage {
-    PublishMessage::build()
+/// Whether a message was refused because the stream did not end as it should.
+const fn is_behind(kind: PublishErrorKind) -> bool {
+    matches!(kind, PublishErrorKind::WrongLastSequence | PublishErrorKind::WrongLastMessageId)
+}
+
+/// An event as it is added behind a sequence, and behind another event.
+fn message(logged: &Logged, sequence: u64, previous: Option<Uuid>) -> PublishMessage {
+    let message = PublishMessage::build()
         .message_id(logged.event.id.to_string())
-        .expected_last_sequence(before)
+        .expected_last_sequence(sequence)
         .header(SEQ, logged.seq.to_string().as_str())
-        .payload(logged.event.envelope(logged.seq).into())
+        .payload(logged.event.envelope(logged.seq).into());
+    match previous {
+        Some(id) => message.expected_last_message_id(id.to_string()),
+        None => message,
+    }
 }
 
 /// The number and id of the event that a message is, if it is one.
