@@ -83,10 +83,9 @@ async fn publish(order: &Publish) -> Result<Published> {
     let (begun, before) = (Instant::now(), hearing.messages());
     while begun.elapsed() < Duration::from_secs(order.seconds) {
         publisher.publish(&hearing, BATCH).await?;
-        let published = hearing.heard.borrow().sent.len() as u64;
-        hearing.until(published.saturating_sub(WINDOW) * order.each as u64).await?;
+        hearing.until(hearing.published().saturating_sub(WINDOW) * order.each as u64).await?;
     }
-    hearing.until(hearing.heard.borrow().sent.len() as u64 * order.each as u64).await?;
+    hearing.until(hearing.published() * order.each as u64).await?;
     let rate = (hearing.messages() - before) as f64 / begun.elapsed().as_secs_f64();
     let heard = hearing.heard.borrow();
     Ok(Published { told: heard.told.iter().step_by(100).copied().collect(), rate })
@@ -100,8 +99,7 @@ async fn at_rate(order: &Publish, publisher: &mut Publisher, hearing: &Hearing, 
         tokio::time::sleep_until(due.into()).await;
         publisher.publish(hearing, 1).await?;
     }
-    let published = hearing.heard.borrow().sent.len() as u64;
-    hearing.until(published * order.each as u64).await
+    hearing.until(hearing.published() * order.each as u64).await
 }
 
 async fn connect(order: &Publish, hearing: &Hearing) -> Result<Publisher> {
@@ -176,6 +174,12 @@ impl Hearing {
         });
     }
 
+    /// How many messages were published.
+    fn published(&self) -> u64 {
+        self.heard.borrow().sent.len() as u64
+    }
+
+    /// How many were told, to all together.
     fn messages(&self) -> u64 {
         self.heard.borrow().messages
     }
