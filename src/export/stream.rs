@@ -111,7 +111,7 @@ impl Stream {
             return Ok(End { seq: 0, id: None, sequence });
         }
         let last = last_of(&self.named, subject::ALL).await?;
-        let told = last.as_ref().and_then(|message| exported(message));
+        let told = last.as_ref().and_then(exported);
         // Another one may have added to it since.
         let sequence = last.as_ref().map_or(sequence, |message| message.sequence.max(sequence));
         if last.is_some_and(|message| message.sequence == sequence)

@@ -20,7 +20,7 @@ use crate::fixture::{Fixture, refund};
 use crate::on_both_engines;
 
 /// Far more than anything here takes.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const TRY: Duration = Duration::from_millis(20);
 
 on_both_engines!(
@@ -161,7 +161,7 @@ async fn leaves_an_operators_stream_as_it_is(engine: Engine) {
     let own = Config {
         name: "TASK_INBOX".to_owned(),
         subjects: vec!["task-inbox.*.*.*".to_owned(), "mine".to_owned()],
-        max_age: Duration::from_secs(3600),
+        max_age: Duration::from_hours(1),
         storage: StorageType::Memory,
         ..Config::default()
     };

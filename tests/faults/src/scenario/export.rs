@@ -78,9 +78,9 @@ async fn compare(stage: &mut Stage, log: &[Event], nats: &Broker) -> Result<()> 
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    let state = &stream.cached_info().state;
-    if state.messages != log.len() as u64 || state.first_sequence != 1 {
-        stage.broken(RULE, format!("{state:?}, and {} events", log.len()));
+    let held = &stream.cached_info().state;
+    if held.messages != log.len() as u64 || held.first_sequence != 1 {
+        stage.broken(RULE, format!("{held:?}, and {} events", log.len()));
     }
     stage.count("ms until the stream had everything", begun.elapsed().as_millis() as usize);
     for (event, sequence) in log.iter().zip(1..) {
