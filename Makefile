@@ -58,7 +58,7 @@ fuzz: ## Each fuzz target for a minute
 	scripts/fuzz 60
 
 .PHONY: faults
-faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (20 minutes)
+faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (half an hour)
 	@scripts/tools postgresql sqlite3 iproute2 redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite

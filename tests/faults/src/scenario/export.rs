@@ -1,6 +1,7 @@
 //! NATS, and the replicas that export to it, are killed in turn at random points under load: every event of the log is
 //! in the stream once and in order.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use task_inbox_testkit::Broker;
+use task_inbox_testkit::http::{Client, Request};
 
 use crate::Options;
 use crate::audit::Report;
@@ -59,7 +61,28 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
     let (address, key) = (stage.server(0)?.address(), stage.keys[0].secret.clone());
     let log = collect::events(address, &key).await?;
     compare(&mut stage, &log, &nats).await?;
+    for place in 0..replicas {
+        let address = stage.server(place)?.address();
+        if !tells_no_lag(address).await? {
+            stage.broken("metrics tell how far the export is", format!("replica {place} tells of a lag"));
+        }
+    }
     Ok(stage.conclude(report))
+}
+
+/// Waits until a replica's metrics say that it reaches the stream, and that nothing is missing there.
+async fn tells_no_lag(address: SocketAddr) -> Result<bool> {
+    let (mut client, begun) = (Client::new(address), Instant::now());
+    while begun.elapsed() < COMPLETE {
+        let answer = client.send(&Request::new("GET", "/metrics", &[])).await?;
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        let told = |line: &str| text.lines().any(|told| told == line);
+        if told("task_inbox_export_lag_events 0") && told("task_inbox_export_up 1") {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(false)
 }
 
 /// The stream beside the log.
