@@ -90,22 +90,20 @@ impl Exporter {
             self.check(&end).await?;
             measure::exporting(true);
             measure::exported_up_to(end.seq);
-            if !said.is_empty() {
-                tracing::info!(seq = end.seq, "events are exported again");
-                said.clear();
-            }
-            self.lead(&stream, end).await?;
+            self.lead(&stream, end, said).await?;
+            works(said);
             tracing::debug!("another one exports; standing by");
             self.stand_by(&stream).await?;
         }
     }
 
     /// Exports what comes, until another one does.
-    async fn lead(&self, stream: &Stream, mut end: End) -> Result<(), ExportError> {
+    async fn lead(&self, stream: &Stream, mut end: End, said: &mut String) -> Result<(), ExportError> {
         let mut listener = self.tail.listen(Wanted::Growth).await?;
         loop {
             let events = self.after(&mut end).await?;
             if events.is_empty() {
+                works(said);
                 tokio::select! {
                     grown = listener.changed() => if !grown {
                         // The process ends, and this with it.
@@ -119,6 +117,7 @@ impl Exporter {
                 if published? == Published::Overtaken {
                     return Ok(());
                 }
+                works(said);
             }
         }
     }
@@ -175,6 +174,14 @@ impl Exporter {
             Ok(_) | Err(ReadError::AheadOfLog { .. }) => Err(another_log(end)),
             Err(ReadError::Store(error)) => Err(error.into()),
         }
+    }
+}
+
+/// Says that what failed last doesn't any more.
+fn works(said: &mut String) {
+    if !said.is_empty() {
+        tracing::info!("events are exported again");
+        said.clear();
     }
 }
 
