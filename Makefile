@@ -66,28 +66,28 @@ fuzz: ## Each fuzz target for a minute
 	scripts/fuzz 60
 
 .PHONY: faults
-faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (12 minutes)
-	@scripts/tools postgresql sqlite3 iproute2
+faults: ## Really kills, freezes and cuts things, on both engines, and audits what is left (half an hour)
+	@scripts/tools postgresql sqlite3 iproute2 redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite
 	scripts/faults all --engine postgres
 
 .PHONY: faults-short
 faults-short: ## The same with a few rounds of each
-	@scripts/tools postgresql sqlite3 iproute2
+	@scripts/tools postgresql sqlite3 iproute2 redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p task-inbox-faults
 	scripts/faults all --engine sqlite --rounds 2 --seconds 5
 	scripts/faults all --engine postgres --rounds 2 --seconds 5
 
 .PHONY: bench
 bench: ## Everything that is measured, beside the machine's limits; writes docs/BENCHMARKS.md (half an hour)
-	@scripts/tools postgresql sqlite3 nginx-light
+	@scripts/tools postgresql sqlite3 nginx-light redis-server nats-server
 	$(CARGO) build --release -p task-inbox-cli -p bench
 	$(CARGO) run --release -p bench -- all
 
 .PHONY: bench-quick
 bench-quick: ## The same with short runs on little data, to try out the measuring
-	@scripts/tools postgresql sqlite3 nginx-light
+	@scripts/tools postgresql sqlite3 nginx-light redis-server nats-server
 	$(CARGO) build -p task-inbox-cli -p bench
 	$(CARGO) run -p bench -- all --quick --output target/bench-quick
 

@@ -1,12 +1,13 @@
 //! The task inbox service: everything between the domain's rules and the outside world.
 //!
-//! Imports run downward only: `startup` over `http`, `dispatch` and `timers`, over `mcp`, over `app`, over `store`,
+//! Imports run downward only: `startup` over `http`, `dispatch`, `timers` and `export`, over `mcp`, over `app`, over `store`,
 //! `outbound` and `bus`, over the `domain` crate. `docs/ARCHITECTURE.md` is the map.
 
 pub mod app;
 pub mod bus;
 pub mod config;
 pub mod dispatch;
+pub mod export;
 pub mod http;
 pub mod mcp;
 pub mod measure;

@@ -5,6 +5,7 @@
 //! that a stranger chooses or that grows with use.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -29,6 +30,9 @@ const IN_FLIGHT: &str = "task_inbox_attempts_in_flight";
 const WAITING: &str = "task_inbox_deliveries_waiting";
 const OLDEST: &str = "task_inbox_deliveries_oldest_age_seconds";
 const ENDPOINTS: &str = "task_inbox_endpoints";
+const EXPORTED: &str = "task_inbox_exported_events_total";
+const EXPORT_LAG: &str = "task_inbox_export_lag_events";
+const EXPORT_UP: &str = "task_inbox_export_up";
 const REPLAYS: &str = "task_inbox_replays_running";
 const LOG_SEQ: &str = "task_inbox_log_seq";
 const POOL: &str = "task_inbox_database_connections";
@@ -39,8 +43,18 @@ const DATABASE_UP: &str = "task_inbox_database_up";
 const BUILD: &str = "task_inbox_build_info";
 
 /// What is read from the database when somebody asks.
-const OF_THE_DATABASE: &[&str] =
-    &[WAITING, OLDEST, ENDPOINTS, REPLAYS, LOG_SEQ, POOL, DEAD_TUPLES, OLDEST_TRANSACTION, DATABASE_BYTES];
+const OF_THE_DATABASE: &[&str] = &[
+    WAITING,
+    OLDEST,
+    ENDPOINTS,
+    REPLAYS,
+    LOG_SEQ,
+    EXPORT_LAG,
+    POOL,
+    DEAD_TUPLES,
+    OLDEST_TRANSACTION,
+    DATABASE_BYTES,
+];
 
 /// From a quarter of a millisecond to the longest deadline.
 const SECONDS: &[f64] = &[
@@ -55,6 +69,9 @@ const DELAYS: &[f64] = &[
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 static COLLECTED: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// The number of the last event that was exported; below zero where nothing is exported, or nobody knows yet.
+static EXPORTED_UP_TO: AtomicI64 = AtomicI64::new(-1);
 
 /// Begins to collect, in this process; once is enough.
 pub fn collect() {
@@ -108,6 +125,9 @@ fn describe() {
     describe_gauge!(ENDPOINTS, "Endpoints, by their state");
     describe_gauge!(REPLAYS, "Jobs that send again and are not at their end");
     describe_gauge!(LOG_SEQ, "The number of the last event");
+    describe_counter!(EXPORTED, "Events that this process added to the stream in NATS");
+    describe_gauge!(EXPORT_LAG, "Events of the log that the stream in NATS does not have yet");
+    describe_gauge!(EXPORT_UP, "1 while this process reaches the stream in NATS, 0 while it does not");
     describe_gauge!(POOL, "Connections of this process to the database, by pool and state");
     describe_gauge!(DEAD_TUPLES, "PostgreSQL: rows of a table that are dead and not yet cleaned away");
     describe_gauge!(
@@ -152,6 +172,25 @@ pub(crate) fn endpoints(state: &'static str, count: i64, waiting: i64, oldest: D
 pub(crate) fn work(seq: i64, replays: i64) {
     gauge!(LOG_SEQ).set(seq as f64);
     gauge!(REPLAYS).set(replays as f64);
+    let exported = EXPORTED_UP_TO.load(Ordering::Relaxed);
+    if exported >= 0 {
+        gauge!(EXPORT_LAG).set((seq - exported).max(0) as f64);
+    }
+}
+
+/// Events were added to the stream in NATS.
+pub(crate) fn exported(events: u64) {
+    counter!(EXPORTED).increment(events);
+}
+
+/// The number of the last event in the stream in NATS.
+pub(crate) fn exported_up_to(seq: i64) {
+    EXPORTED_UP_TO.store(seq, Ordering::Relaxed);
+}
+
+/// Whether this process reaches the stream in NATS.
+pub(crate) fn exporting(reaches: bool) {
+    gauge!(EXPORT_UP).set(if reaches { 1.0 } else { 0.0 });
 }
 
 /// How a pool of connections is used.

@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 
 use super::remote::{Ears, Lost, Mouth, Way};
 
-/// The subject. What is said there is heard by whoever shares the server, and concerns all of it.
-const SUBJECT: &str = "task-inbox.realtime";
+/// The subject. What is said there is heard by whoever shares the server, and concerns all of it. It is none of
+/// `task-inbox.>`, which an export's stream keeps.
+const SUBJECT: &str = "task-inbox-realtime";
 
 /// Where a server is.
 pub(super) struct Nats(pub(super) String);

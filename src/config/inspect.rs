@@ -95,7 +95,8 @@ fn masked(name: &str, value: &str) -> String {
             format!("{shown}***")
         }
         // What stands for a user there may be a token.
-        "TASK_INBOX_BUS" => match (value.split_once("://"), value.rsplit_once('@')) {
+        "TASK_INBOX_BUS" | "TASK_INBOX_EXPORT_URL" => match (value.split_once("://"), value.rsplit_once('@'))
+        {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
             _ => value.to_owned(),
         },
@@ -142,6 +143,7 @@ mod tests {
             ("TASK_INBOX_BUS", "redis://:secret@cache/1", "redis://***@cache/1"),
             ("TASK_INBOX_BUS", "nats://secret@queue", "nats://***@queue"),
             ("TASK_INBOX_BUS", "redis://cache", "redis://cache"),
+            ("TASK_INBOX_EXPORT_URL", "nats://secret@queue", "nats://***@queue"),
             ("TASK_INBOX_API_KEY", "ab", "***"),
             ("TASK_INBOX_LISTEN", "127.0.0.1:1", "127.0.0.1:1"),
         ] {

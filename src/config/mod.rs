@@ -8,6 +8,7 @@
 pub mod docs;
 mod inspect;
 mod sources;
+mod values;
 mod variables;
 
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub use crate::app::duration;
 use crate::bus;
 pub use inspect::{Inspection, Remote, Shown};
 pub use sources::Flags;
+pub use values::server_url;
+use values::{address, database_url, log_format, margin, nats, nets, positive_duration, roles, switch, url};
 pub use variables::{VARIABLES, Variable};
 
 /// A part of the work that a process may take.
@@ -35,15 +38,18 @@ pub enum Role {
     Timers,
     /// Serves the browser's app.
     Ui,
+    /// Adds every event to a stream in NATS.
+    Exporter,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Api, "api"),
         (Self::Realtime, "realtime"),
         (Self::Dispatcher, "dispatcher"),
         (Self::Timers, "timers"),
         (Self::Ui, "ui"),
+        (Self::Exporter, "exporter"),
     ];
 }
 
@@ -96,6 +102,8 @@ pub struct Config {
     pub keep_deliveries: Duration,
     /// How processes wake each other. May hold a password.
     pub bus: bus::Kind,
+    /// Where events are exported to, with the role for it. May hold a password.
+    pub export_url: Option<String>,
     /// Whether `/metrics` is there.
     pub metrics: bool,
     /// `--dev`.
@@ -182,6 +190,17 @@ impl Config {
             let what = "is postgres, and the database is SQLite: leave it unset".to_owned();
             refuse(settings.wrong("TASK_INBOX_BUS", what));
         }
+        let export_url = keep(settings.parse("TASK_INBOX_EXPORT_URL", nats), refuse);
+        let export_url = match (export_url, &bus) {
+            (Some(None), Some(Some(bus::Kind::Nats(url)))) => Some(Some(url.clone())),
+            (url, _) => url,
+        };
+        let exports = roles.as_ref().is_some_and(|roles| roles.contains(&Role::Exporter));
+        if exports && bus.is_some() && export_url.as_ref().is_some_and(Option::is_none) {
+            let what =
+                "names exporter, which needs a NATS server: set TASK_INBOX_EXPORT_URL=nats://{host}:4222";
+            refuse(settings.wrong("TASK_INBOX_ROLES", what.to_owned()));
+        }
         let migrate = keep(settings.required("TASK_INBOX_MIGRATE", switch), refuse);
         let genesis = keep(settings.required("TASK_INBOX_GENESIS", switch), refuse);
         let log_format = keep(settings.required("TASK_INBOX_LOG_FORMAT", log_format), refuse);
@@ -214,6 +233,7 @@ impl Config {
             lease_margin: lease_margin?,
             keep_deliveries: keep_deliveries?,
             bus: bus?.unwrap_or_default(),
+            export_url: export_url?.filter(|_| exports),
             metrics: metrics?,
             dev,
             unused: NO_EFFECT_YET.iter().filter(|name| settings.is_set(name)).copied().collect(),
@@ -234,95 +254,6 @@ pub fn variable(name: &str, directory: &Path) -> Option<String> {
 
 fn default_of(name: &str) -> &'static str {
     VARIABLES.iter().find(|v| v.name == name).map_or("", |v| v.default)
-}
-
-fn database_url(text: &str) -> Result<String, String> {
-    let known = ["sqlite:", "postgres://", "postgresql://"];
-    if known.iter().any(|scheme| text.starts_with(scheme)) {
-        Ok(text.to_owned())
-    } else {
-        // It may hold a password, so it is not quoted.
-        Err("must begin with sqlite:// or postgres://".to_owned())
-    }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("is {text:?}, not an address and port such as 127.0.0.1:8080"))
-}
-
-fn url(text: &str) -> Result<url::Url, String> {
-    url::Url::parse(text).map_err(|e| format!("is not a URL: {e}"))
-}
-
-/// Reads the address of a server, as the command line takes it.
-///
-/// # Errors
-///
-/// Says what is expected, to stand after the name of what was set. It never quotes a password.
-pub fn server_url(text: &str) -> Result<url::Url, String> {
-    let server = url(text)?;
-    if !matches!(server.scheme(), "http" | "https") || server.host_str().is_none() {
-        return Err("must be the address of a server, such as https://inbox.example.com".to_owned());
-    }
-    if !server.username().is_empty() || server.password().is_some() {
-        return Err("holds a user or a password; the server knows API keys alone".to_owned());
-    }
-    if server.query().is_some() || server.fragment().is_some() {
-        return Err("has something after its path; give the server's address alone".to_owned());
-    }
-    Ok(server)
-}
-
-fn log_format(text: &str) -> Result<LogFormat, String> {
-    match text {
-        "json" => Ok(LogFormat::Json),
-        "human" => Ok(LogFormat::Human),
-        other => Err(format!("is {other:?}, not human or json")),
-    }
-}
-
-fn roles(text: &str) -> Result<Vec<Role>, String> {
-    list(text, |name| {
-        let known = Role::ALL.iter().find(|(_, known)| *known == name).map(|(role, _)| *role);
-        known.ok_or_else(|| {
-            let names: Vec<_> = Role::ALL.iter().map(|(_, name)| *name).collect();
-            format!("names the role {name:?}; there are {}", names.join(", "))
-        })
-    })
-}
-
-fn nets(text: &str) -> Result<Vec<IpNet>, String> {
-    list(text, |net| {
-        let parsed = net.parse().ok().or_else(|| net.parse::<std::net::IpAddr>().ok().map(IpNet::from));
-        parsed.ok_or_else(|| format!("holds {net:?}, which is not a network such as 10.0.0.0/8"))
-    })
-}
-
-fn list<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect()
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "on" | "yes" => Ok(true),
-        "0" | "false" | "off" | "no" => Ok(false),
-        _ => Err(format!("is {text:?}, not on or off")),
-    }
-}
-
-/// Time to wait for a place and to settle: with less, leases would end before anything was sent.
-fn margin(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
-        duration if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
-        duration => Ok(duration),
-    }
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
-        Duration::ZERO => Err("must be longer than nothing".to_owned()),
-        duration => Ok(duration),
-    }
 }
 
 #[cfg(test)]
@@ -358,6 +289,8 @@ mod tests {
             ("TASK_INBOX_BUS", "kafka://cache", "redis://"),
             ("TASK_INBOX_BUS", "redis://", "Redis"),
             ("TASK_INBOX_BUS", "postgres", "SQLite"),
+            ("TASK_INBOX_ROLES", "api,exporter", "TASK_INBOX_EXPORT_URL"),
+            ("TASK_INBOX_EXPORT_URL", "redis://cache", "NATS"),
             ("TASK_INBOX_SERVER", "ftp://inbox", "https://"),
             ("TASK_INBOX_SERVER", "https://inbox/?a", "address alone"),
         ] {
@@ -391,6 +324,11 @@ mod tests {
         assert_eq!(config.allow_nets.len(), 2);
         assert_eq!(config.roles, [Role::Api]);
         assert!(config.unused.is_empty());
+        let exports =
+            |name, url| load(&[("TASK_INBOX_ROLES", "exporter"), (name, url)]).expect("right").export_url;
+        assert_eq!(exports("TASK_INBOX_BUS", "nats://queue").as_deref(), Some("nats://queue"));
+        assert_eq!(exports("TASK_INBOX_EXPORT_URL", "tls://queue").as_deref(), Some("tls://queue"));
+        assert_eq!(load(&[("TASK_INBOX_EXPORT_URL", "nats://queue")]).expect("right").export_url, None);
         let bus = |text| load(&[("TASK_INBOX_BUS", text)]).expect("known").bus;
         assert!(matches!(bus("memory"), bus::Kind::Memory));
         assert!(matches!(bus("redis://:swordfish@cache/1"), bus::Kind::Redis(_)));

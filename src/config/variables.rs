@@ -57,7 +57,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "TASK_INBOX_ROLES",
         "api,realtime,dispatcher,timers,ui",
-        "What this process does. Without `api` it serves health checks alone. `timers` makes time-outs of tasks happen. `realtime` and `ui` are known and do nothing yet.",
+        "What this process does. Without `api` it serves health checks alone. `exporter` adds every event to a stream in \
+         NATS (docs/EXPORT.md). `timers` makes time-outs of tasks happen. `realtime` and `ui` are known and do nothing yet.",
     )
     .like("api,dispatcher"),
     Variable::new("TASK_INBOX_API_URL", "", "Where a process without the role `api` finds one that has it. Not used yet."),
@@ -71,10 +72,17 @@ pub const VARIABLES: &[Variable] = &[
         "",
         "How processes wake each other: `postgres` (NOTIFY) if the database is PostgreSQL and nothing is set; \
          `redis://{host}` or `rediss://{host}` (Pub/Sub, channel `realtime`), `nats://{host}` or `tls://{host}` (subject \
-         `task-inbox.realtime`); `memory`: not at all. A wake-up only saves time: without one, each process looks \
+         `task-inbox-realtime`); `memory`: not at all. A wake-up only saves time: without one, each process looks \
          twice a second.",
     )
     .like("redis://localhost"),
+    Variable::new(
+        "TASK_INBOX_EXPORT_URL",
+        "",
+        "The NATS server with JetStream that the role `exporter` exports to, `nats://{host}` or `tls://{host}`; that of \
+         TASK_INBOX_BUS if nothing is set.",
+    )
+    .like("nats://localhost:4222"),
     Variable::new("TASK_INBOX_PUBLIC_URL", "", "The address that people's browsers see. Not used yet.")
         .like("https://inbox.example.com"),
     Variable::new("TASK_INBOX_DOCS", "on", "Whether `/docs` serves a page to read and try the API with.").like("off"),

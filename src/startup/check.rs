@@ -7,6 +7,7 @@ use super::findings::{Finding, Status};
 use super::{condition, database, master_key};
 use crate::app::Vault;
 use crate::config::Config;
+use crate::export;
 use crate::store::{Db, secrets};
 
 /// Everything that would keep a server from starting, or a command from working.
@@ -25,6 +26,12 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     if let Some(db) = db {
         findings.extend(condition::look(&db).await);
         let _ = db.close().await;
+    }
+    if let Some(url) = &config.export_url {
+        findings.push(match export::look(url).await {
+            Ok(()) => Finding::ok("export", "JetStream answers"),
+            Err(error) => Finding::failure("export", error),
+        });
     }
     findings
 }

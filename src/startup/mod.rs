@@ -35,6 +35,7 @@ use crate::app::{App, KeyCache, Vault};
 use crate::bus::Bus;
 use crate::config::{Config, Role};
 use crate::dispatch::{self, Dispatcher};
+use crate::export;
 use crate::http;
 use crate::outbound::{self, Policy};
 use crate::realtime::Tail;
@@ -76,6 +77,9 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let bus = Bus::start(&config.bus, &db, &background);
     let tail = Tail::start(&db, &bus, stop.clone(), &background);
     let (client, targets) = (client(config)?, Arc::new(Targets::default()));
+    if let Some(url) = &config.export_url {
+        export::start(db.clone(), tail.clone(), url.clone(), stop.clone());
+    }
     if db.engine() == Engine::Sqlite {
         // A server that was killed left them.
         let released = deliveries::release_all(&db).await.context("what was under way can't be taken up")?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sea_orm::{ConnectionTrait, Database};
 use task_inbox::app::guards::Guards;
 use task_inbox::app::{App, AppError, KeyCache, Permission, PostTask, Principal, Vault, schemas};
 use task_inbox::bus::Bus;
@@ -57,6 +58,13 @@ impl Fixture {
     /// Another process on the same database.
     pub(crate) async fn another(&self) -> App {
         process(&self.database).await
+    }
+
+    /// Changes the database behind everybody's back.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let connection = Database::connect(&self.database.url).await.expect("the test database answers");
+        connection.execute_unprepared(statement).await.expect("it is done");
+        connection.close().await.expect("closes");
     }
 }
 

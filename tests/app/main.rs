@@ -5,6 +5,7 @@
 mod support;
 
 mod audit;
+mod export;
 mod fixture;
 mod keys;
 mod maintenance;

@@ -4,16 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod broker;
-
 use std::time::{Duration, Instant};
 
 use task_inbox::bus::{Bus, Kind, Topic};
 use task_inbox::store::{Db, Engine};
+use task_inbox_testkit::Broker;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use broker::Broker;
 use support::TestDatabase;
 
 /// How soon a wake-up must come while all is well: far below the half second in which everybody looks anyway.
@@ -64,13 +62,13 @@ async fn wakes(kind: Kind, broker: Option<&mut Broker>) {
     assert!(!log.has_changed().expect("the bus is there"));
     let Some(broker) = broker else { return };
 
-    broker.kill();
+    broker.kill().expect("it is killed");
     // Nobody waits for a server that is gone, and nothing is kept for it.
     for _ in 0..1000 {
         here.bus.publish(Topic::Due);
     }
     log.mark_unchanged();
-    broker.start().await;
+    broker.start().await.expect("it starts");
     // Who was cut off looks at everything.
     tokio::time::timeout(AGAIN, log.changed()).await.expect("it is told to look").expect("the bus is there");
     until_heard(&here, &mut due).await;
@@ -85,27 +83,27 @@ async fn postgres_wakes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_wakes_and_may_be_killed() {
-    let mut broker = Broker::redis().await;
-    let kind = Kind::parse(&format!("redis://127.0.0.1:{}", broker.port())).expect("an address");
+    let mut broker = Broker::redis().await.expect("it starts");
+    let kind = Kind::parse(&broker.url()).expect("an address");
     wakes(kind, Some(&mut broker)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_wakes_and_may_be_killed() {
-    let mut broker = Broker::nats().await;
-    let kind = Kind::parse(&format!("nats://127.0.0.1:{}", broker.port())).expect("an address");
+    let mut broker = Broker::nats().await.expect("it starts");
+    let kind = Kind::parse(&broker.url()).expect("an address");
     wakes(kind, Some(&mut broker)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_later_is_found() {
-    let mut broker = Broker::redis().await;
-    broker.kill();
-    let kind = Kind::parse(&format!("redis://127.0.0.1:{}", broker.port())).expect("an address");
+    let mut broker = Broker::redis().await.expect("it starts");
+    broker.kill().expect("it is killed");
+    let kind = Kind::parse(&broker.url()).expect("an address");
     let (_database, db) = TestDatabase::migrated(Engine::Sqlite).await;
     let (here, there) = (Process::start(&kind, &db), Process::start(&kind, &db));
     let mut due = there.bus.subscribe(Topic::Due);
     here.bus.publish(Topic::Due);
-    broker.start().await;
+    broker.start().await.expect("it starts");
     until_heard(&here, &mut due).await;
 }

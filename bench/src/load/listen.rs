@@ -35,9 +35,12 @@ const WARM_UP: u64 = 3;
 /// Where, how many, and how much they are told.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Listen {
+    /// The server that decisions go to.
     pub(crate) address: SocketAddr,
-    pub(crate) key: String,
+    /// The one that is listened to, of the same database; and its process.
+    pub(crate) told: SocketAddr,
     pub(crate) server: u32,
+    pub(crate) key: String,
     /// Listeners to each task.
     pub(crate) each: usize,
     /// Tasks.
@@ -91,7 +94,7 @@ async fn listen(order: &Listen) -> Result<Listened> {
     let token = token(&mut client, &order.key).await?;
     let places: Vec<usize> = (0..order.tasks).flat_map(|task| vec![task; order.each]).collect();
     for some in places.chunks(CONNECTING) {
-        let connecting = some.iter().map(|task| connect(order.address, &tasks[*task], &token));
+        let connecting = some.iter().map(|task| connect(order.told, &tasks[*task], &token));
         for (socket, task) in futures_util::future::join_all(connecting).await.into_iter().zip(some) {
             tokio::task::spawn_local(hear(socket?, *task, heard.clone()));
         }
@@ -134,20 +137,13 @@ async fn decide(
     count: u64,
 ) -> Result<()> {
     let begun = Instant::now();
-    let next = Rc::new(RefCell::new(from));
-    let workers = (0..DECIDING).map(|_| {
-        let next = next.clone();
+    // A task's decisions are made one after the other, however long one takes: else the second asks for what is there.
+    let workers = (0..DECIDING).map(|worker| {
+        let mine =
+            (from..from + count).filter(move |number| *number as usize % tasks.len() % DECIDING == worker);
         async move {
             let mut client = Client::new(order.address);
-            loop {
-                let number = {
-                    let mut next = next.borrow_mut();
-                    *next += 1;
-                    *next - 1
-                };
-                if number >= from + count {
-                    return Ok::<_, anyhow::Error>(());
-                }
+            for number in mine {
                 let due = begun + Duration::from_secs_f64((number - from) as f64 / order.rate as f64);
                 tokio::time::sleep_until(due.into()).await;
                 let (task, round) = (number as usize % tasks.len(), number / tasks.len() as u64);
@@ -157,6 +153,7 @@ async fn decide(
                 let answer = client.send(&Request::new("PATCH", &path, &[("api-key", &order.key)])).await?;
                 ensure!(answer.status == 200, "a decision was answered {}", answer.status);
             }
+            Ok::<_, anyhow::Error>(())
         }
     });
     futures_util::future::try_join_all(workers).await?;

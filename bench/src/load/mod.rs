@@ -8,6 +8,7 @@ mod idle;
 mod listen;
 mod loops;
 mod post;
+mod publish;
 mod reads;
 
 use std::process::Stdio;
@@ -25,6 +26,7 @@ pub(crate) use loops::{Posted as HooksPosted, Posts as HookLoop};
 #[cfg(test)]
 pub(crate) use post::Cpu;
 pub(crate) use post::{Measured, Post, Until, WARM_UP, Watched};
+pub(crate) use publish::{PADDING, Publish, Published};
 pub(crate) use reads::{Answers, Reads, Site};
 
 /// What a load generator is to do.
@@ -36,6 +38,7 @@ pub(crate) enum Order {
     Hooks(HookLoop),
     Idle(Idle),
     Listen(Listen),
+    Publish(Publish),
     Reads(Reads),
 }
 
@@ -70,6 +73,7 @@ pub(crate) fn run(order: &str) -> Result<()> {
             Order::Hooks(hooks) => serde_json::to_string(&loops::run(hooks).await?)?,
             Order::Idle(idle) => serde_json::to_string(&idle::run(idle).await?)?,
             Order::Listen(listen) => serde_json::to_string(&listen::run(listen).await?)?,
+            Order::Publish(publish) => serde_json::to_string(&publish::run(publish).await?)?,
             Order::Reads(reads) => serde_json::to_string(&reads::run(reads).await?)?,
         })
     })?;

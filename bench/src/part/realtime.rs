@@ -1,4 +1,7 @@
-//! Ten thousand listeners to topics on one server, a hundred of whom hear of each of 200 events a second.
+//! Ten thousand listeners to topics on one server, a hundred of whom hear of each of 200 events a second; and listeners
+//! to one replica while another is decided at.
+
+mod fanout;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,7 @@ use crate::part::footprint::megabytes;
 use crate::scale::Scale;
 use crate::stage::{self, Engine, NOWHERE, Stage};
 use crate::statistics::Latency;
+pub(crate) use fanout::{Bare, Fanout};
 
 /// Listeners to each task.
 pub(crate) const EACH: usize = 100;
@@ -19,6 +23,9 @@ pub(crate) const RATE: u64 = 200;
 pub(crate) struct Realtime {
     pub(crate) listeners: usize,
     pub(crate) engines: Vec<OnEngine>,
+    /// From one replica to another, by each bus.
+    #[serde(default)]
+    pub(crate) fanouts: Vec<Fanout>,
 }
 
 /// What it took on one engine.
@@ -51,6 +58,7 @@ pub(crate) async fn measure(scale: &Scale) -> Result<Realtime> {
         let server = stage.serve().await?;
         let order = Order::Listen(Listen {
             address: server.address(),
+            told: server.address(),
             key: stage.key.clone(),
             server: stage::process_of(&server)?,
             each: EACH,
@@ -83,5 +91,6 @@ pub(crate) async fn measure(scale: &Scale) -> Result<Realtime> {
         stage::end(server).await?;
         stage.strike(&cluster).await?;
     }
-    Ok(Realtime { listeners: scale.listeners, engines })
+    let fanouts = fanout::measure(&cluster, scale).await?;
+    Ok(Realtime { listeners: scale.listeners, engines, fanouts })
 }

@@ -1,8 +1,9 @@
 //! Listeners to topics.
 
 use super::page::{Page, Verdict};
+use crate::load::PADDING;
 use crate::part::footprint::megabytes;
-use crate::part::realtime::{EACH, RATE, Realtime};
+use crate::part::realtime::{Bare, EACH, RATE, Realtime};
 use crate::statistics::number;
 
 /// Milliseconds from a decision to what is told of it, of 99 in 100.
@@ -54,6 +55,43 @@ pub(super) fn add(page: &mut Page, realtime: &Realtime) {
         .collect();
     page.table(
         &["", "messages", "median ms", "p90", "p99", "MB before", "all at rest", "after the load", "cores"],
+        &rows,
+    );
+    if !realtime.fanouts.is_empty() {
+        add_fanouts(page, realtime);
+    }
+}
+
+fn add_fanouts(page: &mut Page, realtime: &Realtime) {
+    let listeners = realtime.fanouts.first().map_or(0, |fanout| fanout.listeners);
+    page.paragraph(&format!(
+        "From one replica to another, on PostgreSQL: decisions go to one replica, and {} WebSockets listen to the other, \
+         {EACH} to each task. The bus tells the other that there is something; it reads it from the log and sends it out. \
+         Beside it, in the same run and at the same {RATE} messages a second, the same server of Redis or NATS by itself: a \
+         client publishes {PADDING} bytes, which {EACH} clients on connections of their own are sent by it (`PUBLISH` and \
+         `SUBSCRIBE` by the crates `redis` and `async-nats`, from before `PUBLISH` to the message received; nothing is \
+         kept, checked or read again). The last column is what these {EACH} receive in all when it publishes as fast as \
+         they take it; they and their publisher are one thread.",
+        number(listeners as f64, 0)
+    ));
+    let rows: Vec<_> = realtime
+        .fanouts
+        .iter()
+        .map(|fanout| {
+            let bare = |of: fn(&Bare) -> String| fanout.bare.as_ref().map_or_else(|| "-".to_owned(), of);
+            vec![
+                fanout.bus.clone(),
+                number(fanout.messages as f64, 0),
+                format!("{:.1}", fanout.told.p50),
+                format!("{:.1}", fanout.told.p99),
+                bare(|bare| format!("{:.1}", bare.told.p50)),
+                bare(|bare| format!("{:.1}", bare.told.p99)),
+                bare(|bare| number(bare.rate, 0)),
+            ]
+        })
+        .collect();
+    page.table(
+        &["bus", "messages", "median ms", "p99", "bare: median ms", "p99", "at most, messages/s"],
         &rows,
     );
 }

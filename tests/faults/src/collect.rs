@@ -40,7 +40,8 @@ pub(crate) async fn events(address: SocketAddr, key: &str) -> Result<Vec<Event>>
     }
 }
 
-fn event(item: &Value) -> Result<Event> {
+/// An event, out of an item of the feed.
+pub(crate) fn event(item: &Value) -> Result<Event> {
     let data = &item["data"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let kind = text(&item["type"]).with_context(|| format!("an event without type: {item}"))?;

@@ -68,6 +68,12 @@ enum Command {
     /// Let 50 readers of the log, by pages and by streams, break off at random while 4 clients write (1,000 calls a
     /// round, 5 rounds): through two replicas on PostgreSQL
     Readers(Options),
+    /// Kill Redis, kill NATS, and end the connections that LISTEN, each at random for a time (120 s), while one of two
+    /// replicas writes and the other sends and is read from. PostgreSQL only: on SQLite there is nobody to wake
+    Bus(Options),
+    /// Kill NATS and a replica that exports to it, in turn and with SIGKILL, at random points under load (40 rounds): two
+    /// replicas on PostgreSQL, one on SQLite
+    Export(Options),
     /// Change a byte, remove a row, swap two, cut the tail, each on a copy of a database, and let
     /// `audit verify` find it against a kept checkpoint
     Tamper(Options),
@@ -92,9 +98,9 @@ struct Options {
     /// Clients that post and decide meanwhile
     #[arg(long)]
     clients: Option<usize>,
-    /// How long contention lasts
-    #[arg(long, default_value_t = 60)]
-    seconds: u64,
+    /// How long contention lasts, and the killing of each bus; the default depends on the scenario
+    #[arg(long)]
+    seconds: Option<u64>,
     /// Makes the clients' choices the same again
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -119,6 +125,8 @@ async fn main() -> Result<ExitCode> {
         Command::Contention(options) => run("contention", options).await?,
         Command::Receiver(options) => run("receiver", options).await?,
         Command::Readers(options) => run("readers", options).await?,
+        Command::Bus(options) => run("bus", options).await?,
+        Command::Export(options) => run("export", options).await?,
         Command::Tamper(options) => run("tamper", options).await?,
         Command::All(options) => {
             let mut is_clean = true;

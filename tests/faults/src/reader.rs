@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::journal::Reading;
+pub(crate) use stream::Stream;
 
 /// How long a reader waits when nothing is new.
 const IDLE: Duration = Duration::from_millis(20);

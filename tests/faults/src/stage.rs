@@ -56,6 +56,10 @@ pub(crate) struct Stage {
     /// The replicas, by place; none where one was killed.
     servers: Vec<Option<Server>>,
     addresses: watch::Sender<Vec<SocketAddr>>,
+    /// Those of them that clients write to.
+    written: watch::Sender<Vec<SocketAddr>>,
+    /// A replica that is read from alone.
+    read_only: Option<usize>,
     readers: Option<Readers>,
     report: Report,
     directory: PathBuf,
@@ -116,6 +120,8 @@ impl Stage {
             lost: Vec::new(),
             servers: Vec::new(),
             addresses: watch::Sender::new(Vec::new()),
+            written: watch::Sender::new(Vec::new()),
+            read_only: None,
             readers: None,
             report: Report::default(),
             directory,
@@ -187,14 +193,24 @@ impl Stage {
 
     /// Tells clients and readers which replicas there are, but for one that is left out.
     pub(crate) fn announce(&self, without: Option<usize>) {
-        let running = self.servers.iter().enumerate().filter(|(place, _)| Some(*place) != without);
-        let addresses = running.filter_map(|(_, server)| Some(server.as_ref()?.address())).collect();
-        self.addresses.send_replace(addresses);
+        let but_for = |left_out: &[Option<usize>]| {
+            let running =
+                self.servers.iter().enumerate().filter(|(place, _)| !left_out.contains(&Some(*place)));
+            running.filter_map(|(_, server)| Some(server.as_ref()?.address())).collect()
+        };
+        self.addresses.send_replace(but_for(&[without]));
+        self.written.send_replace(but_for(&[without, self.read_only]));
+    }
+
+    /// Lets no client write to a replica: what happens, it hears from the others.
+    pub(crate) fn only_read_from(&mut self, place: usize) {
+        self.read_only = Some(place);
+        self.announce(None);
     }
 
     /// What a load needs to know.
     pub(crate) fn plan(&self, work: Work) -> Plan {
-        Plan { work, keys: self.keys.clone(), addresses: self.addresses.subscribe(), seed: self.options.seed }
+        Plan { work, keys: self.keys.clone(), addresses: self.written.subscribe(), seed: self.options.seed }
     }
 
     /// Starts the load and the readers.
@@ -279,6 +295,7 @@ impl Stage {
     /// Ends every replica in good order.
     pub(crate) async fn shut_down(&mut self) -> Result<()> {
         self.addresses.send_replace(Vec::new());
+        self.written.send_replace(Vec::new());
         for server in self.servers.drain(..).flatten() {
             server.terminate(Duration::from_secs(30)).await?;
         }

@@ -33,43 +33,72 @@ impl Follower {
 
     /// Reads so many events, or until the stream ends.
     async fn read(&mut self, address: SocketAddr, most: u32) -> reqwest::Result<()> {
-        let mut request = client()?
-            .get(format!("http://{address}/api/v1/events"))
-            .header("api-key", &self.key)
-            .header("accept", "text/event-stream");
-        if let Some(cursor) = &self.cursor {
-            request = request.header("last-event-id", cursor);
-        }
-        let mut response = request.send().await?.error_for_status()?;
-        let (mut text, mut left) = (Vec::new(), most);
-        while let Some(chunk) = response.chunk().await? {
-            text.extend_from_slice(&chunk);
-            while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
-                let block: Vec<u8> = text.drain(..end + 2).collect();
-                if self.dispatch(&String::from_utf8_lossy(&block)) {
-                    left -= 1;
-                    if left == 0 {
-                        return Ok(());
-                    }
-                }
+        let mut stream = Stream::open(address, &self.key, self.cursor.as_deref()).await?;
+        let mut left = most;
+        while let Some(Block { event, id }) = stream.next().await? {
+            if let Some(event) = &event {
+                self.reading.seen.push(place(event));
+            }
+            if id.is_some() {
+                self.cursor = id;
+            }
+            left -= u32::from(event.is_some());
+            if left == 0 {
+                break;
             }
         }
         Ok(())
     }
+}
 
-    /// Takes a block; whether it was an event. Its id counts once it is whole.
-    fn dispatch(&mut self, block: &str) -> bool {
+/// The log as a stream, by a connection of its own.
+pub(crate) struct Stream {
+    response: reqwest::Response,
+    text: Vec<u8>,
+}
+
+/// What ends with an empty line: an event, or a heartbeat without one. Its id counts once it is whole.
+pub(crate) struct Block {
+    pub(crate) event: Option<Value>,
+    id: Option<String>,
+}
+
+impl Stream {
+    /// Begins after a cursor, or at the log's beginning.
+    pub(crate) async fn open(address: SocketAddr, key: &str, cursor: Option<&str>) -> reqwest::Result<Self> {
+        let mut request = client()?
+            .get(format!("http://{address}/api/v1/events"))
+            .header("api-key", key)
+            .header("accept", "text/event-stream");
+        if let Some(cursor) = cursor {
+            request = request.header("last-event-id", cursor);
+        }
+        Ok(Self { response: request.send().await?.error_for_status()?, text: Vec::new() })
+    }
+
+    /// Waits for the next block; none at the stream's end.
+    pub(crate) async fn next(&mut self) -> reqwest::Result<Option<Block>> {
+        loop {
+            if let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
+                let block: Vec<u8> = self.text.drain(..end + 2).collect();
+                return Ok(Some(Block::read(&String::from_utf8_lossy(&block))));
+            }
+            match self.response.chunk().await? {
+                Some(chunk) => self.text.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Block {
+    fn read(text: &str) -> Self {
         let fields = |name: &str| -> Vec<&str> {
-            block.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+            text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
         };
         let data = fields("data").join("\n");
-        if !data.is_empty() {
-            self.reading.seen.push(place(&serde_json::from_str::<Value>(&data).unwrap_or_default()));
-        }
-        if let Some(id) = fields("id").pop() {
-            self.cursor = Some(id.to_owned());
-        }
-        !data.is_empty()
+        let event = (!data.is_empty()).then(|| serde_json::from_str(&data).unwrap_or_default());
+        Self { event, id: fields("id").pop().map(str::to_owned) }
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
         calls.extend(made);
     }
     stage.begin(Work::Contention { tasks: tasks.clone(), keys: KEYS });
-    let until = Instant::now() + Duration::from_secs(options.seconds);
+    let until = Instant::now() + Duration::from_secs(options.seconds.unwrap_or(60));
     match options.engine {
         Engine::Sqlite => calls.extend(decide_beside(&mut stage, &tasks, until).await?),
         Engine::Postgres => tokio::time::sleep_until(until.into()).await,

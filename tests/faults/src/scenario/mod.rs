@@ -1,9 +1,11 @@
 //! The scenarios: each builds its stage, breaks something, and ends in the audit.
 
+mod bus;
 mod commit_cut;
 mod connections_cut;
 mod contention;
 mod disk_full;
+mod export;
 mod kill9;
 mod kill9_replicas;
 mod pg_restart;
@@ -21,7 +23,7 @@ use crate::audit::Report;
 use crate::stage::Engine;
 
 /// Every scenario, and why one is for a single engine.
-pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 13] = [
+pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 15] = [
     ("kill9", None),
     (
         "kill9-replicas",
@@ -40,6 +42,8 @@ pub(crate) const ALL: [(&str, Option<(Engine, &str)>); 13] = [
     ("contention", None),
     ("receiver", None),
     ("readers", None),
+    ("bus", Some((Engine::Postgres, "on SQLite there is one process, which has nobody to wake"))),
+    ("export", None),
     ("tamper", None),
 ];
 
@@ -57,7 +61,9 @@ pub(crate) async fn run(name: &str, options: Options) -> Result<Report> {
         "disk-full" => disk_full::run(&options).await,
         "contention" => contention::run(&options).await,
         "receiver" => receiver::run(&options).await,
+        "bus" => bus::run(&options).await,
         "readers" => readers::run(&options).await,
+        "export" => export::run(&options).await,
         "tamper" => tamper::run(&options).await,
         _ => bail!("no scenario is called {name}"),
     }
