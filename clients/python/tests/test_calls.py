@@ -1,10 +1,10 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any, Callable, List, cast
 from unittest import TestCase
 
 from task_inbox import ConflictError, ProblemError, TaskInbox, UnexpectedAnswerError, UnreachableError
-from task_inbox.models import Decide, PostTask
+from task_inbox.models import Decide, Decided, PostTask
 
 from .cable import Cable
 from .server import GRANT, NOBODY, Server, free_port, offer, refund
@@ -110,9 +110,13 @@ class Calls(TestCase):
         cancelled = self.inbox.cancel(task, reason="the customer keeps it", version=1)["task"]
         self.assertEqual((cancelled["phase"], cancelled["version"]), ("cancelled", 2))
         self.assertEqual(self.inbox.cancel(task)["task"], cancelled)
-        for late in (lambda: self.inbox.amend(task, {"cents": 1}), lambda: self.inbox.decide(task, GRANT)):
+        late: List[Callable[[], Decided]] = [
+            lambda: self.inbox.amend(task, {"cents": 1}),
+            lambda: self.inbox.decide(task, GRANT),
+        ]
+        for call in late:
             with self.assertRaises(ConflictError) as refused:
-                late()
+                call()
             assert refused.exception.current
             self.assertEqual((refused.exception.status, refused.exception.current["phase"]), (409, "cancelled"))
         decided = self.inbox.post(refund("4720"))["task"]["id"]
@@ -187,15 +191,16 @@ class Calls(TestCase):
         with self.assertRaises(ValueError):
             TaskInbox(self.server.url, "k", retry_for=float("nan"))
         for wrong in ("", "..", "../../..", "01a1fcff", "x/y", NOBODY + "\n", cast(str, None)):
-            for call in (
+            calls: List[Callable[[str], Any]] = [
                 self.inbox.get,
                 self.inbox.wait,
                 self.inbox.cancel,
                 lambda id: self.inbox.amend(id, {}),
                 lambda id: self.inbox.decide(id, GRANT),
-            ):
+            ]
+            for given in calls:
                 with self.assertRaises(ValueError, msg=wrong):
-                    call(wrong)
+                    given(wrong)
         with self.assertRaises(ValueError):
             self.inbox.post(refund("1"), idempotency_key="with a blank")
         with self.assertRaises(ValueError):

@@ -56,7 +56,7 @@ class Wait(TestCase):
         self.assertEqual((ended["phase"], ended["state"]), ("cancelled", None))
 
         old = self.inbox.post(offer("waits", 1))["task"]["id"]
-        wait = self.threads.submit(self.far.wait, old)
+        wait = self.threads.submit(self.far.wait, old, timeout=30)
         self.asked(old)
         newer = self.inbox.post(offer("waits", 2))["task"]["id"]
         ended = wait.result(60)["task"]
@@ -65,7 +65,7 @@ class Wait(TestCase):
         question: PostTask = {"schema_name": "shop", "task": "question"}
         asked = self.inbox.post(question)["task"]
         self.assertTrue(asked["expires_at"])
-        self.assertEqual(self.far.wait(asked["id"])["task"]["phase"], "expired")
+        self.assertEqual(self.far.wait(asked["id"], timeout=30)["task"]["phase"], "expired")
         self.assertEqual(self.inbox.post(question, wait=30)["task"]["phase"], "expired")
 
     def test_it_survives_a_server_that_is_killed_and_comes_back(self) -> None:

@@ -116,8 +116,12 @@ test('the sender withdraws what waits, and nothing else', async () => {
   const cancelled = await inbox.cancel(task.id, { reason: 'the customer keeps it', version: 1 })
   assert.deepEqual([cancelled.task.phase, cancelled.task.version], ['cancelled', 2])
   assert.deepEqual((await inbox.cancel(task.id)).task, cancelled.task)
-  for (const late of [inbox.amend(task.id, { cents: 1 }), inbox.decide(task.id, { state: 'refused', reason: 'no' })]) {
-    const { status, current } = await thrown(ConflictError, late)
+  const calls = [
+    () => inbox.amend(task.id, { cents: 1 }),
+    () => inbox.decide(task.id, { state: 'refused', reason: 'no' }),
+  ]
+  for (const call of calls) {
+    const { status, current } = await thrown(ConflictError, call())
     assert.deepEqual([status, current?.phase], [409, 'cancelled'])
   }
   const decided = await inbox.post(refund('4720'))
@@ -134,7 +138,8 @@ test('a newer task takes the place of the one that waits, and a decision is boun
   const { task: old } = await inbox.get(first.id)
   assert.deepEqual([old.phase, old.superseded_by], ['superseded', task.id])
   // A type that has none takes one all the same.
-  const [one, two] = [await inbox.post({ ...refund('1'), merge_key: 'k' }), await inbox.post({ ...refund('2'), merge_key: 'k' })]
+  const one = await inbox.post({ ...refund('1'), merge_key: 'k' })
+  const two = await inbox.post({ ...refund('2'), merge_key: 'k' })
   assert.equal(two.task.supersedes, one.task.id)
 
   const blind = await thrown(ProblemError, inbox.decide(task.id, { state: 'accepted' }))

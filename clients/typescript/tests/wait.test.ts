@@ -48,14 +48,14 @@ test('it ends with whatever ends the task, and says what that was', async () => 
   assert.deepEqual([(await wait).task.phase, (await wait).task.state], ['cancelled', null])
 
   const old = await inbox.post(offer('waits', 1))
-  const other = far.wait(old.task.id)
+  const other = far.wait(old.task.id, { timeout: 30 })
   await waits(old.task.id)
   const { task: newer } = await inbox.post(offer('waits', 2))
   assert.deepEqual([(await other).task.phase, (await other).task.superseded_by], ['superseded', newer.id])
 
   const question = await inbox.post({ schema_name: 'shop', task: 'question' })
   assert.ok(question.task.expires_at)
-  assert.equal((await far.wait(question.task.id)).task.phase, 'expired')
+  assert.equal((await far.wait(question.task.id, { timeout: 30 })).task.phase, 'expired')
   const asked = await inbox.post({ schema_name: 'shop', task: 'question' }, { wait: 30 })
   assert.equal(asked.task.phase, 'expired')
 })
