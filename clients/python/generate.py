@@ -25,12 +25,12 @@ def schemas() -> Dict[str, Schema]:
     wanted = json.loads((HERE / "../types.json").read_text("utf-8"))
     every: Dict[str, Schema] = {**description["components"]["schemas"], **wanted["schemas"]}
     for name, derived in wanted["without"].items():
-        whole, left_out = every[derived["schema"]], derived["property"]
+        whole, left_out = every[derived["schema"]], derived["properties"]
         every[name] = {
             **whole,
             "description": derived["description"],
-            "required": [key for key in whole["required"] if key != left_out],
-            "properties": {key: value for key, value in whole["properties"].items() if key != left_out},
+            "required": [key for key in whole["required"] if key not in left_out],
+            "properties": {key: value for key, value in whole["properties"].items() if key not in left_out},
         }
     for name, properties in wanted["properties"].items():
         every[name] = {**every[name], "properties": {**every[name]["properties"], **properties}}
@@ -107,6 +107,18 @@ def fields(properties: Dict[str, Schema], names: List[str]) -> str:
     return indent("\n".join(lines), "    ")
 
 
+def called(name: str, properties: Dict[str, Schema], names: List[str], total: bool = True) -> str:
+    """A dictionary's type as a call, which takes keywords as names of fields."""
+    lines: List[str] = []
+    for key in names:
+        lines += [f"# {line}" for line in wrap(said(properties[key]) or "", WIDTH - 10)]
+        lines.append(f'"{key}": {type_of(properties[key])},')
+    arguments = [f'    "{name}",', "    {", indent("\n".join(lines), "        "), "    },"]
+    if not total:
+        arguments.append("    total=False,")
+    return "\n".join(["TypedDict(", *arguments, ")"])
+
+
 def declaration(name: str, schema: Schema) -> str:
     if "allOf" in schema:
         parts = schema["allOf"]
@@ -120,13 +132,14 @@ def declaration(name: str, schema: Schema) -> str:
     if schema.get("type") != "object" or "properties" not in schema:
         return f"{name} = {type_of(schema)}\n{text(schema['description'])}"
     properties, required = schema["properties"], schema.get("required", [])
-    if any(keyword.iskeyword(key) for key in properties):
-        assert set(required) == set(properties), f"{name}: a keyword among optional fields"
-        pairs = ", ".join(f'"{key}": {type_of(value)}' for key, value in properties.items())
-        return f'{name} = TypedDict("{name}", {{{pairs}}})\n{text(schema["description"])}'
     optional = [key for key in properties if key not in required]
     always = [key for key in properties if key in required]
     own = indent(text(schema["description"]), "    ") + "\n\n"
+    if not optional and any(map(keyword.iskeyword, always)):
+        return f'{name} = {called(name, properties, always)}\n{text(schema["description"])}'
+    if any(map(keyword.iskeyword, optional)):
+        base = f"_{name} = {called(f'_{name}', properties, optional, total=False)}"
+        return f"{base}\n\n\nclass {name}(_{name}):\n{own}{fields(properties, always)}"
     if not optional:
         return f"class {name}(TypedDict):\n{own}{fields(properties, always)}"
     if not always:

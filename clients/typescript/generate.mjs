@@ -9,13 +9,13 @@ const description = read('../../openapi/openapi.json')
 const wanted = read('../types.json')
 
 const all = { ...description.components.schemas, ...wanted.schemas }
-for (const [name, { schema, property, description }] of Object.entries(wanted.without)) {
-  const { [property]: _, ...properties } = all[schema].properties
+for (const [name, { schema, properties: without, description }] of Object.entries(wanted.without)) {
+  const isKept = (key) => !without.includes(key)
   all[name] = {
     ...all[schema],
     description,
-    properties,
-    required: all[schema].required.filter((key) => key !== property),
+    properties: Object.fromEntries(Object.entries(all[schema].properties).filter(([key]) => isKept(key))),
+    required: all[schema].required.filter(isKept),
   }
 }
 for (const [name, properties] of Object.entries(wanted.properties)) {

@@ -2,7 +2,17 @@
 
 from typing import List, Literal, Optional, cast
 
-from .models import Actor, ConflictProblem, GoneProblem, GuardRefusal, Invalid, Problem, Task, TaskAnswer
+from .models import (
+    Actor,
+    ChangeSince,
+    ConflictProblem,
+    GoneProblem,
+    GuardRefusal,
+    Invalid,
+    Problem,
+    Task,
+    TaskAnswer,
+)
 
 
 class InboxError(Exception):
@@ -82,6 +92,14 @@ class ConflictError(ProblemError):
     def allowed_transitions(self) -> List[Optional[str]]:
         """The states that it can go to from here; None is unset."""
         return self._conflict.get("allowed_transitions") or []
+
+    @property
+    def changes(self) -> List[ChangeSince]:
+        """412: what is another now than in the version that was named, each with its JSON pointer into the task.
+
+        Empty if nothing is known of that version.
+        """
+        return self._conflict.get("changes") or []
 
     @property
     def guard(self) -> Optional[GuardRefusal]:

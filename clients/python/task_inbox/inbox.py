@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Union, cast
 from uuid import UUID
 
 from .errors import InboxError, WaitTimeoutError
-from .models import Decide, Decided, EventType, PostTask, TaskAnswer
+from .models import Amend, Cancel, Decide, Decided, EventType, PostTask, TaskAnswer
 from .subscription import Subscription
 from .transport import Answer, Request, Retry, Transport, is_passing, now
 
@@ -48,7 +48,8 @@ class TaskInbox:
         `idempotency_key`, the second gets the first one's task. Repetitions by this client have one key in any case;
         give your own, such as the order's number, if your program may post once more after a crash.
 
-        With `wait`, the answer is the task as it is after so many seconds or when it is decided, whichever is first.
+        With `wait`, the answer is the task as it is after so many seconds or at its end, whichever is first; its `phase`
+        says whether it waits still.
         """
         end = None if wait is None else now() + _seconds("wait", wait)
         span = 0 if wait is None else min(wait, SPAN)
@@ -83,17 +84,52 @@ class TaskInbox:
         """Decides a task. The same decision by the same key may be sent again: it is made once.
 
         `version` is that of the task that was looked at: if it has changed since, the decision is refused (412).
+        Where the type binds decisions to what was seen, one without it is refused, too (428).
         """
-        headers = {"Idempotency-Key": _idempotent(idempotency_key)}
-        if version is not None:
-            headers["If-Match"] = f'"{version:d}"'
-        request = Request("PATCH", f"{_path(id)}/state", headers=headers, body=_json(decision))
-        return cast(Decided, self._send(request).json)
+        return self._change("PATCH", f"{_path(id)}/state", decision, version, idempotency_key)
+
+    def amend(
+        self,
+        id: Union[str, UUID],
+        meta: Dict[str, Any],
+        *,
+        reason: Optional[str] = None,
+        on_behalf_of: Optional[str] = None,
+        version: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Decided:
+        """Changes what a task says that waits.
+
+        `meta` is merged into the task's (RFC 7396): what it doesn't name stays, and None takes away. Whoever decides
+        with the version before is refused, and told what has changed. `version` is as of a decision; `on_behalf_of` is
+        recorded as claimed, not proven.
+        """
+        body: Amend = {"meta": meta, "reason": reason, "on_behalf_of": on_behalf_of}
+        return self._change("PATCH", _path(id), body, version, idempotency_key)
+
+    def cancel(
+        self,
+        id: Union[str, UUID],
+        *,
+        reason: Optional[str] = None,
+        on_behalf_of: Optional[str] = None,
+        version: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Decided:
+        """Withdraws a task that waits: nobody can decide it any more. To withdraw it again changes nothing.
+
+        `version` is as of a decision; `on_behalf_of` is recorded as claimed, not proven.
+        """
+        body: Cancel = {"reason": reason, "on_behalf_of": on_behalf_of}
+        return self._change("POST", f"{_path(id)}/cancel", body, version, idempotency_key)
 
     def wait(self, id: Union[str, UUID], *, timeout: Optional[float] = None) -> TaskAnswer:
-        """Waits until a task is decided, or otherwise no longer open.
+        """Waits until a task is no longer open.
 
-        Survives restarts of the inbox and connections that break; no decision falls between two of its requests. Raises
+        How it ended is its `phase`: `resolved` is a decision; `cancelled` (withdrawn), `expired` (nobody decided in
+        time) and `superseded` (by the task `superseded_by`) are none.
+
+        Survives restarts of the inbox and connections that break; no end falls between two of its requests. Raises
         `WaitTimeoutError` if `timeout` seconds are over first; without it, it takes as long as it takes.
         """
         end = float("inf") if timeout is None else now() + _seconds("timeout", timeout)
@@ -141,6 +177,14 @@ class TaskInbox:
                 raise WaitTimeoutError(seen)
             if now() - begun < min(SOON, span):
                 time.sleep(SOON / 4)
+
+    def _change(
+        self, method: str, path: str, body: Any, version: Optional[int], idempotency_key: Optional[str]
+    ) -> Decided:
+        headers = {"Idempotency-Key": _idempotent(idempotency_key)}
+        if version is not None:
+            headers["If-Match"] = f'"{version:d}"'
+        return cast(Decided, self._send(Request(method, path, headers=headers, body=_json(body))).json)
 
     def _send(self, request: Request) -> Answer:
         return self._transport.send(request, now() + self._transport.retry_for)

@@ -8,6 +8,11 @@ from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 __all__ = [
     "Actor",
     "ActorKind",
+    "Amend",
+    "Binding",
+    "Bound",
+    "Cancel",
+    "ChangeSince",
     "ConflictProblem",
     "Decide",
     "Decided",
@@ -49,6 +54,49 @@ class Actor(_Actor, total=False):
     """For whom a program said that it acted; claimed, not proven."""
 
 
+class _Amend(TypedDict):
+    meta: Dict[str, Any]
+    """What is merged into the task's `meta` (RFC 7396)."""
+
+
+class Amend(_Amend, total=False):
+    """A change of what a task says."""
+
+    reason: Optional[str]
+    """Why."""
+    on_behalf_of: Optional[str]
+    """For whom a program does it; recorded as claimed, not proven."""
+
+
+class Binding(TypedDict):
+    """The values that a decision is bound to."""
+
+    hash: str
+    """`sha256:` and the SHA-256 of the JSON object `{path: value}`, in its canonical form (RFC 8785)."""
+    paths: List[str]
+    """JSON pointers (RFC 6901) into the task."""
+
+
+class Bound(TypedDict):
+    """What a decision is bound to."""
+
+    version: int
+    """The version that was decided about."""
+    hash: str
+    """`sha256:` and the SHA-256 of the JSON object `{path: value}`, in its canonical form (RFC 8785)."""
+    paths: List[str]
+    """JSON pointers (RFC 6901) into the task."""
+
+
+class Cancel(TypedDict, total=False):
+    """A withdrawal."""
+
+    reason: Optional[str]
+    """Why."""
+    on_behalf_of: Optional[str]
+    """For whom a program does it; recorded as claimed, not proven."""
+
+
 class _ConflictProblem(TypedDict):
     type: str
     """What kind: stable, relative to this service."""
@@ -75,6 +123,8 @@ class ConflictProblem(_ConflictProblem, total=False):
     """When."""
     allowed_transitions: Optional[List[Optional[str]]]
     """The states that it can go to from here."""
+    changes: Optional[List["ChangeSince"]]
+    """Only where the task has changed since `If-Match`: what is another now, without the version itself."""
     guard: Optional["GuardRefusal"]
     """Only where the type's guard refused."""
 
@@ -160,6 +210,8 @@ class EventData(_EventData, total=False):
     """What was added to `meta`."""
     guard: Optional["GuardPassed"]
     """Why its guard let it pass, in events of guarded transitions."""
+    bound: Optional["Bound"]
+    """What the decision is bound to, in events of transitions whose type binds decisions."""
     schema: Optional[str]
     """The schema's name, in events of a schema."""
     semver: Optional[str]
@@ -172,9 +224,7 @@ class EventData(_EventData, total=False):
     """What a person said, in events of an endpoint."""
 
 
-class EventTask(TypedDict):
-    """A task as an event and a guard's question show it."""
-
+class _EventTask(TypedDict):
     id: str
     """UUIDv7."""
     created: str
@@ -208,9 +258,20 @@ class EventTask(TypedDict):
     callback_url: Optional[str]
     """Where else its events go."""
     merge_key: Optional[str]
-    """Tasks with the same key replace each other. Not available yet."""
+    """Of the tasks of a type that have the same key, the newest takes the place of the one that waits."""
     version: int
     """1 when posted, +1 on each change; the `ETag`."""
+
+
+class EventTask(_EventTask, total=False):
+    """A task as an event and a guard's question show it."""
+
+    expires_at: str
+    """When its time is over. Only while it waits, and if its type has `timeouts`."""
+    supersedes: str
+    """The task whose place it took. Only if there is one."""
+    superseded_by: str
+    """The task that took its place. Only if there is one."""
 
 
 class _GoneProblem(TypedDict):
@@ -303,6 +364,10 @@ class PostTask(_PostTask, total=False):
     """Where else the task's events go, by a host among the schema's `callback_hosts`; signed with the schema's
     key.
     """
+    merge_key: Optional[str]
+    """Takes the place of the task of this type that waits under the same key; absent: what the type's
+    `merge_key` finds in `meta`, if it declares one.
+    """
 
 
 class _Problem(TypedDict):
@@ -325,9 +390,7 @@ class Problem(_Problem, total=False):
     """Everything that is wrong with the body."""
 
 
-class Task(TypedDict):
-    """Something that a person must decide."""
-
+class _Task(TypedDict):
     id: str
     """UUIDv7."""
     created: str
@@ -361,11 +424,24 @@ class Task(TypedDict):
     callback_url: Optional[str]
     """Where else its events go."""
     merge_key: Optional[str]
-    """Tasks with the same key replace each other. Not available yet."""
+    """Of the tasks of a type that have the same key, the newest takes the place of the one that waits."""
     version: int
     """1 when posted, +1 on each change; the `ETag`."""
     allowed_transitions: List[Optional[str]]
     """The states that it can go to from here; null is unset. In the API only."""
+
+
+class Task(_Task, total=False):
+    """Something that a person must decide."""
+
+    expires_at: str
+    """When its time is over. Only while it waits, and if its type has `timeouts`."""
+    supersedes: str
+    """The task whose place it took. Only if there is one."""
+    superseded_by: str
+    """The task that took its place. Only if there is one."""
+    binding: "Binding"
+    """What a decision about it is bound to. In the API only, and only if its type declares `binds`."""
 
 
 class TaskAnswer(TypedDict):
@@ -381,6 +457,25 @@ ActorKind = Literal["key", "user", "cli", "system"]
 """The kind of principal behind a change."""
 
 
+_ChangeSince = TypedDict(
+    "_ChangeSince",
+    {
+        # What was there; absent if nothing was.
+        "from": Any,
+        # What is there now; absent if nothing is.
+        "to": Any,
+    },
+    total=False,
+)
+
+
+class ChangeSince(_ChangeSince):
+    """A value of a task that is another now."""
+
+    pointer: str
+    """Where: a JSON pointer (RFC 6901) into the task."""
+
+
 EventType = Literal[
     "task.created",
     "task.state_changed",
@@ -390,6 +485,8 @@ EventType = Literal[
     "task.escalated",
     "task.cancelled",
     "task.amended",
+    "task.expired",
+    "task.superseded",
     "schema.version_created",
     "schema.removed",
     "endpoint.paused",
@@ -404,7 +501,15 @@ GuardPassed = Literal["allowed", "unreachable"]
 """Why a guarded transition was let pass."""
 
 
-GuardTransition = TypedDict("GuardTransition", {"from": Optional[str], "to": Optional[str]})
+GuardTransition = TypedDict(
+    "GuardTransition",
+    {
+        # The task's state.
+        "from": Optional[str],
+        # The wanted one.
+        "to": Optional[str],
+    },
+)
 """A change of state; null is unset."""
 
 

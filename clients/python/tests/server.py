@@ -127,3 +127,8 @@ class Server:
 def refund(order: str, cents: int = 500) -> PostTask:
     """A refund to ask for."""
     return {"schema_name": "shop", "task": "refund", "meta": {"order": order, "cents": cents}}
+
+
+def offer(customer: str, cents: int) -> PostTask:
+    """An offer, of which a customer has one at a time."""
+    return {"schema_name": "shop", "task": "offer", "meta": {"customer": customer, "cents": cents}}

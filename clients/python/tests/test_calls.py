@@ -1,13 +1,13 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any, Callable, List, cast
 from unittest import TestCase
 
 from task_inbox import ConflictError, ProblemError, TaskInbox, UnexpectedAnswerError, UnreachableError
-from task_inbox.models import Decide, PostTask
+from task_inbox.models import Decide, Decided, PostTask
 
 from .cable import Cable
-from .server import GRANT, NOBODY, Server, free_port, refund
+from .server import GRANT, NOBODY, Server, free_port, offer, refund
 
 
 class Calls(TestCase):
@@ -76,6 +76,75 @@ class Calls(TestCase):
         error = never.exception
         self.assertEqual((error.status, error.allowed_transitions, error.guard), (409, [None], None))
 
+    def test_the_sender_changes_what_waits_and_whoever_decides_on_what_it_said_before_hears_what_is_another_now(
+        self,
+    ) -> None:
+        task = self.inbox.post(refund("4718"))["task"]["id"]
+        change = {"cents": 400, "note": "one came back"}
+        amended = self.inbox.amend(task, change, reason="half of it", version=1, on_behalf_of="nights")["task"]
+        self.assertEqual((amended["version"], amended["phase"]), (2, "open"))
+        self.assertEqual(amended["meta"], {"order": "4718", "cents": 400, "note": "one came back"})
+        with self.assertRaises(ConflictError) as late:
+            self.inbox.decide(task, GRANT, version=1)
+        error = late.exception
+        self.assertEqual((error.status, error.current), (412, amended))
+        cents = {"pointer": "/meta/cents", "from": 500, "to": 400}
+        self.assertEqual(error.changes, [cents, {"pointer": "/meta/note", "to": "one came back"}])
+        with self.assertRaises(ConflictError) as other:
+            self.inbox.amend(task, {"cents": 300}, version=1)
+        self.assertEqual((other.exception.status, len(other.exception.changes)), (412, 2))
+        # None takes away; nothing that the type doesn't allow is taken.
+        self.assertEqual(self.inbox.amend(task, {"note": None})["task"]["meta"], {"order": "4718", "cents": 400})
+        with self.assertRaises(ProblemError) as wrong:
+            self.inbox.amend(task, {"cents": None})
+        self.assertEqual(wrong.exception.errors[0]["pointer"], "/meta")
+        data = next(self.inbox.subscribe(task=task, type="task.amended"))["data"]
+        assert data["actor"]
+        self.assertEqual((data["reason"], data["actor"]["on_behalf_of"]), ("half of it", "nights"))
+
+    def test_the_sender_withdraws_what_waits_and_nothing_else(self) -> None:
+        task = self.inbox.post(refund("4719"))["task"]["id"]
+        with self.assertRaises(ConflictError) as other:
+            self.inbox.cancel(task, version=7)
+        self.assertEqual(other.exception.status, 412)
+        cancelled = self.inbox.cancel(task, reason="the customer keeps it", version=1)["task"]
+        self.assertEqual((cancelled["phase"], cancelled["version"]), ("cancelled", 2))
+        self.assertEqual(self.inbox.cancel(task)["task"], cancelled)
+        late: List[Callable[[], Decided]] = [
+            lambda: self.inbox.amend(task, {"cents": 1}),
+            lambda: self.inbox.decide(task, GRANT),
+        ]
+        for call in late:
+            with self.assertRaises(ConflictError) as refused:
+                call()
+            assert refused.exception.current
+            self.assertEqual((refused.exception.status, refused.exception.current["phase"]), (409, "cancelled"))
+        decided = self.inbox.post(refund("4720"))["task"]["id"]
+        self.inbox.decide(decided, GRANT)
+        with self.assertRaises(ConflictError) as refused:
+            self.inbox.cancel(decided)
+        error = refused.exception
+        assert error.current and error.decided_by
+        self.assertEqual((error.status, error.current["state"], error.decided_by["name"]), (409, "granted", "shop"))
+
+    def test_a_newer_task_takes_the_place_of_the_one_that_waits_and_a_decision_is_bound_to_what_was_seen(self) -> None:
+        first = self.inbox.post(offer("c-1", 500))["task"]
+        self.assertEqual((first["merge_key"], self.inbox.post(offer("c-1", 500))["task"]["id"]), ("c-1", first["id"]))
+        task = self.inbox.post(offer("c-1", 700))["task"]
+        self.assertEqual((task["supersedes"], task["binding"]["paths"]), (first["id"], ["/meta/cents"]))
+        old = self.inbox.get(first["id"])["task"]
+        self.assertEqual((old["phase"], old["superseded_by"]), ("superseded", task["id"]))
+        # A type that has none takes one all the same.
+        one, two = (self.inbox.post({**refund(order), "merge_key": "k"})["task"] for order in ("1", "2"))
+        self.assertEqual(two["supersedes"], one["id"])
+
+        with self.assertRaisesRegex(ProblemError, "If-Match") as blind:
+            self.inbox.decide(task["id"], {"state": "accepted"})
+        self.assertEqual((blind.exception.status, blind.exception.type), (428, "/problems/precondition-required"))
+        self.inbox.decide(task["id"], {"state": "accepted"}, version=task["version"])
+        data = next(self.inbox.subscribe(task=task["id"], type="task.state_changed"))["data"]
+        self.assertEqual(data["bound"], {"version": 1, **task["binding"]})
+
     def test_a_wrong_key_a_key_without_a_permission_and_a_task_that_is_not_there(self) -> None:
         with self.assertRaises(ProblemError) as wrong:
             TaskInbox(self.server.url, "ti_wrong").post(refund("1"))
@@ -122,9 +191,16 @@ class Calls(TestCase):
         with self.assertRaises(ValueError):
             TaskInbox(self.server.url, "k", retry_for=float("nan"))
         for wrong in ("", "..", "../../..", "01a1fcff", "x/y", NOBODY + "\n", cast(str, None)):
-            for call in (self.inbox.get, self.inbox.wait, lambda id: self.inbox.decide(id, GRANT)):
+            calls: List[Callable[[str], Any]] = [
+                self.inbox.get,
+                self.inbox.wait,
+                self.inbox.cancel,
+                lambda id: self.inbox.amend(id, {}),
+                lambda id: self.inbox.decide(id, GRANT),
+            ]
+            for given in calls:
                 with self.assertRaises(ValueError, msg=wrong):
-                    call(wrong)
+                    given(wrong)
         with self.assertRaises(ValueError):
             self.inbox.post(refund("1"), idempotency_key="with a blank")
         with self.assertRaises(ValueError):

@@ -64,6 +64,14 @@ class Retries(TestCase):
         decided = inbox.decide(task["id"], {"state": "granted", "output": {"cents": 1}}, version=1)
         self.assertEqual((decided["task"]["version"], len(retries)), (2, 4))
 
+        # And what the sender changes and withdraws.
+        waits = inbox.post(refund("changed"))["task"]["id"]
+        lasts.append(0)
+        self.assertEqual(inbox.amend(waits, {"cents": 1})["task"]["version"], 2)
+        lasts.append(0)
+        self.assertEqual(inbox.cancel(waits, version=2)["task"]["version"], 3)
+        self.assertEqual(len(retries), 6)
+
     def test_whoever_is_over_a_rate_comes_back_when_told(self) -> None:
         slow = self.server.key("--rate", "2/s")
         retries: List[Retry] = []

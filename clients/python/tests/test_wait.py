@@ -5,10 +5,10 @@ from typing import Tuple
 from unittest import TestCase
 
 from task_inbox import ProblemError, TaskInbox, WaitTimeoutError
-from task_inbox.models import TaskAnswer
+from task_inbox.models import PostTask, TaskAnswer
 
 from .cable import Cable
-from .server import GRANT, NOBODY, Server, refund
+from .server import GRANT, NOBODY, Server, offer, refund
 
 
 class Wait(TestCase):
@@ -48,6 +48,25 @@ class Wait(TestCase):
         self.assertEqual((decided["task"]["state"], decided["task"]["output"]), ("granted", {"cents": 500}))
         # Of a task that was decided before, too.
         self.assertEqual(self.far.wait(task), decided)
+
+    def test_it_ends_with_whatever_ends_the_task_and_says_what_that_was(self) -> None:
+        task, wait = self.waits("withdrawn")
+        self.inbox.cancel(task)
+        ended = wait.result(60)["task"]
+        self.assertEqual((ended["phase"], ended["state"]), ("cancelled", None))
+
+        old = self.inbox.post(offer("waits", 1))["task"]["id"]
+        wait = self.threads.submit(self.far.wait, old, timeout=30)
+        self.asked(old)
+        newer = self.inbox.post(offer("waits", 2))["task"]["id"]
+        ended = wait.result(60)["task"]
+        self.assertEqual((ended["phase"], ended["superseded_by"]), ("superseded", newer))
+
+        question: PostTask = {"schema_name": "shop", "task": "question"}
+        asked = self.inbox.post(question)["task"]
+        self.assertTrue(asked["expires_at"])
+        self.assertEqual(self.far.wait(asked["id"], timeout=30)["task"]["phase"], "expired")
+        self.assertEqual(self.inbox.post(question, wait=30)["task"]["phase"], "expired")
 
     def test_it_survives_a_server_that_is_killed_and_comes_back(self) -> None:
         task, wait = self.waits("2")

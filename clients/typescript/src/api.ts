@@ -23,6 +23,60 @@ export interface components {
          * @enum {string}
          */
         ActorKind: "key" | "user" | "cli" | "system";
+        /** @description A change of what a task says. */
+        Amend: {
+            /** @description What is merged into the task's `meta` (RFC 7396). */
+            meta: {
+                [key: string]: unknown;
+            };
+            /** @description Why. */
+            reason?: string | null;
+            /** @description For whom a program does it; recorded as claimed, not proven. */
+            on_behalf_of?: string | null;
+        };
+        /** @description The values that a decision is bound to. */
+        Binding: {
+            /** @description `sha256:` and the SHA-256 of the JSON object `{path: value}`, in its canonical form (RFC 8785). */
+            hash: string;
+            /**
+             * @description JSON pointers (RFC 6901) into the task.
+             * @example [
+             *       "/meta/amount"
+             *     ]
+             */
+            paths: string[];
+        };
+        /** @description What a decision is bound to. */
+        Bound: {
+            /**
+             * Format: int64
+             * @description The version that was decided about.
+             */
+            version: number;
+            /** @description `sha256:` and the SHA-256 of the JSON object `{path: value}`, in its canonical form (RFC 8785). */
+            hash: string;
+            /** @description JSON pointers (RFC 6901) into the task. */
+            paths: string[];
+        };
+        /** @description A withdrawal. */
+        Cancel: {
+            /** @description Why. */
+            reason?: string | null;
+            /** @description For whom a program does it; recorded as claimed, not proven. */
+            on_behalf_of?: string | null;
+        };
+        /** @description A value of a task that is another now. */
+        ChangeSince: {
+            /**
+             * @description Where: a JSON pointer (RFC 6901) into the task.
+             * @example /meta/amount
+             */
+            pointer: string;
+            /** @description What was there; absent if nothing was. */
+            from?: unknown;
+            /** @description What is there now; absent if nothing is. */
+            to?: unknown;
+        };
         /** @description A conflict with the task as it stands, which comes with it where one is concerned. */
         ConflictProblem: {
             /**
@@ -56,6 +110,8 @@ export interface components {
             decided_at?: string | null;
             /** @description The states that it can go to from here. */
             allowed_transitions?: (string | null)[] | null;
+            /** @description Only where the task has changed since `If-Match`: what is another now, without the version itself. */
+            changes?: components["schemas"]["ChangeSince"][] | null;
             guard?: components["schemas"]["GuardRefusal"] | null;
         };
         /** @description A decision. */
@@ -144,6 +200,7 @@ export interface components {
             /** @description What was added to `meta`. */
             update_meta?: Record<string, unknown> | null;
             guard?: components["schemas"]["GuardPassed"] | null;
+            bound?: components["schemas"]["Bound"] | null;
             /** @description The schema's name, in events of a schema. */
             schema?: string | null;
             /** @description The version, in events of a schema. */
@@ -220,8 +277,23 @@ export interface components {
             due_at: string | null;
             /** @description Where else its events go. */
             callback_url: string | null;
-            /** @description Tasks with the same key replace each other. Not available yet. */
+            /** @description Of the tasks of a type that have the same key, the newest takes the place of the one that waits. */
             merge_key: string | null;
+            /**
+             * Format: date-time
+             * @description When its time is over. Only while it waits, and if its type has `timeouts`.
+             */
+            expires_at?: string;
+            /**
+             * Format: uuid
+             * @description The task whose place it took. Only if there is one.
+             */
+            supersedes?: string;
+            /**
+             * Format: uuid
+             * @description The task that took its place. Only if there is one.
+             */
+            superseded_by?: string;
             /**
              * Format: int64
              * @description 1 when posted, +1 on each change; the `ETag`.
@@ -232,7 +304,7 @@ export interface components {
          * @description What an event is about.
          * @enum {string}
          */
-        EventType: "task.created" | "task.state_changed" | "task.assigned" | "task.commented" | "task.due" | "task.escalated" | "task.cancelled" | "task.amended" | "schema.version_created" | "schema.removed" | "endpoint.paused" | "endpoint.disabled" | "endpoint.recovered" | "delivery.dead";
+        EventType: "task.created" | "task.state_changed" | "task.assigned" | "task.commented" | "task.due" | "task.escalated" | "task.cancelled" | "task.amended" | "task.expired" | "task.superseded" | "schema.version_created" | "schema.removed" | "endpoint.paused" | "endpoint.disabled" | "endpoint.recovered" | "delivery.dead";
         /** @description A cursor whose part of the log has been trimmed. */
         GoneProblem: {
             /**
@@ -361,6 +433,11 @@ export interface components {
              * @example https://hooks.shop.example/order/4711
              */
             callback_url?: string | null;
+            /**
+             * @description Takes the place of the task of this type that waits under the same key; absent: what the type's `merge_key` finds
+             *     in `meta`, if it declares one.
+             */
+            merge_key?: string | null;
         };
         /** @description An error (RFC 9457). */
         Problem: {
@@ -451,8 +528,23 @@ export interface components {
             due_at: string | null;
             /** @description Where else its events go. */
             callback_url: string | null;
-            /** @description Tasks with the same key replace each other. Not available yet. */
+            /** @description Of the tasks of a type that have the same key, the newest takes the place of the one that waits. */
             merge_key: string | null;
+            /**
+             * Format: date-time
+             * @description When its time is over. Only while it waits, and if its type has `timeouts`.
+             */
+            expires_at?: string;
+            /**
+             * Format: uuid
+             * @description The task whose place it took. Only if there is one.
+             */
+            supersedes?: string;
+            /**
+             * Format: uuid
+             * @description The task that took its place. Only if there is one.
+             */
+            superseded_by?: string;
             /**
              * Format: int64
              * @description 1 when posted, +1 on each change; the `ETag`.
@@ -460,6 +552,8 @@ export interface components {
             version: number;
             /** @description The states that it can go to from here; null is unset. In the API only. */
             allowed_transitions: (string | null)[];
+            /** @description What a decision about it is bound to. In the API only, and only if its type declares `binds`. */
+            binding?: components["schemas"]["Binding"];
         };
         /** @description A task with the name of its type. */
         TaskAnswer: {
@@ -482,6 +576,11 @@ export interface components {
 }
 export type Actor = components['schemas']['Actor'];
 export type ActorKind = components['schemas']['ActorKind'];
+export type Amend = components['schemas']['Amend'];
+export type Binding = components['schemas']['Binding'];
+export type Bound = components['schemas']['Bound'];
+export type Cancel = components['schemas']['Cancel'];
+export type ChangeSince = components['schemas']['ChangeSince'];
 export type ConflictProblem = components['schemas']['ConflictProblem'];
 export type Decide = components['schemas']['Decide'];
 export type Decided = components['schemas']['Decided'];

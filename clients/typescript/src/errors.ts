@@ -1,7 +1,17 @@
 // What goes wrong, by what the caller can do about it. An aborted signal's reason is thrown as it is, and what was
 // given wrongly is a TypeError.
 
-import type { Actor, ConflictProblem, GoneProblem, GuardRefusal, Invalid, Problem, Task, TaskAnswer } from './types.js'
+import type {
+  Actor,
+  ChangeSince,
+  ConflictProblem,
+  GoneProblem,
+  GuardRefusal,
+  Invalid,
+  Problem,
+  Task,
+  TaskAnswer,
+} from './types.js'
 
 /** Everything that this package throws of its own. */
 export class InboxError extends Error {
@@ -82,6 +92,14 @@ export class ConflictError extends ProblemError {
   /** The states that it can go to from here; null is unset. */
   get allowedTransitions(): (string | null)[] {
     return this.problem.allowed_transitions ?? []
+  }
+
+  /**
+   * 412: what is another now than in the version that was named, each with its JSON pointer into the task. Empty if
+   * nothing is known of that version.
+   */
+  get changes(): ChangeSince[] {
+    return this.problem.changes ?? []
   }
 
   /** What the type's guard said, where it was the guard that refused. */

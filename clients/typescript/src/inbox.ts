@@ -3,7 +3,7 @@
 import { WaitTimeoutError } from './errors.js'
 import { Subscription } from './subscription.js'
 import { type Answer, type Retry, Transport, isPassing, now, pause } from './transport.js'
-import type { Decide, Decided, EventType, PostTask, TaskAnswer } from './types.js'
+import type { Amend, Cancel, Decide, Decided, EventType, PostTask, TaskAnswer } from './types.js'
 
 /** Where the inbox is, and how to call it. All times are in seconds. */
 export interface TaskInboxOptions {
@@ -35,13 +35,28 @@ export interface PostOptions extends RequestOptions {
    * any case; give your own, such as the order's number, if your program may post once more after a crash.
    */
   idempotencyKey?: string | undefined
-  /** How many seconds to wait for the decision. The answer is the task as it is then, decided or not. */
+  /** How many seconds to wait for its end. The answer is the task as it is then; its `phase` says whether it waits still. */
   wait?: number | undefined
 }
 
 /** How a task is decided. */
 export interface DecideOptions extends RequestOptions {
-  /** The `version` of the task that was looked at: if it has changed since, the decision is refused (412). */
+  /**
+   * The `version` of the task that was looked at: if it has changed since, the decision is refused (412). Where the type
+   * binds decisions to what was seen, one without it is refused, too (428).
+   */
+  version?: number | undefined
+  /** As of a post. */
+  idempotencyKey?: string | undefined
+}
+
+/** How the sender changes or withdraws what waits. */
+export interface ChangeOptions extends RequestOptions {
+  /** Why. */
+  reason?: string | undefined
+  /** For whom a program does it; recorded as claimed, not proven. */
+  onBehalfOf?: string | undefined
+  /** The `version` of the task that was looked at: if it has changed since, nothing is done (412). */
   version?: number | undefined
   /** As of a post. */
   idempotencyKey?: string | undefined
@@ -110,23 +125,29 @@ export class TaskInbox {
   }
 
   /** Decides a task. The same decision by the same key may be sent again: it is made once. */
-  async decide(
-    id: string,
-    decision: Decide,
-    { version, idempotencyKey, signal }: DecideOptions = {},
-  ): Promise<Decided> {
-    const headers: Record<string, string> = { 'Idempotency-Key': idempotent(idempotencyKey) }
-    if (version !== undefined) headers['If-Match'] = `"${whole('version', version)}"`
-    const answer = await this.#send(
-      { method: 'PATCH', path: `${path(id)}/state`, headers, body: JSON.stringify(decision) },
-      signal,
-    )
-    return answer.json as Decided
+  async decide(id: string, decision: Decide, options: DecideOptions = {}): Promise<Decided> {
+    return this.#change('PATCH', `${path(id)}/state`, decision, options)
   }
 
   /**
-   * Waits until a task is decided, or otherwise no longer open. Survives restarts of the inbox and connections that
-   * break; no decision falls between two of its requests.
+   * Changes what a task says that waits. `meta` is merged into the task's (RFC 7396): what it doesn't name stays, and
+   * null takes away. Whoever decides with the version before is refused, and told what has changed.
+   */
+  async amend(id: string, meta: Amend['meta'], options: ChangeOptions = {}): Promise<Decided> {
+    const { reason = null, onBehalfOf: on_behalf_of = null } = options
+    return this.#change('PATCH', path(id), { meta, reason, on_behalf_of } satisfies Amend, options)
+  }
+
+  /** Withdraws a task that waits: nobody can decide it any more. To withdraw it again changes nothing. */
+  async cancel(id: string, options: ChangeOptions = {}): Promise<Decided> {
+    const { reason = null, onBehalfOf: on_behalf_of = null } = options
+    return this.#change('POST', `${path(id)}/cancel`, { reason, on_behalf_of } satisfies Cancel, options)
+  }
+
+  /**
+   * Waits until a task is no longer open. How it ended is its `phase`: `resolved` is a decision; `cancelled` (withdrawn),
+   * `expired` (nobody decided in time) and `superseded` (by the task `superseded_by`) are none. Survives restarts of the
+   * inbox and connections that break; no end falls between two of its requests.
    *
    * @throws {WaitTimeoutError} if the time is over first.
    */
@@ -168,6 +189,18 @@ export class TaskInbox {
       if (now() >= end) throw new WaitTimeoutError(seen)
       if (now() - begun < Math.min(SOON, span)) await pause(SOON / 4, signal)
     }
+  }
+
+  async #change(
+    method: 'POST' | 'PATCH',
+    path: string,
+    body: object,
+    { version, idempotencyKey, signal }: DecideOptions,
+  ): Promise<Decided> {
+    const headers: Record<string, string> = { 'Idempotency-Key': idempotent(idempotencyKey) }
+    if (version !== undefined) headers['If-Match'] = `"${whole('version', version)}"`
+    const answer = await this.#send({ method, path, headers, body: JSON.stringify(body) }, signal)
+    return answer.json as Decided
   }
 
   #send(request: Parameters<Transport['send']>[0], signal?: AbortSignal): Promise<Answer> {

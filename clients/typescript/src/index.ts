@@ -4,6 +4,7 @@ export type * from './types.js'
 export * from './errors.js'
 export { TaskInbox } from './inbox.js'
 export type {
+  ChangeOptions,
   DecideOptions,
   PostOptions,
   RequestOptions,

@@ -3,6 +3,11 @@
 export type {
   Actor,
   ActorKind,
+  Amend,
+  Binding,
+  Bound,
+  Cancel,
+  ChangeSince,
   ConflictProblem,
   Decide,
   Decided,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { ConflictError, ProblemError, type Task, TaskInbox, UnexpectedAnswerError, UnreachableError } from 'task-inbox'
-import { Server, refund } from './server.js'
+import { Server, offer, refund } from './server.js'
 
 let server: Server
 let inbox: TaskInbox
@@ -79,6 +79,79 @@ test('whoever decides too late hears what was decided', async () => {
   assert.deepEqual([never.status, never.allowedTransitions, never.guard], [409, [null], undefined])
 })
 
+test('the sender changes what waits, and whoever decides on what it said before hears what is another now', async () => {
+  const { task } = await inbox.post(refund('4718'))
+  const amended = await inbox.amend(
+    task.id,
+    { cents: 400, note: 'one came back' },
+    { reason: 'half of it', version: 1, onBehalfOf: 'the night shift' },
+  )
+  assert.deepEqual(
+    [amended.task.version, amended.task.phase, amended.task.meta],
+    [2, 'open', { order: '4718', cents: 400, note: 'one came back' }],
+  )
+  const late = await thrown(
+    ConflictError,
+    inbox.decide(task.id, { state: 'granted', output: { cents: 500 } }, { version: 1 }),
+  )
+  assert.deepEqual([late.status, late.current], [412, amended.task])
+  assert.deepEqual(late.changes, [
+    { pointer: '/meta/cents', from: 500, to: 400 },
+    { pointer: '/meta/note', to: 'one came back' },
+  ])
+  const other = await thrown(ConflictError, inbox.amend(task.id, { cents: 300 }, { version: 1 }))
+  assert.deepEqual([other.status, other.changes.length], [412, 2])
+  // Null takes away; nothing that the type doesn't allow is taken.
+  assert.deepEqual((await inbox.amend(task.id, { note: null })).task.meta, { order: '4718', cents: 400 })
+  assert.equal((await thrown(ProblemError, inbox.amend(task.id, { cents: null }))).errors[0]?.pointer, '/meta')
+  for await (const { type, data } of inbox.subscribe({ task: task.id, type: 'task.amended' })) {
+    assert.deepEqual([type, data.reason, data.actor?.on_behalf_of], ['task.amended', 'half of it', 'the night shift'])
+    break
+  }
+})
+
+test('the sender withdraws what waits, and nothing else', async () => {
+  const { task } = await inbox.post(refund('4719'))
+  assert.equal((await thrown(ConflictError, inbox.cancel(task.id, { version: 7 }))).status, 412)
+  const cancelled = await inbox.cancel(task.id, { reason: 'the customer keeps it', version: 1 })
+  assert.deepEqual([cancelled.task.phase, cancelled.task.version], ['cancelled', 2])
+  assert.deepEqual((await inbox.cancel(task.id)).task, cancelled.task)
+  const calls = [
+    () => inbox.amend(task.id, { cents: 1 }),
+    () => inbox.decide(task.id, { state: 'refused', reason: 'no' }),
+  ]
+  for (const call of calls) {
+    const { status, current } = await thrown(ConflictError, call())
+    assert.deepEqual([status, current?.phase], [409, 'cancelled'])
+  }
+  const decided = await inbox.post(refund('4720'))
+  await inbox.decide(decided.task.id, { state: 'granted', output: { cents: 500 } })
+  const late = await thrown(ConflictError, inbox.cancel(decided.task.id))
+  assert.deepEqual([late.status, late.current?.state, late.decidedBy?.name], [409, 'granted', 'shop'])
+})
+
+test('a newer task takes the place of the one that waits, and a decision is bound to what was seen', async () => {
+  const { task: first } = await inbox.post(offer('c-1', 500))
+  assert.deepEqual([first.merge_key, (await inbox.post(offer('c-1', 500))).task.id], ['c-1', first.id])
+  const { task } = await inbox.post(offer('c-1', 700))
+  assert.deepEqual([task.supersedes, task.binding?.paths], [first.id, ['/meta/cents']])
+  const { task: old } = await inbox.get(first.id)
+  assert.deepEqual([old.phase, old.superseded_by], ['superseded', task.id])
+  // A type that has none takes one all the same.
+  const one = await inbox.post({ ...refund('1'), merge_key: 'k' })
+  const two = await inbox.post({ ...refund('2'), merge_key: 'k' })
+  assert.equal(two.task.supersedes, one.task.id)
+
+  const blind = await thrown(ProblemError, inbox.decide(task.id, { state: 'accepted' }))
+  assert.deepEqual([blind.status, blind.type], [428, '/problems/precondition-required'])
+  assert.match(blind.detail, /If-Match/)
+  await inbox.decide(task.id, { state: 'accepted' }, { version: task.version })
+  for await (const { data } of inbox.subscribe({ task: task.id, type: 'task.state_changed' })) {
+    assert.deepEqual(data.bound, { version: 1, ...task.binding })
+    break
+  }
+})
+
 test('a wrong key, a key without a permission, and a task that is not there', async () => {
   const apiKey = 'ti_wrong'
   assert.equal((await thrown(ProblemError, new TaskInbox({ url: server.url, apiKey }).post(refund('1')))).status, 403)
@@ -118,6 +191,8 @@ test('what is given wrongly is a type error, and nothing is sent', async () => {
     await thrown(TypeError, inbox.get(id))
     await thrown(TypeError, inbox.wait(id))
     await thrown(TypeError, inbox.decide(id, { state: 'granted' }))
+    await thrown(TypeError, inbox.amend(id, {}))
+    await thrown(TypeError, inbox.cancel(id))
   }
   const wrong = '1' as unknown as number
   await thrown(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, after, before, test } from 'node:test'
-import { ProblemError, type Retry, TaskInbox, UnreachableError } from 'task-inbox'
+import { type Decided, ProblemError, type Retry, TaskInbox, UnreachableError } from 'task-inbox'
 import { Cable } from './cable.js'
 import { Server, refund } from './server.js'
 
@@ -48,13 +48,21 @@ test('a post whose answer was lost is repeated, and makes one task', async (t) =
   assert.equal(cable.count('"order":"lost"'), 4)
   assert.equal(await posted('lost'), 1)
 
-  // A decision, too.
-  const other = await cableFor(t)
-  lasts.push(0)
-  other.lasts = cable.lasts
-  const decider = new TaskInbox({ url: other.url, apiKey, onRetry: (retry) => retries.push(retry) })
-  const decided = await decider.decide(task.id, { state: 'granted', output: { cents: 1 } }, { version: 1 })
-  assert.deepEqual([decided.task.version, retries.length], [2, 4])
+  // Decisions, and what the sender does, too.
+  const { task: other } = await inbox.post(refund('changed'))
+  const calls: [(inbox: TaskInbox) => Promise<Decided>, number][] = [
+    [(far) => far.decide(task.id, { state: 'granted', output: { cents: 1 } }, { version: 1 }), 2],
+    [(far) => far.amend(other.id, { cents: 1 }), 2],
+    [(far) => far.cancel(other.id, { version: 2 }), 3],
+  ]
+  for (const [call, version] of calls) {
+    const far = await cableFor(t)
+    far.lasts = cable.lasts
+    lasts.push(0)
+    const failed = retries.length
+    const caller = new TaskInbox({ url: far.url, apiKey, onRetry: (retry) => retries.push(retry) })
+    assert.deepEqual([(await call(caller)).task.version, retries.length - failed], [version, 1])
+  }
 })
 
 test('whoever is over a rate comes back when told', async () => {

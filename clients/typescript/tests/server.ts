@@ -121,3 +121,8 @@ export class Server {
 export function refund(order: string, cents = 500) {
   return { schema_name: 'shop', task: 'refund', meta: { order, cents } }
 }
+
+/** An offer, of which a customer has one at a time. */
+export function offer(customer: string, cents: number) {
+  return { schema_name: 'shop', task: 'offer', meta: { customer, cents } }
+}

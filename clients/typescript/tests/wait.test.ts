@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { ProblemError, TaskInbox, WaitTimeoutError } from 'task-inbox'
 import { Cable } from './cable.js'
-import { Server, refund } from './server.js'
+import { Server, offer, refund } from './server.js'
 
 let server: Server
 let inbox: TaskInbox
@@ -38,6 +38,26 @@ test('a wait ends with the decision', async () => {
   assert.deepEqual([decided.task.state, decided.task.output, decided.ttype], ['granted', { cents: 500 }, 'refund'])
   // Of a task that was decided before, too.
   assert.deepEqual(await far.wait(task.id), decided)
+})
+
+test('it ends with whatever ends the task, and says what that was', async () => {
+  const { task } = await inbox.post(refund('withdrawn'))
+  const wait = far.wait(task.id)
+  await waits(task.id)
+  await inbox.cancel(task.id)
+  assert.deepEqual([(await wait).task.phase, (await wait).task.state], ['cancelled', null])
+
+  const old = await inbox.post(offer('waits', 1))
+  const other = far.wait(old.task.id, { timeout: 30 })
+  await waits(old.task.id)
+  const { task: newer } = await inbox.post(offer('waits', 2))
+  assert.deepEqual([(await other).task.phase, (await other).task.superseded_by], ['superseded', newer.id])
+
+  const question = await inbox.post({ schema_name: 'shop', task: 'question' })
+  assert.ok(question.task.expires_at)
+  assert.equal((await far.wait(question.task.id, { timeout: 30 })).task.phase, 'expired')
+  const asked = await inbox.post({ schema_name: 'shop', task: 'question' }, { wait: 30 })
+  assert.equal(asked.task.phase, 'expired')
 })
 
 test('it survives a server that is killed and comes back', async () => {

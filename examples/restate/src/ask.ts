@@ -1,12 +1,14 @@
 // How a workflow asks a person. This is the part to take along; nothing of it is about refunds.
 
 import { CancelledError, type Context, TerminalError, TimeoutError, serde } from '@restatedev/restate-sdk'
-import type { PostTask, Task } from 'task-inbox'
+import type { Phase, PostTask, Task } from 'task-inbox'
 import type { Inbox } from './inbox.js'
 
 /** What became of a question. */
 export interface Answer {
-  /** The state that a person chose, or null: the question was withdrawn, or is gone. */
+  /** How it ended: `resolved` is a decision, and nothing else is; `gone` is a task that is not there any more. */
+  phase: Exclude<Phase, 'open'> | 'gone'
+  /** The state that was chosen. Of what nobody decided, it means nothing. */
   state: string | null
   /** What goes with the decision, as the task type's `output` says; null if that says nothing for this state. */
   output: unknown
@@ -26,7 +28,7 @@ export interface Desk {
 /** A task that is posted under a name of its own, so that asking twice is asking once. */
 export type Question = PostTask & { external_id: string }
 
-const GONE: Answer = { state: null, output: null, reason: 'the task is gone' }
+const GONE: Answer = { phase: 'gone', state: null, output: null, reason: 'the task is gone' }
 
 /** How a question stands. */
 interface Standing {
@@ -47,16 +49,24 @@ export async function ask(ctx: Context, desk: Desk, question: Question): Promise
   const { id, promise } = ctx.awakeable(serde.binary)
   const task = { ...question, callback_url: new URL(`/restate/awakeables/${id}/resolve`, desk.ingress).href }
   let asked = false
+  let called = false
   try {
     let now = await ctx.run('ask', async () => standing(await desk.inbox.post(task)))
     asked = true
     for (;;) {
       // At first, too: it may have been posted and decided before this run of the workflow heard of it.
       if (now.answer) return now.answer
-      try {
-        return checked(await promise.orTimeout({ seconds: desk.lookEvery }))
-      } catch (error) {
-        if (!(error instanceof TimeoutError)) throw error
+      if (called) {
+        await ctx.sleep({ seconds: desk.lookEvery })
+      } else {
+        try {
+          const answer = checked(await promise.orTimeout({ seconds: desk.lookEvery }))
+          if (answer) return answer
+          // It was moved, and waits on. The promise has been kept, so that from now on only a look tells.
+          called = true
+        } catch (error) {
+          if (!(error instanceof TimeoutError)) throw error
+        }
       }
       // Callbacks that fail for two days are given up, and a removed schema sends none.
       const { id } = now
@@ -73,23 +83,20 @@ export async function ask(ctx: Context, desk: Desk, question: Question): Promise
   }
 }
 
-function standing(task: Task): Standing {
-  const { id } = task
-  if (task.phase === 'open') return { id, answer: null }
-  const state = task.phase === 'resolved' ? task.state : null
-  return { id, answer: { state, output: task.output ?? null, reason: null } }
+function standing({ id, phase, state, output }: Task): Standing {
+  return { id, answer: phase === 'open' ? null : { phase, state, output: output ?? null, reason: null } }
 }
 
-/** What the awakeable was resolved with: `hook_body: output`, or something that is not the inbox's. */
-function checked(body: Uint8Array): Answer {
-  let value: Partial<Answer> | null = null
+/** What the awakeable was resolved with: `hook_body: output`, or something that is not the inbox's. Null: it waits on. */
+function checked(body: Uint8Array): Answer | null {
+  let value: Partial<Omit<Answer, 'phase'> & { phase: Phase }> | null = null
   try {
     value = JSON.parse(new TextDecoder().decode(body))
   } catch {
     // It is no decision either.
   }
-  const { state, output, reason } = value ?? {}
-  if (state === undefined || output === undefined || reason === undefined)
+  const { phase, state, output, reason } = value ?? {}
+  if (phase === undefined || state === undefined || output === undefined || reason === undefined)
     throw new TerminalError('this is no decision: has the schema hook_body: output?')
-  return { state, output, reason }
+  return phase === 'open' ? null : { phase, state, output, reason }
 }

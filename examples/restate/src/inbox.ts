@@ -8,14 +8,10 @@ const FINAL = [400, 409, 422]
 
 export class Inbox {
   readonly #client: TaskInbox
-  readonly #url: string
-  readonly #key: string
 
   constructor(url: string, key: string) {
     // Restate repeats what fails, and shows it: two that repeat would only hide it.
     this.#client = new TaskInbox({ url, apiKey: key, retryFor: 0 })
-    this.#url = url
-    this.#key = key
   }
 
   /** Posts a task. With an `external_id`, it is there once, however often it is posted; the answer is how it stands. */
@@ -37,22 +33,14 @@ export class Inbox {
 
   /** Withdraws a task, if it still waits. Whether or not it is known to be there, posting it again tells its id. */
   async withdraw(task: PostTask, reason: string): Promise<void> {
-    let id: string
     try {
-      id = (await this.#client.post(task)).task.id
+      const { id } = (await this.#client.post(task)).task
+      await this.#client.cancel(id, { reason })
     } catch (error) {
-      // It never was, or its schema is gone, and it with that.
+      // It never was, it was decided meanwhile, or its schema is gone, and it with that.
       if (error instanceof ProblemError && [...FINAL, 404].includes(error.status)) return
       throw error
     }
-    const answer = await fetch(new URL(`/api/v1/tasks/${id}/cancel`, this.#url), {
-      method: 'POST',
-      headers: { 'api-key': this.#key, 'content-type': 'application/json' },
-      body: JSON.stringify({ reason }),
-      signal: AbortSignal.timeout(30_000),
-    })
-    // 409: it was decided meanwhile. 404: it is gone.
-    if (!answer.ok && answer.status !== 409 && answer.status !== 404) throw new Error(await answer.text())
   }
 }
 

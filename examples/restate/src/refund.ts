@@ -31,13 +31,13 @@ export function refundWorkflow(desk: Desk, ledger: string) {
         if (!Number.isSafeInteger(cents) || cents < 1) throw new TerminalError('cents is a whole number above 0')
         const asks = cents > LIMIT_CENTS
         if (asks) {
-          const { state, output, reason } = await ask(ctx, desk, {
+          const { phase, state, output, reason } = await ask(ctx, desk, {
             schema_name: 'refunds',
             task: 'refund',
             external_id: ctx.key,
             meta: { ...request },
           })
-          if (state === null) return { outcome: 'withdrawn', reason }
+          if (phase !== 'resolved') return { outcome: 'withdrawn', reason }
           if (state !== 'approved') return { outcome: 'rejected', reason }
           // What was approved counts, and not what was asked for. The inbox has held it to the type's `output`, which can't
           // know what this customer paid.
