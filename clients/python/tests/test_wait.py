@@ -56,7 +56,7 @@ class Wait(TestCase):
         self.assertEqual((ended["phase"], ended["state"]), ("cancelled", None))
 
         old = self.inbox.post(offer("waits", 1))["task"]["id"]
-        wait = self.threads.submit(self.far.wait, old, timeout=30)
+        wait = self.threads.submit(self.far.wait, old)
         self.asked(old)
         newer = self.inbox.post(offer("waits", 2))["task"]["id"]
         ended = wait.result(60)["task"]
