@@ -6,6 +6,9 @@ use serde_json::Value;
 /// The most changes that are listed.
 pub const MAX_CHANGES: usize = 100;
 
+/// The most bytes of them: pointers, and values as JSON.
+pub const MAX_BYTES: usize = 64 * 1024;
+
 /// One value that is another now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
@@ -19,25 +22,40 @@ pub struct Change {
     pub to: Option<Value>,
 }
 
-/// What differs, each as deep inside objects as it can be told; an array is one value. At most [`MAX_CHANGES`].
+/// What differs, each as deep inside objects as it can be told; an array is one value. The first [`MAX_CHANGES`], and
+/// only as many as are [`MAX_BYTES`] together.
 pub fn between(pointer: &str, from: Option<&Value>, to: Option<&Value>) -> Vec<Change> {
-    let mut changes = Vec::new();
-    walk(pointer, from, to, &mut changes);
-    changes
+    let mut found = Found { changes: Vec::new(), room: MAX_BYTES };
+    if from != to {
+        // To be stopped is no failure: then these are all that is told.
+        let _ = found.walk(pointer, from, to);
+    }
+    found.changes
 }
 
-fn walk(pointer: &str, from: Option<&Value>, to: Option<&Value>, changes: &mut Vec<Change>) {
-    if from == to || changes.len() == MAX_CHANGES {
-        return;
-    }
-    if let (Some(Value::Object(old)), Some(Value::Object(new))) = (from, to) {
-        for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
-            let name_in_pointer = name.replace('~', "~0").replace('/', "~1");
-            walk(&format!("{pointer}/{name_in_pointer}"), old.get(name), new.get(name), changes);
+struct Found {
+    changes: Vec<Change>,
+    room: usize,
+}
+
+impl Found {
+    /// `None` once there is no room for more.
+    fn walk(&mut self, pointer: &str, from: Option<&Value>, to: Option<&Value>) -> Option<()> {
+        if let (Some(Value::Object(old)), Some(Value::Object(new))) = (from, to) {
+            for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+                let (from, to) = (old.get(name), new.get(name));
+                if from != to {
+                    let member = name.replace('~', "~0").replace('/', "~1");
+                    self.walk(&format!("{pointer}/{member}"), from, to)?;
+                }
+            }
+            return Some(());
         }
-        return;
+        let bytes = |value: Option<&Value>| value.map_or(0, |value| value.to_string().len());
+        self.room = self.room.checked_sub(pointer.len() + bytes(from) + bytes(to))?;
+        self.changes.push(Change { pointer: pointer.to_owned(), from: from.cloned(), to: to.cloned() });
+        (self.changes.len() < MAX_CHANGES).then_some(())
     }
-    changes.push(Change { pointer: pointer.to_owned(), from: from.cloned(), to: to.cloned() });
 }
 
 #[cfg(test)]
@@ -71,5 +89,12 @@ mod tests {
         };
         assert_eq!(between("", Some(&object(1)), Some(&object(2))).len(), MAX_CHANGES);
         assert!(between("", Some(&object(1)), Some(&object(1))).is_empty());
+        let bytes = |changes: &[Change]| serde_json::to_string(changes).expect("JSON").len();
+        // A long name is in each pointer below it, twice as long.
+        let below = |n: usize| json!({ "/".repeat(10_000): object(n) });
+        let found = between("", Some(&below(1)), Some(&below(2)));
+        assert!(found.len() == 3 && bytes(&found) < MAX_BYTES, "{}", found.len());
+        let (long, short) = (json!({"a": 1, "b": "x".repeat(MAX_BYTES)}), json!({"a": 2, "b": "y"}));
+        assert_eq!(between("", Some(&long), Some(&short)).len(), 1, "what has room is told");
     }
 }

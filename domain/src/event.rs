@@ -116,6 +116,11 @@ impl EventType {
         )
     }
 
+    /// Whether a task is over with such an event, without a decision.
+    pub const fn is_an_end(self) -> bool {
+        matches!(self, Self::TaskCancelled | Self::TaskExpired | Self::TaskSuperseded)
+    }
+
     /// Whether such an event tells operators how delivering goes. Endpoints get these only where they
     /// name them, and what becomes of such a delivery makes no further event.
     pub const fn is_operational(self) -> bool {

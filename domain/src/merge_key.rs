@@ -11,7 +11,7 @@ use crate::schema::validate::Problem;
 pub const MAX_CHARS: usize = 256;
 
 /// The key of a task of this type that says `meta`, after the type's `merge_key`. One value is its own text; several
-/// are a JSON array. A task that lacks one of them has no key, and neither has one whose type names none.
+/// are a JSON array; so the number 7 alone is the same as the text 7. A task that lacks one of them has no key, and neither has one whose type names none.
 ///
 /// # Errors
 ///

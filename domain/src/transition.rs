@@ -87,6 +87,15 @@ pub enum Refusal {
         /// The version that is.
         current: i64,
     },
+    /// The task's time is over, and the service is about to end its waiting.
+    #[error("the task's time was over at {0}: nobody decides it any more")]
+    TooLate(Timestamp),
+    /// What a decision was bound to that has been taken.
+    #[error(
+        "somebody has decided about what this would change ({0}): let the task go back to where it began first, or \
+         withdraw it and post a new one"
+    )]
+    Decided(String),
     /// The type doesn't lead from the task's state to this one.
     #[error("a task in state {from} can't go to {to}")]
     NotAllowed {
@@ -243,7 +252,11 @@ pub fn apply(
     now: Timestamp,
 ) -> Result<Outcome, Refusal> {
     let to = decision.state.as_deref();
+    // What a bound decision was about may be another now: then it is another decision.
+    let still_holds = ttype.binds.is_empty() || task.decided_at == Some(task.updated);
     let repeated = task.state.as_deref() == to
+        && matches!(task.phase, Phase::Open | Phase::Resolved)
+        && still_holds
         && task.decided_by.as_ref().is_some_and(|by| by.is_same(actor))
         && same_output(task.output.as_ref(), decision.output.as_ref());
     if repeated {
@@ -258,6 +271,9 @@ pub fn apply(
     }
     if !matches!(task.phase, Phase::Open | Phase::Resolved) {
         return Err(Refusal::Ended(task.phase.as_str()));
+    }
+    if let Some(at) = task.expires_at.filter(|at| *at <= now) {
+        return Err(Refusal::TooLate(at));
     }
     if !ttype.allows(task.state.as_deref(), to) {
         return Err(Refusal::NotAllowed { from: shown(task.state.as_deref()), to: shown(to) });

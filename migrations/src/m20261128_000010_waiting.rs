@@ -41,6 +41,8 @@ const UP: &[&str] = &[
 ];
 
 const DOWN: &[&str] = &[
+    // What is older than this knows of no keys, and would keep none.
+    "UPDATE tasks SET merge_key = NULL WHERE merge_key IS NOT NULL",
     "DROP TABLE merge_keys",
     "DROP INDEX tasks_assignee_waiting",
     "CREATE INDEX tasks_assignee_unresolved ON tasks (user_id, id) WHERE user_id IS NOT NULL AND NOT resolved",

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use task_inbox_domain::EventType;
 use task_inbox_domain::schema::registry::{InstallRefusal, check_install};
 use task_inbox_domain::schema::validate::Problem;
-use task_inbox_domain::schema::{OnTimeout, Schema, parse};
+use task_inbox_domain::schema::{Schema, parse};
 use url::Url;
 
 use super::error::Result;
@@ -89,7 +88,6 @@ pub async fn install(
                 .warnings
                 .extend(keys.into_iter().map(|warning| format!("once it is installed: {warning}")));
             report.warnings.extend(address_warnings(app, &schema));
-            report.warnings.extend(callback_warnings(&schema));
             return Ok(report);
         }
         maintenance::administered(&registry, who, Some(&schema.name))?;
@@ -101,7 +99,6 @@ pub async fn install(
             Ok(_) => {
                 report.warnings.extend(keys);
                 report.warnings.extend(address_warnings(app, &schema));
-                report.warnings.extend(callback_warnings(&schema));
                 app.registry.refresh(&app.db).await?;
                 app.bus.publish(Topic::Registry);
                 app.bus.publish(Topic::Log);
@@ -232,31 +229,4 @@ fn address_warnings(app: &App, schema: &Schema) -> Vec<String> {
         Some(format!("{what} {url} {}", content::will_be_refused(&reason)))
     });
     refused.collect()
-}
-
-/// Who waits for a callback would wait for ever for a task that ends without a decision, if such events don't go out.
-fn callback_warnings(schema: &Schema) -> Vec<String> {
-    if schema.callback.is_none() {
-        return Vec::new();
-    }
-    let warned = schema.task_types.iter().filter_map(|ttype| {
-        let expires = ttype.timeout.as_ref().is_some_and(|timeout| timeout.then == OnTimeout::Expire);
-        let ends = [
-            (EventType::TaskCancelled, true),
-            (EventType::TaskExpired, expires),
-            (EventType::TaskSuperseded, !ttype.merge_key.is_empty()),
-        ];
-        let events = ttype.hook_events.as_ref().unwrap_or(&schema.hook_events);
-        let untold = ends.iter().filter(|(kind, may_happen)| *may_happen && !events.contains(kind));
-        let untold: Vec<_> = untold.map(|(kind, _)| kind.as_str()).collect();
-        (!untold.is_empty()).then(|| {
-            format!(
-                "who waits to be called back about {} hears nothing of one that ends without a decision, unless \
-                 hook_events lists {}, too",
-                ttype.name,
-                untold.join(", ")
-            )
-        })
-    });
-    warned.collect()
 }

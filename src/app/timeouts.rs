@@ -4,9 +4,9 @@ use serde::Serialize;
 use task_inbox_domain::schema::{OnTimeout, Timeout};
 use task_inbox_domain::{Actor, Task};
 
+use super::App;
 use super::error::Result;
 use super::tasks::change;
-use super::{App, duration};
 use crate::store::commit::What;
 use crate::store::tasks;
 
@@ -32,7 +32,7 @@ impl<'a> Declared<'a> {
             OnTimeout::Move(to) => to.as_deref(),
         };
         let expires = timeout.then == OnTimeout::Expire;
-        Self { after: duration::write(timeout.after), expires, final_state }
+        Self { after: timeout.span(), expires, final_state }
     }
 }
 

@@ -92,6 +92,11 @@ impl Tail {
         tail
     }
 
+    /// Lets whoever waits be answered now, as when the process begins to end.
+    pub fn end(&self) {
+        self.0.stop.cancel();
+    }
+
     /// The listeners to topics, which are told of what happens while somebody listens to [`Wanted::Topics`].
     pub fn hub(&self) -> &Hub {
         &self.0.hub

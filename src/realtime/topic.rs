@@ -53,6 +53,7 @@ impl What {
             EventType::TaskCreated => Some(Self::TaskCreated),
             EventType::TaskStateChanged
             | EventType::TaskCancelled
+            | EventType::TaskAmended
             | EventType::TaskExpired
             | EventType::TaskSuperseded => Some(Self::StateUpdated),
             EventType::TaskAssigned => Some(Self::AssignmentUpdated),
@@ -60,7 +61,6 @@ impl What {
             EventType::SchemaVersionCreated => Some(Self::SchemaVersionCreated),
             EventType::TaskDue
             | EventType::TaskEscalated
-            | EventType::TaskAmended
             | EventType::SchemaRemoved
             | EventType::EndpointPaused
             | EventType::EndpointDisabled

@@ -9,7 +9,7 @@ use super::findings::Finding;
 use super::mounts;
 use crate::app::App;
 use crate::store::condition::{self, Condition, Postgres};
-use crate::store::{Db, POSTGRES_CONNECTIONS};
+use crate::store::{Db, POSTGRES_CONNECTIONS, tasks};
 
 /// The oldest PostgreSQL that the tests are run on.
 const OLDEST_TRIED: i64 = 15;
@@ -21,6 +21,9 @@ const ENOUGH_SPACE: u64 = 2 << 30;
 const CLOCKS_APART: Duration = Duration::from_secs(2);
 /// Receivers refuse webhooks whose timestamp is five minutes away.
 const CLOCKS_FAR_APART: Duration = Duration::from_mins(2);
+
+/// Time-outs are looked for each second.
+const OVERDUE: Duration = Duration::from_mins(1);
 
 /// Looks at all of it.
 pub(super) async fn look(db: &Db) -> Vec<Finding> {
@@ -44,7 +47,19 @@ pub(super) async fn look(db: &Db) -> Vec<Finding> {
         Ok(theirs) => clock("the database", theirs, before, App::now()),
         Err(error) => Finding::failure("clock", error.to_string()),
     });
+    match tasks::longest_due(db).await {
+        Ok(since) => findings.extend(since.and_then(|since| overdue(since, App::now()))),
+        Err(error) => findings.push(Finding::failure("time-outs", error.to_string())),
+    }
     findings
+}
+
+/// Whether anybody makes time-outs happen.
+fn overdue(since: Timestamp, now: Timestamp) -> Option<Finding> {
+    (now.since(since) > OVERDUE).then(|| {
+        Finding::warning("time-outs", format!("a task's time was over at {since}, and nothing became of it"))
+            .advise("give a server the role timers (TASK_INBOX_ROLES), or end the maintenance of its schema")
+    })
 }
 
 fn journal(mode: &str, synchronous: i64) -> Finding {
@@ -206,6 +221,17 @@ mod tests {
         ] {
             assert_eq!(connections(&Postgres { max_connections: most, ..server() }).status, status, "{most}");
         }
+    }
+
+    #[test]
+    fn what_is_long_over_is_told() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        assert!(overdue(at(100), at(160)).is_none());
+        let found = overdue(at(100), at(161)).expect("nobody looks");
+        assert!(
+            found.status == Status::Warning && found.to_string().contains("1970-01-01T00:01:40"),
+            "{found}"
+        );
     }
 
     #[test]

@@ -278,10 +278,10 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
     let commit =
         Commit::start(db.clone(), registry.clone(), Arc::new(NoHooks), commit::Settings::default()).await?;
     let bus = Bus::memory();
-    let never = CancellationToken::new();
+    let end = CancellationToken::new();
     Ok(App {
         reader: TaskReader::start(&db),
-        tail: Tail::start(&db, &bus, never.clone(), &never),
+        tail: Tail::start(&db, &bus, end.clone(), &end),
         db,
         commit,
         registry,
@@ -297,6 +297,7 @@ pub async fn open(config: &Config) -> anyhow::Result<App> {
 
 /// Ends what [`open`] made.
 pub async fn close(app: App) -> anyhow::Result<()> {
+    app.tail.end();
     app.commit.close().await;
     Ok(app.db.close().await?)
 }

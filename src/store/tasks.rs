@@ -163,3 +163,11 @@ pub async fn due(db: &Db, after: Option<&Task>, but: &[&str], limit: u64) -> Res
     let sql = sql.push(" ORDER BY expires_at, id LIMIT ").bind(limit as i64);
     sql.all(db.read()).await?.iter().map(from_row).collect()
 }
+
+/// When the time was over of the task that has been over its time for longest, if there is one.
+pub async fn longest_due(db: &Db) -> Result<Option<Timestamp>> {
+    let sql = Sql::new(db.engine(), "SELECT min(expires_at) AS first FROM tasks WHERE expires_at <= {now}");
+    let row = sql.one(db.read()).await?;
+    let first = row.map(|row| row.get::<Option<i64>>("first")).transpose()?.flatten();
+    Ok(first.map(Timestamp::from_micros))
+}

@@ -88,7 +88,7 @@ async fn another_proof_keeps_the_keys_that_fit_and_says_which_is_missing(engine:
     let version = |semver: &str, auth: &str| {
         format!(
             "name: s\nsemver: '{semver}'\ndefault_hook_url: https://s.example/hook\nhook_auth: {auth}\n\
-             callback_hosts: [s.example]\nhook_events: [task.state_changed, task.cancelled]\ntasktypes: [{{name: t, resolved_states: [r]}}]"
+             callback_hosts: [s.example]\ntasktypes: [{{name: t, resolved_states: [r]}}]"
         )
     };
     let key = || webhook_keys::NewWebhookKey { schema: "s".to_owned(), ..Default::default() };
@@ -176,7 +176,6 @@ async fn schemas_are_for_those_who_may_and_see_them(engine: Engine) {
 }
 
 crate::on_both_engines!(
-    who_is_called_back_should_hear_of_every_end,
     installing_tells_what_waits_and_what_will_be_refused,
     a_version_is_immutable_and_follows_the_latest,
     a_file_that_is_wrong_tells_all_of_it,
@@ -185,22 +184,3 @@ crate::on_both_engines!(
     a_dry_run_foretells_a_guard_that_nobody_signs_for,
     schemas_are_for_those_who_may_and_see_them,
 );
-
-async fn who_is_called_back_should_hear_of_every_end(engine: Engine) {
-    let fixture = Fixture::empty(engine).await;
-    let warnings = async |semver: &str, lines: &str| {
-        let source = format!(
-            "name: s\nsemver: '{semver}'\ncallback_hosts: [s.example]\n{lines}\ntasktypes:\n- name: plain\n  resolved_states: [r]\n\
-             - name: all\n  resolved_states: [r]\n  timeouts: {{after: 1h}}\n  merge_key: /a\n"
-        );
-        let report = install(&fixture.app, &Principal::cli(), &source, false, true).await.expect("compared");
-        let mut told = report.warnings;
-        told.retain(|warning| warning.contains("called back"));
-        told
-    };
-    let told = warnings("1", "").await;
-    assert!(told[0].contains("about plain ") && told[0].ends_with("lists task.cancelled, too"), "{told:?}");
-    assert!(told[1].ends_with("lists task.cancelled, task.expired, task.superseded, too"), "{told:?}");
-    let told = warnings("1", "hook_events: [task.state_changed, task.cancelled, task.expired]").await;
-    assert!(told.len() == 1 && told[0].ends_with("lists task.superseded, too"), "{told:?}");
-}

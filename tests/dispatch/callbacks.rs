@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use task_inbox::app::sender::{self, Said};
 use task_inbox::app::{PostTask, Principal, schemas, tasks};
 use task_inbox::store::Engine;
+use task_inbox_domain::Document;
 use uuid::Uuid;
 
 use crate::fixture::Fixture;
@@ -12,6 +15,7 @@ use crate::receiver::{Answer, Received, Receiver};
 
 on_both_engines!(
     a_callback_is_signed_with_its_schemas_key,
+    a_callback_hears_of_every_end,
     a_schema_that_has_callbacks_alone_has_a_key_all_the_same,
     a_callback_that_fails_delays_the_schemas_own_endpoint_not,
     a_callback_that_is_gone_or_fails_stops_no_other,
@@ -66,6 +70,37 @@ async fn a_callback_is_signed_with_its_schemas_key(engine: Engine) {
     own.next().await;
     f.until("SELECT count(*) FROM finished_deliveries WHERE outcome = 'delivered'", 3).await;
     assert!(called.try_next().is_none());
+}
+
+/// Whoever waits there would wait for ever.
+async fn a_callback_hears_of_every_end(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut called = Receiver::start([Answer::Status(200)]).await;
+    install(&f, "").await;
+    f.key("s").await;
+    let cli = Principal::cli();
+    let merged = || PostTask {
+        schema_name: "s".to_owned(),
+        task: "t".to_owned(),
+        callback_url: Some(called.url.clone()),
+        merge_key: Some("k".to_owned()),
+        meta: Some(Document::parse_object(&format!(r#"{{"n":"{}"}}"#, Uuid::new_v4())).expect("an object")),
+        ..PostTask::default()
+    };
+    let (one, two) = (merged(), merged());
+    let first = tasks::create(f.app(), &cli, one, None).await.expect("posted").0.task.id;
+    let second = tasks::create(f.app(), &cli, two, None).await.expect("posted").0.task.id;
+    let webhook = called.next().await.json();
+    assert_eq!(
+        (&webhook["type"], &webhook["data"]["task"]["id"]),
+        (&json!("task.superseded"), &json!(first))
+    );
+    sender::cancel(f.app(), &cli, second, Said::default(), None).await.expect("withdrawn");
+    let webhook = called.next().await.json();
+    assert_eq!(
+        (&webhook["type"], &webhook["data"]["task"]["phase"]),
+        (&json!("task.cancelled"), &json!("cancelled"))
+    );
 }
 
 async fn a_schema_that_has_callbacks_alone_has_a_key_all_the_same(engine: Engine) {

@@ -149,10 +149,15 @@ pub(crate) async fn create(args: &MkTask, api: &Api) -> anyhow::Result<Answer> {
 pub(crate) async fn wait(args: &Wait, api: &Api) -> anyhow::Result<Answer> {
     let begun = Instant::now();
     let id = args.task.to_string();
-    let mut was_there = false;
+    // From then on, who doesn't answer comes back: there is such a task, and it may be read.
+    api.send(Call::get(&["tasks", &id])).await?;
     loop {
         let left = args.longest.map_or(PIECE, |longest| longest.saturating_sub(begun.elapsed()).min(PIECE));
-        let call = Call::get(&["tasks", &id, "wait"]).query("timeout", Some(format!("{}s", left.as_secs())));
+        let span = match left.as_millis() {
+            short @ 0..10_000 => format!("{short}ms"),
+            _ => format!("{}s", left.as_secs()),
+        };
+        let call = Call::get(&["tasks", &id, "wait"]).query("timeout", Some(span));
         match api.ask(call).await {
             Ok(reply) if reply.status == 200 => {
                 let task = &reply.json["task"];
@@ -163,9 +168,9 @@ pub(crate) async fn wait(args: &Wait, api: &Api) -> anyhow::Result<Answer> {
                 };
                 return Ok(Answer::new(reply.json.clone(), said));
             }
-            Ok(_) => was_there = true,
+            Ok(_) => {}
             // A server that is restarted comes back.
-            Err(refusal) if was_there && refusal.may_pass() => tokio::time::sleep(PAUSE).await,
+            Err(refusal) if refusal.may_pass() => tokio::time::sleep(PAUSE).await,
             Err(refusal) => return Err(refusal.into()),
         }
         if args.longest.is_some_and(|longest| begun.elapsed() >= longest) {

@@ -176,6 +176,17 @@ pub struct Timeout {
     pub then: OnTimeout,
 }
 
+impl Timeout {
+    /// How long a task waits, as a schema file has it: `90m`, `2h`.
+    pub fn span(&self) -> String {
+        let seconds = self.after.as_secs();
+        let units = [(7 * 24 * 60 * 60, "w"), (24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
+        let (factor, unit) =
+            units.into_iter().find(|(factor, _)| seconds.is_multiple_of(*factor)).unwrap_or((1, "s"));
+        format!("{}{unit}", seconds / factor)
+    }
+}
+
 /// What becomes of a task that nobody decided in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnTimeout {

@@ -257,15 +257,18 @@ impl Found {
         if old.timeout != new.timeout {
             let what = match &new.timeout {
                 None => "tasks wait for ever now".to_owned(),
-                Some(Timeout { after, then: OnTimeout::Expire }) => {
-                    format!("tasks expire after {} s now", after.as_secs())
+                Some(timeout @ Timeout { then: OnTimeout::Expire, .. }) => {
+                    format!("tasks expire after {} now", timeout.span())
                 }
-                Some(Timeout { after, then: OnTimeout::Move(to) }) => {
+                Some(timeout @ Timeout { then: OnTimeout::Move(to), .. }) => {
                     let to = to.as_deref().unwrap_or(UNSET);
-                    format!("tasks that nobody decides go to {to} after {} s now", after.as_secs())
+                    format!("tasks that nobody decides go to {to} after {} now", timeout.span())
                 }
             };
-            self.harmless(&path("timeouts"), what);
+            // Somebody relied on what silence means.
+            let then = |timeout: &Option<Timeout>| timeout.as_ref().map(|timeout| timeout.then.clone());
+            let breaking = old.timeout.is_some() && then(&old.timeout) != then(&new.timeout);
+            self.push(&path("timeouts"), what, breaking);
         }
         for pointer in new.binds.iter().filter(|pointer| !old.binds.contains(pointer)) {
             // Who decides must say what they saw from the first one on; a further one asks nothing more of them.

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{Outcome, Refusal};
+use crate::binding::Binding;
 use crate::schema::TaskType;
 use crate::schema::validate::Problem;
 use crate::task::{Phase, Task};
@@ -58,9 +59,11 @@ pub fn cancel(
 ///
 /// # Errors
 ///
-/// The task has another version than the one that was merged into, or does not wait any more.
+/// The task has another version than the one that was merged into, or does not wait any more; or somebody has taken a
+/// step on the way that is bound to what would change.
 pub fn amend(
     task: &Task,
+    ttype: &TaskType,
     amendment: &Amendment,
     actor: &Actor,
     event_id: Uuid,
@@ -72,6 +75,11 @@ pub fn amend(
     waits(task)?;
     if task.meta.as_ref().is_some_and(|meta| meta.same_value(&amendment.meta)) {
         return Ok(Outcome::Unchanged);
+    }
+    // A step that was taken on the way holds for what was seen, like the last one.
+    let is_on_the_way = task.decided_by.is_some() && task.state != ttype.initial_state;
+    if is_on_the_way && Binding::of(ttype, task.meta.as_ref()) != Binding::of(ttype, Some(&amendment.meta)) {
+        return Err(Refusal::Decided(ttype.binds.join(", ")));
     }
     let changed = Task { meta: Some(amendment.meta.clone()), ..next(task, now) };
     let event = event::task_amended(event_id, &changed, actor, amendment.reason.as_deref(), &amendment.patch);
@@ -94,13 +102,18 @@ impl Amendment {
             .map_err(|error| vec![Problem::new("/meta", format!("with this merged in, it {error}"))])?;
         let mut problems =
             ttype.input.as_ref().map(|input| input.check("/meta", Some(&meta))).unwrap_or_default();
-        // What other tasks know it by stays: it would take another's place, or leave its own.
-        let key = |meta: Option<&Document>| merge_key::of(ttype, meta).ok().flatten();
-        if key(task.meta.as_ref()) != key(Some(&meta)) {
-            let pointers = ttype.merge_key.join(", ");
-            let detail =
-                format!("tasks are merged by {pointers}, which therefore can't change: post a new task");
-            problems.push(Problem::new("/meta", detail));
+        // What other tasks know it by stays: it would take another's place, or leave its own. A key that was given
+        // with the post doesn't depend on what it says.
+        let is_found = merge_key::of(ttype, task.meta.as_ref()).is_ok_and(|key| key == task.merge_key);
+        match merge_key::of(ttype, Some(&meta)) {
+            Err(problem) => problems.push(problem),
+            Ok(key) if is_found && key != task.merge_key => {
+                let pointers = ttype.merge_key.join(", ");
+                let detail =
+                    format!("tasks are merged by {pointers}, which therefore can't change: post a new task");
+                problems.push(Problem::new("/meta", detail));
+            }
+            Ok(_) => {}
         }
         if problems.is_empty() {
             Ok(Self { patch, meta, reason, version: task.version })
@@ -126,7 +139,7 @@ pub(super) fn next(task: &Task, now: Timestamp) -> Task {
 mod tests {
     use super::*;
     use crate::testing::{document, task_type};
-    use crate::transition::{NewTask, create};
+    use crate::transition::{Decision, NewTask, apply, create};
     use crate::{Event, EventType};
 
     fn ttype() -> TaskType {
@@ -164,7 +177,7 @@ mod tests {
 
     fn change(task: &Task, patch: &str) -> Result<Outcome, Refusal> {
         let amendment = Amendment::of(task, &ttype(), document(patch), None).expect("it fits");
-        amend(task, &amendment, &Actor::cli(), Uuid::nil(), Timestamp::from_micros(200))
+        amend(task, &ttype(), &amendment, &Actor::cli(), Uuid::nil(), Timestamp::from_micros(200))
     }
 
     #[test]
@@ -178,7 +191,8 @@ mod tests {
         assert!(event.body.contains("done elsewhere"));
         assert!(matches!(withdraw(&cancelled, Some(1)), Ok(Outcome::Unchanged)));
         let amendment = Amendment::of(&cancelled, &ttype(), document("{}"), None).expect("it fits");
-        let amended = amend(&cancelled, &amendment, &Actor::cli(), Uuid::nil(), Timestamp::default());
+        let amended =
+            amend(&cancelled, &ttype(), &amendment, &Actor::cli(), Uuid::nil(), Timestamp::default());
         assert_eq!(amended.err(), Some(Refusal::Over("cancelled")));
         for phase in [Phase::Resolved, Phase::Expired, Phase::Superseded] {
             let over = Task { phase, ..task.clone() };
@@ -202,8 +216,45 @@ mod tests {
         let task = posted();
         let amendment = Amendment::of(&task, &ttype(), document(r#"{"n":2}"#), None).expect("it fits");
         let (later, _) = changed(change(&task, r#"{"n":3}"#));
-        let stale = amend(&later, &amendment, &Actor::cli(), Uuid::nil(), Timestamp::default());
+        let stale = amend(&later, &ttype(), &amendment, &Actor::cli(), Uuid::nil(), Timestamp::default());
         assert_eq!(stale.err(), Some(Refusal::Stale { expected: 1, current: 2 }));
+    }
+
+    #[test]
+    fn a_step_that_was_taken_holds_for_what_was_seen() {
+        let ttype = task_type("pending_states: [p]\nresolved_states: [r]\nbinds: [/meta/n]");
+        let decide = |task: &Task, state: Option<&str>, expected_version: i64| {
+            let state = state.map(str::to_owned);
+            let decision =
+                Decision { state, output: None, reason: None, expected_version: Some(expected_version) };
+            apply(task, &ttype, &decision, &Actor::cli(), None, Uuid::nil(), Timestamp::from_micros(300))
+        };
+        let change = |task: &Task, patch: &str, now: i64| {
+            let amendment = Amendment::of(task, &ttype, document(patch), None).expect("it fits");
+            amend(task, &ttype, &amendment, &Actor::cli(), Uuid::nil(), Timestamp::from_micros(now))
+        };
+        let (step, _) = changed(decide(&posted(), Some("p"), 1));
+        let refused = change(&step, r#"{"n":2}"#, 400).expect_err("it was decided about");
+        assert_eq!(refused, Refusal::Decided("/meta/n".to_owned()));
+        // What is not bound may change; to repeat the step then is to take it anew, and needs the new version.
+        assert!(matches!(decide(&step, Some("p"), 1), Ok(Outcome::Unchanged)), "nothing has changed since");
+        let (noted, _) = changed(change(&step, r#"{"note":"x"}"#, 400));
+        assert_eq!(decide(&noted, Some("p"), 2).err(), Some(Refusal::Stale { expected: 2, current: 3 }));
+        // From where it began, it is asked anew.
+        let (back, _) = changed(decide(&noted, None, 3));
+        changed(change(&back, r#"{"n":2}"#, 500));
+    }
+
+    #[test]
+    fn what_it_is_merged_by_must_stay_what_can_be_one() {
+        let ttype = task_type("resolved_states: [r]\nmerge_key: /k");
+        let task = Task { merge_key: None, ..posted() };
+        for patch in [r#"{"k":[1]}"#, r#"{"k":""}"#] {
+            assert!(Amendment::of(&task, &ttype, document(patch), None).is_err(), "{patch}");
+        }
+        assert!(Amendment::of(&task, &ttype, document(r#"{"k":"a"}"#), None).is_err(), "it had none");
+        let given = Task { merge_key: Some("mine".to_owned()), ..posted() };
+        assert!(Amendment::of(&given, &ttype, document(r#"{"k":"a"}"#), None).is_ok());
     }
 
     #[test]

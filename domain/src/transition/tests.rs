@@ -253,6 +253,7 @@ proptest! {
             _ => false,
         };
         let repeated = task.decided_by.as_ref().is_some_and(|by| by.is_same(&actor))
+            && phase.is_none()
             && task.state == decision.state
             && same_output;
         match apply(&task, &ttype, &decision, &actor, consent, id, now) {
@@ -269,7 +270,9 @@ proptest! {
                     None => prop_assert!(ttype.guard_of(target).is_some()),
                 }
             }
-            Err(Refusal::Replaced(by)) => prop_assert!(false, "{by}: that is known to the store alone"),
+            Err(refusal @ (Refusal::Replaced(_) | Refusal::Decided(_) | Refusal::TooLate(_))) => {
+                prop_assert!(false, "{refusal}: none of these can be here");
+            }
             Err(Refusal::Over(name)) => prop_assert!(false, "{name}: that is said to senders"),
             Err(Refusal::Ended(name)) => {
                 prop_assert!(!repeated && decision.expected_version.is_none_or(|v| v == task.version));

@@ -1,7 +1,5 @@
 //! What becomes of a task while it waits, though nobody decides: its time runs out, or a newer one takes its place.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use super::{Outcome, Refusal, sender};
@@ -29,7 +27,7 @@ pub fn time_out(
     };
     let actor = Actor::system();
     let waited = Task { expires_at: None, ..sender::next(task, now) };
-    let reason = reason(timeout.after);
+    let reason = format!("nobody decided it within {}", timeout.span());
     let (task, event) = match &timeout.then {
         OnTimeout::Move(to) if ttype.allows(task.state.as_deref(), to.as_deref()) => {
             let resolved = ttype.is_resolved(to.as_deref());
@@ -67,17 +65,10 @@ pub fn supersede(task: &Task, by: Uuid, actor: &Actor, event_id: Uuid, now: Time
     Outcome::Changed { task: Box::new(superseded), event }
 }
 
-/// `nobody decided it within 2 h`.
-fn reason(after: Duration) -> String {
-    let seconds = after.as_secs();
-    let units = [(7 * 24 * 60 * 60, "w"), (24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
-    let (factor, unit) =
-        units.into_iter().find(|(factor, _)| seconds.is_multiple_of(*factor)).unwrap_or((1, "s"));
-    format!("nobody decided it within {}{unit}", seconds / factor)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::testing::{document, task_type};
     use crate::transition::{Decision, NewTask, apply, create};
@@ -135,6 +126,20 @@ mod tests {
         // What comes too late finds nothing to do, and so does what was meant for another time.
         assert!(matches!(time_out(&moved, &ttype, due, Uuid::nil(), due), Ok(Outcome::Unchanged)));
         assert!(matches!(time_out(&task, &ttype, START, Uuid::nil(), due), Ok(Outcome::Unchanged)));
+    }
+
+    #[test]
+    fn nobody_decides_when_time_is_over() {
+        let ttype = ttype("{after: 1h, final_state: r}");
+        let task = posted(&ttype, Some("p"));
+        let due = START.plus(HOUR);
+        let decide = |now: Timestamp| {
+            let state = Some("s".to_owned());
+            let decision = Decision { state, output: None, reason: None, expected_version: None };
+            apply(&task, &ttype, &decision, &Actor::cli(), None, Uuid::nil(), now)
+        };
+        assert!(decide(Timestamp::from_micros(due.as_micros() - 1)).is_ok());
+        assert_eq!(decide(due).err(), Some(Refusal::TooLate(due)));
     }
 
     #[test]

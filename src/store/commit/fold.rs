@@ -271,7 +271,7 @@ impl State<'_> {
                 transition::apply(task, ttype.ttype(), decision, actor, *consent, event, now)
             }
             What::Cancelled(cancellation) => sender::cancel(task, cancellation, actor, event, now),
-            What::Amended(amendment) => sender::amend(task, amendment, actor, event, now),
+            What::Amended(amendment) => sender::amend(task, ttype.ttype(), amendment, actor, event, now),
             What::TimedOut(at) => waiting::time_out(task, ttype.ttype(), *at, event, now),
         };
         match outcome {

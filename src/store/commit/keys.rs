@@ -138,13 +138,15 @@ pub(super) async fn lock_external(
     }
     let found = asked
         .run(engine, transaction, |sql, rows| {
+            let same = rows.clone();
             let sql = sql.push(
                 "SELECT x.schema_name, x.external_id, x.task_id, x.content_hash FROM external_ids x JOIN ",
             );
-            rows.table(sql).push(
+            let sql = rows.table(sql).push(
                 " AS r ON r.schema_name = x.schema_name AND r.external_id = x.external_id
-                    AND r.task_id <> x.task_id",
-            )
+                    AND r.task_id <> x.task_id WHERE true",
+            );
+            only(&same, sql, "x.")
         })
         .await?;
     let mut bearers = Vec::new();
@@ -181,6 +183,13 @@ fn was_foreseen(first: &Member, body_hash: &Hash, reply: &Reply) -> bool {
     create.task.id == task.id
         && create.task.supersedes == task.supersedes
         && first.idempotency.as_ref().is_some_and(|i| i.body_hash == *body_hash)
+}
+
+/// Says once more which external ids are meant, so that they are found by their key.
+fn only(rows: &Rows, sql: Sql, table: &str) -> Sql {
+    ["schema_name", "external_id"]
+        .into_iter()
+        .fold(sql, |sql, column| rows.only(sql, &format!("{table}{column}"), column))
 }
 
 /// Keeps the answers under the keys that were made, and removes keys and names that a refused
@@ -245,11 +254,12 @@ pub(super) async fn finish(
     }
     unused
         .run(engine, transaction, |sql, rows| {
+            let same = rows.clone();
             let sql = sql.push(
                 "DELETE FROM external_ids WHERE (schema_name, external_id, task_id) IN
                     (SELECT r.schema_name, r.external_id, r.task_id FROM ",
             );
-            rows.table(sql).push(" AS r)")
+            only(&same, rows.table(sql).push(" AS r)"), "")
         })
         .await?;
     rebound
@@ -257,8 +267,11 @@ pub(super) async fn finish(
             let sql = sql.push(
                 "UPDATE external_ids AS x SET task_id = r.task_id, content_hash = r.content_hash FROM ",
             );
-            rows.table(sql)
-                .push(" AS r WHERE x.schema_name = r.schema_name AND x.external_id = r.external_id")
+            let same = rows.clone();
+            let sql = rows
+                .table(sql)
+                .push(" AS r WHERE x.schema_name = r.schema_name AND x.external_id = r.external_id");
+            only(&same, sql, "x.")
         })
         .await?;
     Ok(())

@@ -14,7 +14,7 @@ use super::member::{Member, Operation};
 use super::queue::Context;
 use crate::store::Result;
 use crate::store::row::Row;
-use crate::store::sql::{Column, Null, Rows, Ty};
+use crate::store::sql::{Column, Null, Rows, Sql, Ty};
 
 /// Schema, type and merge key.
 pub(super) type MergeKey = (String, String, String);
@@ -70,6 +70,13 @@ pub(super) async fn lock(
     Ok(holders)
 }
 
+/// Says once more which rows are meant, so that they are found by their key.
+fn only(rows: &Rows, sql: Sql, table: &str) -> Sql {
+    ["schema_name", "ttype", "merge_key"]
+        .into_iter()
+        .fold(sql, |sql, column| rows.only(sql, &format!("{table}{column}"), column))
+}
+
 /// Writes which tasks are the newest now, and removes rows that were made in vain.
 pub(super) async fn finish(
     context: &Context,
@@ -89,16 +96,19 @@ pub(super) async fn finish(
         " AS r WHERE m.schema_name = r.schema_name AND m.ttype = r.ttype AND m.merge_key = r.merge_key";
     moved
         .run(engine, transaction, |sql, rows| {
-            rows.table(sql.push("UPDATE merge_keys AS m SET task_id = r.task_id FROM ")).push(SAME)
+            let same = rows.clone();
+            let sql = rows.table(sql.push("UPDATE merge_keys AS m SET task_id = r.task_id FROM ")).push(SAME);
+            only(&same, sql, "m.")
         })
         .await?;
     unused
         .run(engine, transaction, |sql, rows| {
+            let same = rows.clone();
             let sql = sql.push(
                 "DELETE FROM merge_keys WHERE (schema_name, ttype, merge_key) IN
                     (SELECT r.schema_name, r.ttype, r.merge_key FROM ",
             );
-            rows.table(sql).push(" AS r)")
+            only(&same, rows.table(sql).push(" AS r)"), "")
         })
         .await?;
     Ok(())

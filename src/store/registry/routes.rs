@@ -117,8 +117,12 @@ impl Registry {
     /// callback, and every registered one that asks for it.
     pub fn routes(&self, heard: &Heard<'_>) -> Vec<&Arc<Endpoint>> {
         let mut found = Vec::new();
-        if self.sends(heard.schema, heard.ttype, heard.kind) {
+        let sends = self.sends(heard.schema, heard.ttype, heard.kind);
+        if sends {
             found.extend(self.own_route(heard.schema, heard.ttype));
+        }
+        // Somebody waits there, and would for ever, if a task that ends without a decision were not told of.
+        if sends || heard.kind.is_an_end() {
             found.extend(heard.callback_url.and_then(|url| self.callback_endpoint(heard.schema, url)));
         }
         let concerns = self.concerns(heard);

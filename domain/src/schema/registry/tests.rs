@@ -285,13 +285,20 @@ fn what_happens_while_a_task_waits_is_compared() {
     };
     assert_eq!(
         told("title: u", "title: u\ntimeouts: {after: 1h, final_state: r}"),
-        ["u.timeouts: tasks that nobody decides go to r after 3600 s now"]
+        ["u.timeouts: tasks that nobody decides go to r after 1h now"]
     );
     assert_eq!(
         told("timeouts: {after: 1h, final_state: r}", "timeouts: {after: 1h}"),
-        ["u.timeouts: tasks expire after 3600 s now"]
+        ["breaking: u.timeouts: tasks expire after 1h now"]
     );
-    assert_eq!(told("timeouts: {after: 1h}", "x-note: none"), ["u.timeouts: tasks wait for ever now"]);
+    assert_eq!(
+        told("timeouts: {after: 1h}", "timeouts: {after: 90m}"),
+        ["u.timeouts: tasks expire after 90m now"]
+    );
+    assert_eq!(
+        told("timeouts: {after: 1h}", "x-note: none"),
+        ["breaking: u.timeouts: tasks wait for ever now"]
+    );
     assert_eq!(
         told("binds: [/meta/a]", "binds: [/meta/a, /meta/b]"),
         ["u.binds: decisions are bound to /meta/b, too"]
