@@ -22,10 +22,9 @@ pub async fn run(app: App, stop: CancellationToken) {
         // What is under way is committed or not, whether or not somebody waits for it.
         let Some(outcome) = stop.run_until_cancelled(timeouts::end_due(&app)).await else { return };
         match &outcome {
-            Ok(0) => {}
+            // Maintenance may begin between the look and the commit.
+            Ok(0) | Err(AppError::Maintenance { .. }) => {}
             Ok(ended) => tracing::info!(ended, "nobody decided these tasks in time"),
-            // It began between the look and the commit.
-            Err(AppError::Maintenance { .. }) => {}
             Err(error) if !failing => tracing::warn!(%error, "time-outs can't be made to happen"),
             Err(error) => tracing::debug!(%error, "time-outs can't be made to happen"),
         }

@@ -74,7 +74,7 @@ mod tests {
     use crate::transition::{Decision, NewTask, apply, create};
     use crate::{Event, EventType};
 
-    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const HOUR: Duration = Duration::from_hours(1);
     const START: Timestamp = Timestamp::from_micros(100);
 
     fn ttype(timeouts: &str) -> TaskType {

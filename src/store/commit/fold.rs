@@ -199,15 +199,14 @@ impl State<'_> {
     }
 
     fn create(&mut self, create: &Create) -> Result<Reply, CommitError> {
-        if let Some(id) = external_id(&create.task) {
-            if let Some((content, task)) = self.loaded.external.get(&id) {
-                let task = self.loaded.tasks.get(task).ok_or(CommitError::NoSuchTask)?.clone();
-                return if *content == create.content_hash {
-                    Ok(Reply::Existing(task))
-                } else {
-                    Err(CommitError::ExternalIdTaken(Box::new(task)))
-                };
-            }
+        if let Some((content, task)) = external_id(&create.task).and_then(|id| self.loaded.external.get(&id))
+        {
+            let task = self.loaded.tasks.get(task).ok_or(CommitError::NoSuchTask)?.clone();
+            return if *content == create.content_hash {
+                Ok(Reply::Existing(task))
+            } else {
+                Err(CommitError::ExternalIdTaken(Box::new(task)))
+            };
         }
         let key = merge_key(&create.task);
         let pending = key.as_ref().and_then(|key| self.pending(key));

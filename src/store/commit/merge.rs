@@ -70,6 +70,10 @@ pub(super) async fn lock(
     Ok(holders)
 }
 
+/// The rows of `merge_keys` as `m` that are meant by rows `r`.
+const SAME: &str =
+    " AS r WHERE m.schema_name = r.schema_name AND m.ttype = r.ttype AND m.merge_key = r.merge_key";
+
 /// Says once more which rows are meant, so that they are found by their key.
 fn only(rows: &Rows, sql: Sql, table: &str) -> Sql {
     ["schema_name", "ttype", "merge_key"]
@@ -92,8 +96,6 @@ pub(super) async fn finish(
             None => unused.push(row(key, holder.row)),
         }
     }
-    const SAME: &str =
-        " AS r WHERE m.schema_name = r.schema_name AND m.ttype = r.ttype AND m.merge_key = r.merge_key";
     moved
         .run(engine, transaction, |sql, rows| {
             let same = rows.clone();

@@ -472,7 +472,7 @@ fn what_happens_while_a_task_waits_is_read() {
     let all = read(
         "timeouts: {after: 2h, final_state: r}\nbinds: [/meta/amount, /meta/a~1b~0/0, /meta]\nmerge_key: /user/id",
     );
-    let after = std::time::Duration::from_secs(2 * 60 * 60);
+    let after = std::time::Duration::from_hours(2);
     assert_eq!(all.timeout, Some(Timeout { after, then: OnTimeout::Move(Some("r".to_owned())) }));
     assert_eq!(all.binds, ["/meta/amount", "/meta/a~1b~0/0", "/meta"]);
     assert_eq!(all.merge_key, ["/user/id"]);
