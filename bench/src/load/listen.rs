@@ -66,6 +66,14 @@ pub(crate) struct Listened {
     pub(crate) cpu: f64,
 }
 
+impl Listened {
+    /// Refuses a run in which something was not told.
+    pub(crate) fn must_be_whole(&self) -> Result<()> {
+        ensure!(self.messages == self.expected, "{} messages came, of {}", self.messages, self.expected);
+        Ok(())
+    }
+}
+
 type Socket = WebSocketStream<TcpStream>;
 
 /// What the listeners share, on one thread.

@@ -3,7 +3,7 @@
 
 mod fanout;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::load::{Listen, Listened, Order};
@@ -67,12 +67,7 @@ pub(crate) async fn measure(scale: &Scale) -> Result<Realtime> {
             seconds: scale.sustained,
         });
         let listened: Listened = order.run().await?;
-        ensure!(
-            listened.messages == listened.expected,
-            "{} messages came, of {}",
-            listened.messages,
-            listened.expected
-        );
+        listened.must_be_whole()?;
         let told = Latency::of(listened.told);
         println!(
             "{engine}: {} messages, median {:.1} ms, p99 {:.1} ms; {:.1} MB before, {:.1} MB with {} listeners, \

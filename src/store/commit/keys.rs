@@ -33,6 +33,9 @@ const EXTERNAL: &[Column] = &[
     ("content_hash", Ty::Bytes, Null::Never),
 ];
 
+/// What a row of [`EXTERNAL`] is found by.
+const EXTERNAL_KEY: &[&str] = &["schema_name", "external_id"];
+
 /// Makes the rows of new keys, which holds off other replicas, and reads those that were there.
 ///
 /// A post's answer is nearly always the task that it brings: the row is made with it, so that it need
@@ -146,7 +149,7 @@ pub(super) async fn lock_external(
                 " AS r ON r.schema_name = x.schema_name AND r.external_id = x.external_id
                     AND r.task_id <> x.task_id WHERE true",
             );
-            only(&same, sql, "x.")
+            same.only_keys(sql, "x.", EXTERNAL_KEY)
         })
         .await?;
     let mut bearers = Vec::new();
@@ -183,13 +186,6 @@ fn was_foreseen(first: &Member, body_hash: &Hash, reply: &Reply) -> bool {
     create.task.id == task.id
         && create.task.supersedes == task.supersedes
         && first.idempotency.as_ref().is_some_and(|i| i.body_hash == *body_hash)
-}
-
-/// Says once more which external ids are meant, so that they are found by their key.
-fn only(rows: &Rows, sql: Sql, table: &str) -> Sql {
-    ["schema_name", "external_id"]
-        .into_iter()
-        .fold(sql, |sql, column| rows.only(sql, &format!("{table}{column}"), column))
 }
 
 /// Keeps the answers under the keys that were made, and removes keys and names that a refused
@@ -259,7 +255,7 @@ pub(super) async fn finish(
                 "DELETE FROM external_ids WHERE (schema_name, external_id, task_id) IN
                     (SELECT r.schema_name, r.external_id, r.task_id FROM ",
             );
-            only(&same, rows.table(sql).push(" AS r)"), "")
+            same.only_keys(rows.table(sql).push(" AS r)"), "", EXTERNAL_KEY)
         })
         .await?;
     rebound
@@ -271,7 +267,7 @@ pub(super) async fn finish(
             let sql = rows
                 .table(sql)
                 .push(" AS r WHERE x.schema_name = r.schema_name AND x.external_id = r.external_id");
-            only(&same, sql, "x.")
+            same.only_keys(sql, "x.", EXTERNAL_KEY)
         })
         .await?;
     Ok(())

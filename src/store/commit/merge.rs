@@ -14,7 +14,7 @@ use super::member::{Member, Operation};
 use super::queue::Context;
 use crate::store::Result;
 use crate::store::row::Row;
-use crate::store::sql::{Column, Null, Rows, Sql, Ty};
+use crate::store::sql::{Column, Null, Rows, Ty};
 
 /// Schema, type and merge key.
 pub(super) type MergeKey = (String, String, String);
@@ -74,12 +74,8 @@ pub(super) async fn lock(
 const SAME: &str =
     " AS r WHERE m.schema_name = r.schema_name AND m.ttype = r.ttype AND m.merge_key = r.merge_key";
 
-/// Says once more which rows are meant, so that they are found by their key.
-fn only(rows: &Rows, sql: Sql, table: &str) -> Sql {
-    ["schema_name", "ttype", "merge_key"]
-        .into_iter()
-        .fold(sql, |sql, column| rows.only(sql, &format!("{table}{column}"), column))
-}
+/// What a row is found by.
+const KEY: &[&str] = &["schema_name", "ttype", "merge_key"];
 
 /// Writes which tasks are the newest now, and removes rows that were made in vain.
 pub(super) async fn finish(
@@ -100,7 +96,7 @@ pub(super) async fn finish(
         .run(engine, transaction, |sql, rows| {
             let same = rows.clone();
             let sql = rows.table(sql.push("UPDATE merge_keys AS m SET task_id = r.task_id FROM ")).push(SAME);
-            only(&same, sql, "m.")
+            same.only_keys(sql, "m.", KEY)
         })
         .await?;
     unused
@@ -110,7 +106,7 @@ pub(super) async fn finish(
                 "DELETE FROM merge_keys WHERE (schema_name, ttype, merge_key) IN
                     (SELECT r.schema_name, r.ttype, r.merge_key FROM ",
             );
-            only(&same, rows.table(sql).push(" AS r)"), "")
+            same.only_keys(rows.table(sql).push(" AS r)"), "", KEY)
         })
         .await?;
     Ok(())

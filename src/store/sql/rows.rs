@@ -115,6 +115,12 @@ impl Rows {
         }
     }
 
+    /// The same for each of these columns, which together are the key that rows are found by. `table` is what stands
+    /// before a column: `x.`, or nothing.
+    pub(in crate::store) fn only_keys(&self, sql: Sql, table: &str, columns: &[&str]) -> Sql {
+        columns.iter().fold(sql, |sql, column| self.only(sql, &format!("{table}{column}"), column))
+    }
+
     /// The columns' names, comma-separated.
     pub(in crate::store) fn names(&self) -> String {
         self.columns.iter().map(|c| c.0).collect::<Vec<_>>().join(", ")

@@ -1,6 +1,6 @@
 //! From one replica to another by each bus, beside Redis and NATS by themselves.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use task_inbox_testkit::{Broker, Postgres};
 
@@ -88,12 +88,7 @@ async fn between_replicas(cluster: &Postgres, broker: Option<&Broker>, scale: &S
         seconds: scale.sustained,
     });
     let listened: Listened = order.run().await?;
-    ensure!(
-        listened.messages == listened.expected,
-        "{} messages came, of {}",
-        listened.messages,
-        listened.expected
-    );
+    listened.must_be_whole()?;
     for server in [deciding, told] {
         stage::end(server).await?;
     }
